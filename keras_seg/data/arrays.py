@@ -1,0 +1,101 @@
+"""Images and masks that are in memory already."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.data.source import Source
+
+
+def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
+    """Make a Source of NumPy arrays, of any number of channels.
+
+    Args:
+        images: Array `[n, height, width, channels]`, or a sequence of arrays
+            `[height, width, channels]` of one number of channels: uint8, or floats in
+            0..255.
+        masks: Integers `[n, height, width]`, or a sequence of arrays `[height, width]`:
+            class ids, or 255 where there is no label.
+        class_names: A name per class id.
+
+    Returns:
+        A Source. The arrays aren't copied.
+
+    Raises:
+        ValueError: for shapes that don't fit, other dtypes, or floats that seem to be
+            in 0..1.
+
+    Example:
+        >>> image = np.zeros((5, 7, 4), "uint8")  # four bands
+        >>> mask = np.ones((5, 7), "uint8")
+        >>> source = arrays([image], [mask], class_names=["field", "water"])
+        >>> source[0][0].shape
+        (5, 7, 4)
+    """
+    if len(images) != len(masks) or not len(images):
+        raise ValueError(
+            "Expected as many images as masks, and some. Received: "
+            f"{len(images)} images, {len(masks)} masks"
+        )
+    first = np.asarray(images[0])
+    if first.ndim != 3:
+        raise ValueError(
+            "Expected images [height, width, channels]. Received: an image of shape "
+            f"{first.shape}. Grey images need a last axis of 1: image[..., None]."
+        )
+    channels = first.shape[-1]
+
+    def load_image(index: int) -> np.ndarray:
+        image = np.asarray(images[index])
+        if image.ndim != 3 or image.shape[-1] != channels:
+            raise ValueError(
+                f"Expected images [height, width, {channels}]. Received: {image.shape}"
+            )
+        if image.dtype == np.uint8:
+            return image
+        if image.dtype.kind != "f":
+            raise ValueError(
+                f"Expected images of uint8 or floats in 0..255. Received: {image.dtype}"
+            )
+        low, high = float(image.min()), float(image.max())
+        if not (0 <= low and high <= 255) or 0 < high <= 1:
+            raise ValueError(
+                f"Expected images in 0..255. Received: floats in {low:g}..{high:g}. "
+                "Scale them to 0..255; models normalise inside."
+            )
+        return np.rint(image).astype(np.uint8)
+
+    def load_mask(index: int) -> np.ndarray:
+        mask = np.asarray(masks[index])
+        if mask.ndim != 2 or mask.dtype.kind not in "iu":
+            raise ValueError(
+                "Expected masks [height, width] of integers. Received: shape "
+                f"{mask.shape}, {mask.dtype}"
+            )
+        return mask.astype(np.int32)
+
+    # Bad arrays are errors here, not in the first epoch, as far as one example tells.
+    load_image(0)
+    load_mask(0)
+
+    def image(index: Any, window: Any = None) -> tf.Tensor:
+        pixels = numpy_op(load_image, index, tf.uint8, (None, None, channels))
+        if window is None:
+            return pixels
+        top, left, height, width = tf.unstack(window)
+        return pixels[top : top + height, left : left + width]
+
+    def mask(index: Any) -> tf.Tensor:
+        return numpy_op(load_mask, index, tf.int32, (None, None))
+
+    return Source(len(images), image, mask, class_names=class_names)
+
+
+def numpy_op(function: Any, index: Any, dtype: tf.DType, shape: tuple) -> tf.Tensor:
+    """Call a function of an index that returns an array, also inside tf.data."""
+    if tf.executing_eagerly():  # errors keep their type
+        return tf.convert_to_tensor(function(int(index)), dtype)
+    array = tf.numpy_function(function, [index], dtype, stateful=False)
+    return tf.ensure_shape(array, shape)

@@ -1,0 +1,141 @@
+"""Figures drawn on textured ground: a data set for a machine with nothing on it."""
+
+import colorsys
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.data.arrays import numpy_op
+from keras_seg.data.source import Source
+from keras_seg.labels import IGNORE
+
+CLASS_NAMES = ("background", "disc", "square", "triangle", "ring", "cross")
+
+#: Half the width in pixels of the border round each figure that has no label.
+_BORDER = 1.0
+
+
+def shapes(length: int, *, size: tuple[int, int] = (128, 128), seed: int = 0) -> Source:
+    """Draw images of overlapping figures, and masks of what they are.
+
+    A figure is a class by its outline. Its colour leans to one side, as cows are rarely
+    blue, but doesn't tell; texture, place, size and turn are drawn at random, and so is
+    all of the ground. As in VOC, pixels on the border of a figure have no label (255).
+    The same seed and index give the same example.
+
+    Args:
+        length: Number of examples.
+        size: (height, width) of the images.
+        seed: Another seed gives other examples.
+
+    Returns:
+        A Source of RGB images with six classes: background, disc, square, triangle,
+        ring and cross.
+
+    Raises:
+        ValueError: for a length or size that isn't positive.
+
+    Example:
+        >>> source = shapes(100)
+        >>> image, mask = source[7]
+        >>> image.shape, mask.shape, source.class_names[1]
+        ((128, 128, 3), (128, 128), 'disc')
+    """
+    height, width = size
+    if length < 1 or height < 1 or width < 1:
+        raise ValueError(
+            "Expected a positive `length` and `size`. Received: "
+            f"length={length}, size={size}"
+        )
+
+    # Image and mask of an example are asked for one after the other.
+    @functools.lru_cache(maxsize=32)
+    def example(index: int) -> tuple[np.ndarray, np.ndarray]:
+        return _draw(np.random.default_rng((seed, index)), height, width)
+
+    def image(index: Any, window: Any = None) -> tf.Tensor:
+        pixels = numpy_op(lambda i: example(int(i))[0], index, tf.uint8, (*size, 3))
+        if window is None:
+            return pixels
+        top, left, rows, columns = tf.unstack(window)
+        return pixels[top : top + rows, left : left + columns]
+
+    def mask(index: Any) -> tf.Tensor:
+        return numpy_op(lambda i: example(int(i))[1], index, tf.int32, size)
+
+    return Source(length, image, mask, class_names=CLASS_NAMES)
+
+
+def _draw(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """An image uint8 `[height, width, 3]` and its mask int32 `[height, width]`."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    image = _texture(rng, y, x, rng.uniform(0, 255, 3))
+    mask = np.zeros((height, width), np.int32)
+
+    side = min(height, width)
+    for _ in range(rng.integers(2, 6)):
+        radius = side * rng.uniform(0.12, 0.3)
+        turn = rng.uniform(0, 2 * np.pi)
+        dy, dx = y - rng.uniform(0, height), x - rng.uniform(0, width)
+        u = np.cos(turn) * dx + np.sin(turn) * dy
+        v = np.cos(turn) * dy - np.sin(turn) * dx
+
+        label = int(rng.integers(1, len(CLASS_NAMES)))
+        distance = _distance(label, u, v, radius)
+        inside = distance < 0
+        image[inside] = _texture(rng, y, x, _color(rng, label))[inside]
+        mask[inside] = label
+        mask[np.abs(distance) < _BORDER] = IGNORE
+
+    image += rng.normal(0, 8, image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask
+
+
+def _distance(label: int, u: np.ndarray, v: np.ndarray, radius: float) -> np.ndarray:
+    """Distance in pixels to the outline of a figure, negative inside.
+
+    Near the outline it is exact, but for corners; u and v are coordinates from the
+    figure's middle.
+    """
+    match CLASS_NAMES[label]:
+        case "disc":
+            return np.hypot(u, v) - radius
+        case "square":
+            return np.maximum(np.abs(u), np.abs(v)) - 0.85 * radius
+        case "triangle":
+            # Three half planes, a third of a turn apart.
+            slope = np.sqrt(3) / 2
+            return np.maximum(v, slope * np.abs(u) - v / 2) - radius / 2
+        case "ring":
+            return np.abs(np.hypot(u, v) - 0.75 * radius) - 0.25 * radius
+        case _:  # cross: two bars
+            bars = [
+                np.maximum(np.abs(a) - radius, np.abs(b) - radius / 3)
+                for a, b in ((u, v), (v, u))
+            ]
+            return np.minimum(*bars)
+
+
+def _color(rng: np.random.Generator, label: int) -> np.ndarray:
+    """A colour in 0..255 whose hue lies about that of the class."""
+    hue = label / (len(CLASS_NAMES) - 1) + rng.normal(0, 0.07)
+    saturation, value = rng.uniform(0.4, 1, 2)
+    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
+
+
+def _texture(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, color: np.ndarray
+) -> np.ndarray:
+    """A colour in waves of another, across each other: stripes, checks or blotches."""
+    other = rng.uniform(0, 255, 3)
+    wave = np.zeros_like(x)
+    for _ in range(2):
+        angle, length = rng.uniform(0, np.pi), rng.uniform(6, 24)
+        along = np.cos(angle) * x + np.sin(angle) * y
+        wave += np.sin(2 * np.pi * (along / length + rng.uniform()))
+    # Little of the other one, so that outlines are seen.
+    return (color + 0.15 * wave[..., None] * (other - color)).astype(np.float32)
