@@ -78,20 +78,27 @@ def _draw(
 
     side = min(height, width)
     for _ in range(rng.integers(2, 6)):
+        label = int(rng.integers(1, len(CLASS_NAMES)))
         radius = side * rng.uniform(0.12, 0.3)
         turn = rng.uniform(0, 2 * np.pi)
-        dy, dx = y - rng.uniform(0, height), x - rng.uniform(0, width)
-        u = np.cos(turn) * dx + np.sin(turn) * dy
-        v = np.cos(turn) * dy - np.sin(turn) * dx
+        middle = rng.uniform(0, height), rng.uniform(0, width)
 
-        label = int(rng.integers(1, len(CLASS_NAMES)))
-        distance = _distance(label, u, v, radius)
+        # No figure reaches farther than 1.25 radii, a square's corners.
+        box = tuple(
+            slice(max(0, int(m - 1.25 * radius - 2)), int(m + 1.25 * radius + 3))
+            for m in middle
+        )
+        dy, dx = y[box] - np.float32(middle[0]), x[box] - np.float32(middle[1])
+        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        distance = _distance(label, cos * dx + sin * dy, cos * dy - sin * dx, radius)
+
         inside = distance < 0
-        image[inside] = _texture(rng, y, x, _color(rng, label))[inside]
-        mask[inside] = label
-        mask[np.abs(distance) < _BORDER] = IGNORE
+        texture = _texture(rng, y[box], x[box], _color(rng, label))
+        image[box][inside] = texture[inside]
+        mask[box][inside] = label
+        mask[box][np.abs(distance) < _BORDER] = IGNORE
 
-    image += rng.normal(0, 8, image.shape)
+    image += 8 * rng.standard_normal(image.shape, np.float32)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask
 
 
@@ -134,8 +141,9 @@ def _texture(
     other = rng.uniform(0, 255, 3)
     wave = np.zeros_like(x)
     for _ in range(2):
-        angle, length = rng.uniform(0, np.pi), rng.uniform(6, 24)
-        along = np.cos(angle) * x + np.sin(angle) * y
-        wave += np.sin(2 * np.pi * (along / length + rng.uniform()))
+        angle, pixels = rng.uniform(0, np.pi), rng.uniform(6, 24)
+        fy, fx = 2 * np.pi / pixels * np.array([np.sin(angle), np.cos(angle)])
+        wave += np.sin(np.float32(fy) * y + np.float32(fx) * x + rng.uniform(0, 6.28))
     # Little of the other one, so that outlines are seen.
-    return (color + 0.15 * wave[..., None] * (other - color)).astype(np.float32)
+    mix = np.float32(0.15) * wave[..., None]
+    return color.astype(np.float32) + mix * (other - color).astype(np.float32)

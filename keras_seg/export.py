@@ -1,0 +1,139 @@
+"""Models for serving, and proof that what they say is what the model says."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.inference import ends_in_probabilities
+
+#: Sizes that an export of a model without fixed size is compared at.
+_SIZES = ((64, 96), (33, 47))
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    format: str = "saved_model",
+    class_names: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a model for serving: raw images in, class ids out.
+
+    The SavedModel needs nothing but TensorFlow. Its signature `serving_default` takes
+    `image`, uint8 `[batch, height, width, channels]`, and returns `mask`, class ids of
+    uint8 `[batch, height, width]`; `probabilities` takes the same and returns
+    `probabilities`, float32 `[batch, height, width, num_classes]`. Batch, height and
+    width are free unless the model fixes them. Before the folder gets its name, what
+    was written is loaded and compared with the model.
+
+    Args:
+        model: A model from images to logits, or to probabilities.
+        path: Folder to write.
+        format: "saved_model".
+        class_names: A name per class, kept beside the graph as
+            `assets.extra/class_names.txt`, one a line.
+        overwrite: Whether to replace what is at `path`.
+
+    Raises:
+        FileExistsError: if there is something at `path` and it may not be replaced.
+        ValueError: for another format, more than 255 classes, or other than one name
+            per class.
+        RuntimeError: if the outputs of model and export differ.
+
+    Example:
+        keras_seg.export(model, "unet_voc", class_names=source.class_names)
+        serve = tf.saved_model.load("unet_voc").signatures["serving_default"]
+        mask = serve(image=image[None])["mask"][0]
+    """
+    if format != "saved_model":
+        raise ValueError(f"Expected `format` to be 'saved_model'. Received: {format!r}")
+    num_classes = model.output_shape[-1]
+    if num_classes > 255:
+        raise ValueError(
+            "Expected a model of at most 255 classes, for masks of uint8. Received: "
+            f"{num_classes} classes"
+        )
+    if class_names is not None and len(class_names) != num_classes:
+        raise ValueError(
+            f"Expected {num_classes} `class_names`, one per class. Received: "
+            f"{len(class_names)}"
+        )
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"Expected nothing at {path}. Choose another path, or overwrite=True."
+        )
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{path.name}.writing.", dir=path.parent
+    ) as folder:
+        aside = Path(folder) / "export"
+        _write_saved_model(model, aside)
+        if class_names is not None:
+            extra = aside / "assets.extra"
+            extra.mkdir()
+            (extra / "class_names.txt").write_text(
+                "".join(f"{name}\n" for name in class_names)
+            )
+        _compare(model, aside)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(aside, path)
+
+
+def _write_saved_model(model: keras.Model, path: Path) -> None:
+    def probabilities(image: Any) -> Any:
+        scores = model(tf.cast(image, tf.float32), training=False)
+        return scores if ends_in_probabilities(model) else tf.nn.softmax(scores)
+
+    def serve_mask(image: Any) -> dict:
+        mask = tf.argmax(probabilities(image), axis=-1)
+        return {"mask": tf.cast(mask, tf.uint8)}
+
+    def serve_probabilities(image: Any) -> dict:
+        return {"probabilities": probabilities(image)}
+
+    image = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="image")
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", serve_mask, [image])
+    archive.add_endpoint("probabilities", serve_probabilities, [image])
+    archive.write_out(str(path), verbose=False)
+
+
+def _compare(model: keras.Model, path: Path) -> None:
+    """Raise unless the SavedModel gives what the model gives, at every size tried."""
+    loaded = tf.saved_model.load(str(path))
+    height, width, channels = model.input_shape[1:]
+    # Half precision rounds differently where operations are fused.
+    tolerance = 1e-3 if model.compute_dtype == "float32" else 5e-2
+    rng = np.random.default_rng(0)
+    for free_height, free_width in _SIZES:
+        size = (height or free_height, width or free_width)
+        image = rng.integers(0, 256, (2, *size, channels), np.uint8)
+        expected = model.predict_on_batch(image)
+        if not ends_in_probabilities(model):
+            expected = keras.ops.convert_to_numpy(keras.ops.softmax(expected))
+        received = loaded.signatures["probabilities"](image=tf.constant(image))
+        mask = loaded.signatures["serving_default"](image=tf.constant(image))["mask"]
+        received = received["probabilities"].numpy()
+        difference = np.abs(received - expected).max()
+        # Where two classes are nearly as likely, either may win.
+        chosen = np.take_along_axis(received, mask.numpy()[..., None].astype(int), -1)
+        if (
+            difference > tolerance
+            or (received.max(-1) - chosen[..., 0]).max() > tolerance
+        ):
+            raise RuntimeError(
+                f"The export differs from the model at {size[0]} x {size[1]}: "
+                f"probabilities by up to {difference:.2g}."
+            )

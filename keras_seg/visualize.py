@@ -1,0 +1,187 @@
+"""Pictures to look at: masks over images, samples side by side, curves of a run."""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_seg.labels import IGNORE
+
+#: Pixels without a label are cream, as in VOC.
+IGNORE_COLOR = (224, 224, 192)
+
+
+def colorize(mask: Any, palette: Any) -> np.ndarray:
+    """Give each pixel the colour of its id.
+
+    Args:
+        mask: Integers `[height, width]`: ids below `len(palette)`, or 255.
+        palette: Colours in 0..255, `[num_classes, 3]`.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+
+    Raises:
+        ValueError: for an id that has no colour.
+
+    Example:
+        >>> colorize([[1, 255]], [(0, 0, 0), (128, 0, 0)]).tolist()
+        [[[128, 0, 0], [224, 224, 192]]]
+    """
+    mask, palette = np.asarray(mask), np.asarray(palette)
+    stray = np.setdiff1d(mask, [*range(len(palette)), IGNORE])
+    if stray.size:
+        raise ValueError(
+            f"Expected ids 0..{len(palette) - 1} or {IGNORE}, which have a colour. "
+            f"Received: {stray.tolist()}"
+        )
+    colors = np.full((256, 3), IGNORE_COLOR, np.uint8)
+    colors[: len(palette)] = palette
+    return colors[mask]
+
+
+def overlay(image: Any, mask: Any, palette: Any, alpha: float = 0.5) -> np.ndarray:
+    """Lay the colours of a mask over an image.
+
+        (1 - alpha) image + alpha palette[mask]
+
+    Args:
+        image: `[height, width, 3]`, or one channel, in 0..255.
+        mask: Integers `[height, width]`: ids below `len(palette)`, or 255.
+        palette: Colours in 0..255, `[num_classes, 3]`.
+        alpha: How much of the mask is seen, in 0..1.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+
+    Raises:
+        ValueError: for sizes that differ, other channels, or an alpha out of range.
+
+    Example:
+        >>> image = np.full((1, 1, 3), 100, "uint8")
+        >>> overlay(image, [[1]], [(0, 0, 0), (200, 0, 0)]).tolist()
+        [[[150, 50, 50]]]
+    """
+    image, mask = np.asarray(image), np.asarray(mask)
+    if image.shape[:2] != mask.shape or image.shape[2:] not in ((1,), (3,)):
+        raise ValueError(
+            "Expected an image [height, width, 3] and a mask [height, width]. "
+            f"Received: {image.shape} and {mask.shape}"
+        )
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"Expected `alpha` to be in 0..1. Received: {alpha}")
+    mixed = (1 - alpha) * image + alpha * colorize(mask, palette)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def samples(
+    rows: Iterable[tuple[Any, Any, Any]], palette: Any, class_names: Sequence[str]
+) -> np.ndarray:
+    """Draw image, truth and prediction side by side, a row each, and a legend.
+
+    Args:
+        rows: Of (image `[h, w, 1 or 3]`, truth `[h, w]`, prediction `[h, w]`).
+        palette: Colours in 0..255, `[num_classes, 3]`.
+        class_names: A name per class; the legend has those that occur.
+
+    Returns:
+        uint8 `[height, width, 3]`. Masks have exactly the colours of the palette.
+    """
+    gap, line = 6, 22
+    drawn, ids = [], set()
+    for image, truth, prediction in rows:
+        image = np.broadcast_to(np.asarray(image, np.uint8), (*truth.shape, 3))
+        arrays = [image, colorize(truth, palette), colorize(prediction, palette)]
+        drawn.append([Image.fromarray(np.ascontiguousarray(a)) for a in arrays])
+        ids |= set(np.unique(truth)) | set(np.unique(prediction))
+
+    width = max(panels[0].width for panels in drawn)
+    columns = [gap + k * (width + gap) for k in range(3)]
+    font = ImageFont.load_default(14)
+    entries = _legend(sorted(int(i) for i in ids), class_names, palette, font)
+    lines = _wrap(entries, columns[-1] + width, gap + line)
+    height = line + sum(p[0].height + gap for p in drawn) + len(lines) * line + gap
+
+    sheet = Image.new("RGB", (columns[-1] + width + gap, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for x, title in zip(columns, ("image", "truth", "prediction"), strict=True):
+        draw.text((x, 3), title, fill="black", font=font)
+    y = line
+    for panels in drawn:
+        for x, panel in zip(columns, panels, strict=True):
+            sheet.paste(panel, (x, y))
+        y += panels[0].height + gap
+    for entries_of_line in lines:
+        x = gap
+        for name, color, advance in entries_of_line:
+            draw.rectangle((x, y + 4, x + 12, y + 16), fill=color, outline="gray")
+            draw.text((x + 17, y + 2), name, fill="black", font=font)
+            x += advance
+        y += line
+    return np.asarray(sheet)
+
+
+def curves(history: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Plot the curves of a run.
+
+    Args:
+        history: CSV file that `keras.callbacks.CSVLogger` wrote.
+        path: Image file to write, `.png` or another that Matplotlib knows.
+
+    Raises:
+        ValueError: for a history without epochs.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with open(history) as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"Expected at least one epoch in {history}. Received: none.")
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    names = [
+        name
+        for name in rows[0]
+        if name not in ("epoch", "learning_rate") and not name.startswith("val_")
+    ]
+    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
+    for axes, name in zip(
+        figure.subplots(1, len(names), squeeze=False)[0], names, strict=True
+    ):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in rows[0]:
+                values = [float(row[key] or "nan") for row in rows]
+                axes.plot(epochs, values, marker="o", markersize=3, label=label)
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _legend(
+    ids: list[int], class_names: Sequence[str], palette: Any, font: Any
+) -> list[tuple[str, tuple[int, ...], int]]:
+    """(name, colour, pixels to the next entry) of each id."""
+    entries = []
+    for i in ids:
+        name = "no label" if i == IGNORE else class_names[i]
+        color = IGNORE_COLOR if i == IGNORE else tuple(int(c) for c in palette[i])
+        entries.append((name, color, int(font.getlength(name)) + 34))
+    return entries
+
+
+def _wrap(entries: list, width: int, indent: int) -> list[list]:
+    """Entries in lines that are not wider than `width`."""
+    lines: list[list] = [[]]
+    x = indent
+    for entry in entries:
+        if lines[-1] and x + entry[2] > width:
+            lines.append([])
+            x = indent
+        lines[-1].append(entry)
+        x += entry[2]
+    return lines

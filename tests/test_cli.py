@@ -1,0 +1,241 @@
+"""The command, driven as a user drives it."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import keras_seg
+from keras_seg.cli import main
+
+TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
+
+
+@pytest.fixture(scope="session")
+def voc_tree(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("voc") / "VOC2012"
+    keras_seg.data.write_voc(keras_seg.data.shapes(6, size=(40, 50)), root, "train")
+    keras_seg.data.write_voc(
+        keras_seg.data.shapes(5, size=(37, 61), seed=1), root, "val"
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def run(voc_tree, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "voc"
+    status = main(
+        ["train", "--data", "voc", "--root", str(voc_tree), "--out", str(out), *TINY]
+    )
+    assert status == 0
+    return out
+
+
+def test_train_leaves_a_whole_run(run):
+    assert sorted(os.listdir(run)) == [
+        "curves.png",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "run.json",
+        "samples.png",
+        "saved_model",
+    ]
+    described = json.loads((run / "run.json").read_text())
+    assert described["widths"] == [4, 8]
+    assert described["seed"] == 0
+    assert described["steps_per_epoch"] == 3
+    assert len(described["class_names"]) == 21
+    assert described["class_names"][15] == "person"
+    assert described["palette"][15] == [192, 128, 128]
+    assert described["versions"]["keras"] == keras.__version__
+    with open(run / "history.csv") as file:
+        (epoch,) = csv.DictReader(file)
+    assert {"epoch", "loss", "mean_iou", "val_loss", "val_mean_iou"} <= set(epoch)
+    for picture in ("curves.png", "samples.png"):
+        assert Image.open(run / picture).size > (100, 100)
+
+
+def test_numbers_agree_between_training_evaluate_and_predicted_files(
+    run, voc_tree, tmp_path, capsys
+):
+    assert main(["evaluate", str(run)]) == 0
+    assert "background" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["images"] == 5
+    assert metrics["split"] == "val"
+
+    with open(run / "history.csv") as file:
+        (epoch,) = csv.DictReader(file)
+    assert metrics["mean_iou"] == pytest.approx(float(epoch["val_mean_iou"]), abs=1e-5)
+
+    images = sorted((voc_tree / "JPEGImages").glob("val_*.jpg"))
+    assert main(["predict", str(run), *map(str, images), "--out", str(tmp_path)]) == 0
+    intersection, union, ignored = np.zeros(21), np.zeros(21), 0
+    for image in images:
+        prediction = np.array(Image.open(tmp_path / f"{image.stem}.png"))
+        truth = np.array(
+            Image.open(voc_tree / "SegmentationClass" / f"{image.stem}.png")
+        )
+        labelled = truth != 255
+        ignored += (~labelled).sum()
+        for c in range(21):
+            a, b = (truth == c) & labelled, (prediction == c) & labelled
+            intersection[c] += (a & b).sum()
+            union[c] += (a | b).sum()
+    iou = intersection[union > 0] / union[union > 0]
+    assert metrics["mean_iou"] == pytest.approx(iou.mean(), abs=1e-6)
+    assert metrics["ignored_pixels"] == ignored
+    assert metrics["iou"]["tvmonitor"] is None or union[20] > 0
+
+
+def test_predict_writes_palette_masks_and_overlays_of_the_image_size(
+    run, voc_tree, tmp_path
+):
+    image = voc_tree / "JPEGImages" / "val_000000.jpg"
+    assert main(["predict", str(run), str(image), "--out", str(tmp_path)]) == 0
+    mask = Image.open(tmp_path / "val_000000.png")
+    assert (mask.mode, mask.size) == ("P", (61, 37))
+    assert mask.getpalette()[3:6] == [128, 0, 0]
+    assert Image.open(tmp_path / "val_000000_overlay.png").size == (61, 37)
+
+
+def test_predict_reads_png_images(run, tmp_path):
+    Image.new("RGB", (9, 5), "red").save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    assert main(["predict", str(run), str(tmp_path / "a.png"), "--out", str(out)]) == 0
+    assert Image.open(out / "a.png").size == (9, 5)
+
+
+def test_export_writes_what_the_model_says(run, tmp_path):
+    assert main(["export", str(run), "--out", str(tmp_path / "served")]) == 0
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    image = np.random.default_rng(0).integers(0, 256, (1, 19, 23, 3), np.uint8)
+    mask = loaded.signatures["serving_default"](image=tf.constant(image))["mask"]
+    model = keras.models.load_model(run / "model.keras")
+    assert np.array_equal(mask[0], keras_seg.predict_mask(model, image[0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--data", "voc"], "--root"),
+        (["train", "--data", "voc", "--root", "/nowhere"], "/nowhere"),
+        (["train", "--root", "."], "--root"),
+        (["train", "--model", "fcn8s", "--widths", "4,8"], "--widths"),
+        (["train", "--widths", "4"], "widths"),
+        (["train", "--model", "fcn8s", "--upsampling", "nearest"], "upsampling"),
+        (["train", "--val-split", "test"], "test"),
+        (["evaluate", "nowhere"], "nowhere"),
+        (["export", "nowhere", "--out", "x"], "nowhere"),
+        (["predict", "nowhere", "a.jpg", "--out", "x"], "nowhere"),
+    ],
+)
+def test_bad_options_get_one_clear_line(arguments, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("keras-seg: error:") == 1
+    assert says in error
+    assert "Traceback" not in error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--model", "unett"],
+        ["train", "--data", "nosuch"],
+        ["train", "--epochs", "0"],
+        ["train", "--widths", "4,-8"],
+        ["train", "--nosuch"],
+        [],
+    ],
+)
+def test_unknown_words_end_with_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: keras-seg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("images", [["missing.jpg"], ["a/x.jpg", "b/x.jpg"]])
+def test_predict_refuses_before_it_starts(run, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/x.jpg", "b/x.jpg"):
+        Path(name).parent.mkdir()
+        Image.new("RGB", (4, 4)).save(name)
+    assert main(["predict", str(run), *images, "--out", "out"]) == 1
+    assert Path(images[0]).stem in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_a_folder_with_a_model_is_not_written_over(run, capsys):
+    before = (run / "model.keras").stat().st_mtime_ns
+    assert main(["train", "--out", str(run), *TINY]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (run / "model.keras").stat().st_mtime_ns == before
+
+
+def test_default_names_get_a_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["train", "--steps-per-epoch", "1", *TINY]) == 0
+    assert sorted(os.listdir("runs")) == ["shapes-unet", "shapes-unet-2"]
+
+
+@pytest.mark.parametrize("damage", ["mask", "image"])
+def test_a_bad_file_is_named_in_training(damage, tmp_path, capsys):
+    root = tmp_path / "VOC2012"
+    for split in ("train", "val"):
+        keras_seg.data.write_voc(keras_seg.data.shapes(4, size=(32, 32)), root, split)
+    if damage == "mask":
+        path = root / "SegmentationClass" / "train_000002.png"
+        Image.fromarray(np.full((32, 32), 77, np.uint8)).save(path)
+    else:
+        path = root / "JPEGImages" / "train_000002.jpg"
+        path.write_bytes(path.read_bytes()[:200])
+    arguments = ["train", "--data", "voc", "--root", str(root)]
+    assert main([*arguments, "--out", str(tmp_path / "run"), *TINY]) == 1
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_interrupted_training_leaves_a_model(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "keras_seg", "train", "--out", str(out), *TINY]
+    process = subprocess.Popen(
+        [*command, "--steps-per-epoch", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        # The first step has run when the progress bar shows a loss.
+        seen = ""
+        deadline = time.monotonic() + 120
+        while "loss:" not in seen and time.monotonic() < deadline:
+            seen += os.read(process.stdout.fileno(), 4096).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Interrupted" in rest
+    assert "Traceback" not in rest
+    model = keras.models.load_model(out / "model.keras")
+    assert model.name == "unet"
+    assert not re.findall(r"writing", " ".join(os.listdir(out)))
