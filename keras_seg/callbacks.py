@@ -1,5 +1,6 @@
 """What `fit` lacks."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class BestModel(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = float((logs or {})[self.monitor])
-        if self.best is None or value > self.best:
+        if self.best is None or value > self.best or math.isnan(self.best):
             self.best = value
             save_model(self.model, self.path)
 

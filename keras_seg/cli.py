@@ -198,7 +198,7 @@ def _source(data: str, root: str | None, split: str) -> Source:
     if root is not None:
         raise ValueError("Expected --root with a data set on disk only, not shapes.")
     if split == "train":
-        return keras_seg.data.shapes(2000, seed=0)
+        return keras_seg.data.shapes(1600, seed=0)
     if split == "val":
         return keras_seg.data.shapes(100, seed=1)
     raise ValueError(f"Expected split train or val of shapes. Received: {split!r}")

@@ -67,7 +67,7 @@ def export(
             f"{len(class_names)}"
         )
     path = Path(path)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise FileExistsError(
             f"Expected nothing at {path}. Choose another path, or overwrite=True."
         )
@@ -85,7 +85,9 @@ def export(
                 "".join(f"{name}\n" for name in class_names)
             )
         _compare(model, aside)
-        if path.is_dir() and not path.is_symlink():
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.is_dir():
             shutil.rmtree(path)
         os.replace(aside, path)
 

@@ -62,6 +62,8 @@ def predict_mask(model: keras.Model, image: Any) -> np.ndarray:
 def ends_in_probabilities(model: keras.Model) -> bool:
     """Tell whether the last layer of a model has a softmax."""
     last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return ends_in_probabilities(last)
     softmax = getattr(last, "activation", None) is keras.activations.softmax
     return softmax or isinstance(last, keras.layers.Softmax)
 

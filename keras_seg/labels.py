@@ -81,6 +81,9 @@ def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
         >>> check_labels(np.array([0, 20, 255]), num_classes=21).numpy()
         array([ True,  True, False])
     """
+    labels = ops.convert_to_tensor(labels)
+    if keras.backend.standardize_dtype(labels.dtype) not in ("int64", "uint32"):
+        labels = ops.cast(labels, "int32")
     labelled = ops.logical_and(labels >= 0, labels < num_classes)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

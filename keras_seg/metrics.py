@@ -56,7 +56,7 @@ class _ConfusionMatrixMetric(keras.metrics.Metric):
             )
         y_true = ops.cast(y_true, "int32")
         y_pred = self._to_ids(y_pred, y_true)
-        if len(y_true.shape) == len(y_pred.shape) + 1:
+        if len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
         self._check_sizes(y_true, y_pred)
 

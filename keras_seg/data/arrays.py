@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.data.checks import check_same_size
 from keras_seg.data.source import Source
 
 
@@ -53,6 +54,7 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
             raise ValueError(
                 f"Expected images [height, width, {channels}]. Received: {image.shape}"
             )
+        check_same_size(image.shape[:2], np.shape(masks[index])[:2])
         if image.dtype == np.uint8:
             return image
         if image.dtype.kind != "f":
@@ -74,7 +76,8 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
                 "Expected masks [height, width] of integers. Received: shape "
                 f"{mask.shape}, {mask.dtype}"
             )
-        return mask.astype(np.int32)
+        # No id is lost in the cast: one that doesn't fit becomes one that isn't valid.
+        return np.clip(mask, -1, 2**31 - 1).astype(np.int32)
 
     # Bad arrays are errors here, not in the first epoch, as far as one example tells.
     load_image(0)

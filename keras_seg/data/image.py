@@ -18,6 +18,8 @@ def read_jpeg(path: Any, window: Any = None, *, mask_size: Any = None) -> tf.Ten
 
     Returns:
         uint8 `[height, width, 3]`, the pixels that libjpeg's accurate transform gives.
+        Colours in the first and last column of a window may differ a little from those
+        of the whole image: libjpeg has no neighbours to interpolate there.
 
     Raises:
         ValueError: in eager mode, naming the file, if it isn't a whole JPEG or has
@@ -47,7 +49,7 @@ def read_image(path: Any, *, channels: int = 3) -> tf.Tensor:
 
     Args:
         path: Scalar string tensor, or string.
-        channels: 1, 3 or 4, or 2 for a PNG with grey and alpha.
+        channels: 1 (grey), 3 (RGB), or 4 (with alpha, of a PNG).
 
     Returns:
         uint8 `[height, width, channels]`.

@@ -9,6 +9,10 @@ import tensorflow as tf
 from keras_seg.data.checks import reason, require
 from keras_seg.labels import IGNORE
 
+# After so many steps, and at the end, comes a beat: a step that isn't read. It shows
+# what is missing before it, however many examples failed.
+_BEAT = 32
+
 
 def steps_of_epochs(
     length: int,
@@ -18,9 +22,10 @@ def steps_of_epochs(
     shard: tuple[int, int],
     counted: bool,
 ) -> tf.data.Dataset:
-    """Number the examples to read, over the whole run.
+    """Number the examples to read, over the whole run, with beats between them.
 
-    Step i is example i % length, in the order of epoch i // length.
+    Step i is example i % length, in the order of epoch i // length. A beat has the
+    number of the step that follows.
 
     Args:
         length: Examples in an epoch.
@@ -31,19 +36,17 @@ def steps_of_epochs(
         counted: Whether epochs differ. If not, every iterator is the first.
 
     Returns:
-        A dataset of int64.
+        A dataset of (step, whether it is a beat), int64 and bool.
     """
     index, count = shard
     if repeat:
         first = first_epoch * length
-        return tf.data.Dataset.range(first + (index - first) % count, 2**62, count)
+        return _with_beats(first + (index - first) % count, count, None)
 
     here = examples_of_shard(length, shard)
 
     def epoch_steps(epoch: Any) -> tf.data.Dataset:
-        return tf.data.Dataset.range(here + 1).map(
-            lambda k: epoch * length + index + k * count
-        )
+        return _with_beats(epoch * length + index, count, here)
 
     if not counted:
         return epoch_steps(first_epoch)
@@ -52,6 +55,27 @@ def steps_of_epochs(
         lambda: iter([next(epochs)]), output_signature=tf.TensorSpec((), tf.int64)
     )
     return opened.flat_map(epoch_steps)
+
+
+def steps_in_order(length: int) -> tf.data.Dataset:
+    """Number examples once, in order, with beats between them."""
+    return _with_beats(0, 1, length)
+
+
+def _with_beats(first: Any, stride: int, examples: int | None) -> tf.data.Dataset:
+    """Steps first, first + stride, ..., `examples` of them or without end."""
+    last = 2**62 if examples is None else examples + examples // _BEAT
+
+    def numbered(slot: Any) -> Any:
+        step = first + _examples_before(slot) * stride
+        return step, (slot % (_BEAT + 1) == _BEAT) | (slot == last)
+
+    return tf.data.Dataset.range(last + 1).map(numbered)
+
+
+def _examples_before(slot: Any) -> Any:
+    """How many of the slots before this one aren't beats."""
+    return slot - slot // (_BEAT + 1)
 
 
 def examples_of_shard(length: int, shard: tuple[int, int]) -> int:
@@ -66,51 +90,48 @@ def read_in_order(
     explain: Callable[[int], None],
     *,
     stride: int = 1,
-    count: int | None = None,
 ) -> tf.data.Dataset:
     """Read the example of each step, in parallel and in order.
 
     TensorFlow's errors don't say which file they are about. Here a step that fails is
-    dropped, the gap is noticed by the numbers of its neighbours, and `explain` called
-    with the missing step, to raise an error with words. Nothing of this costs Python
-    while all goes well.
+    dropped, the gap is noticed by the next one or by a beat, and `explain` called with
+    the missing step, to raise an error with words. Nothing of this costs Python while
+    all goes well.
 
     Args:
-        steps: Dataset of int64, `stride` apart.
+        steps: Dataset of (step, whether it is a beat).
         read: From a step to a structure of tensors, in TensorFlow ops.
         explain: From a step that failed to an error.
         stride: From one step to the next.
-        count: How many steps there are, not counting one more at the end that is not
-            read but marks it. None for an endless dataset.
     """
     traced = tf.function(read).get_concrete_function(tf.TensorSpec((), tf.int64))
 
-    def read_or_end(position: Any, step: Any) -> Any:
-        if count is None:
-            return position, step, traced(step)
-        ending = tf.nest.map_structure(
+    def read_unless_beat(slot: Any, element: Any) -> Any:
+        step, beat = element
+        nothing = tf.nest.map_structure(
             lambda t: tf.zeros([side or 0 for side in t.shape], t.dtype),
             traced.structured_outputs,
         )
-        values = tf.cond(position < count, lambda: traced(step), lambda: ending)
-        return position, step, values
+        values = tf.cond(beat, lambda: nothing, lambda: traced(step))
+        return slot, step, beat, values
 
     def check(expected: Any, element: Any) -> Any:
-        position, step, values = element
+        slot, step, beat, values = element
 
         def missing() -> Any:
-            first_missing = step - (position - expected) * stride
-            return tf.py_function(_never_true(explain), [first_missing], tf.bool)
+            ago = _examples_before(slot) - _examples_before(expected)
+            return tf.py_function(_never_true(explain), [step - ago * stride], tf.bool)
 
-        fine = tf.cond(position == expected, lambda: True, missing)
+        fine = tf.cond(slot == expected, lambda: True, missing)
         with tf.control_dependencies([tf.debugging.Assert(fine, ["unexplained"])]):
-            return tf.nest.map_structure(tf.identity, values)
+            return tf.identity(beat), values
 
     data = steps.enumerate().map(
-        read_or_end, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        read_unless_beat, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     data = data.ignore_errors().enumerate().map(check)
-    return data if count is None else data.take(count)
+    data = data.filter(lambda beat, values: tf.logical_not(beat))
+    return data.map(lambda beat, values: values)
 
 
 def explanation(read: Callable[[Any], Any], name: Callable[[int], str]) -> Callable:
@@ -120,9 +141,7 @@ def explanation(read: Callable[[Any], Any], name: Callable[[int], str]) -> Calla
         try:
             read(tf.constant(step, tf.int64))
         except Exception as error:
-            text = reason(error)
-            named = text if name(step) in text else f"{name(step)}: {text}"
-            raise ValueError(named) from None
+            raise ValueError(f"{name(step)}: {reason(error)}") from None
         raise ValueError(f"{name(step)}: couldn't be read, but can be read now.")
 
     return explain
@@ -141,7 +160,11 @@ def fit_to(image: Any, mask: Any, size: tuple[int, int] | None) -> tuple[Any, An
     if size is None:
         bottom, right = -height % 32, -width % 32
     else:
-        bottom, right = size[0] - height, size[1] - width
+        # Nothing is cut off here, but for a size that is known when this is traced,
+        # before `require_fits` can speak.
+        image, mask = image[: size[0], : size[1]], mask[: size[0], : size[1]]
+        bottom = tf.maximum(size[0] - height, 0)
+        right = tf.maximum(size[1] - width, 0)
     image = tf.pad(image, [[0, bottom], [0, right], [0, 0]])
     mask = tf.pad(mask, [[0, bottom], [0, right]], constant_values=IGNORE)
     sides = (None, None) if size is None else size

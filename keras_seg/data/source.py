@@ -16,6 +16,7 @@ from keras_seg.data.pipeline import (
     random_crop,
     read_in_order,
     require_fits,
+    steps_in_order,
     steps_of_epochs,
 )
 from keras_seg.labels import IGNORE, check_num_classes
@@ -32,7 +33,8 @@ class Source:
         image: Function (index, window=None) -> uint8, or float32 in 0..255,
             `[height, width, channels]`. With window = (top, left, height, width) it
             returns these pixels only, and should read no others where the format
-            allows.
+            allows. The window is one of the mask; if the image has another size, only
+            this function can tell, and should raise.
         mask: Function (index) -> integers `[height, width]`, class ids or 255.
         class_names: A name per class id, the background among them.
         names: What errors call the examples; the stems of their files, say.
@@ -133,10 +135,9 @@ class Source:
         """
         n = self._length
         data = read_in_order(
-            tf.data.Dataset.range(n + 1),
+            steps_in_order(n),
             self._read,
             explanation(self._read, lambda index: self.names[index]),
-            count=n,
         )
         return data.apply(tf.data.experimental.assert_cardinality(n))
 
@@ -224,6 +225,8 @@ class Source:
                     image, mask = augment(image, mask, example_seed)
                     image = as_dtype(tf.convert_to_tensor(image), tf.uint8)
                     mask = tf.cast(mask, tf.int32)
+                    check_same_size(tf.shape(image)[:2], tf.shape(mask))
+                    check_ids(mask, self.num_classes)
                     if size is not None:
                         image, mask = random_crop(image, mask, size, example_seed)
                 elif size is not None:
@@ -245,7 +248,6 @@ class Source:
             read,
             explanation(read, lambda step: self.names[int(place(step))]),
             stride=count,
-            count=None if repeat else here,
         )
         if size is None:
             padding = (np.uint8(0), np.int32(IGNORE), np.float32(0))

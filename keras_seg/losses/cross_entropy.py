@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, check_labels
+from keras_seg.labels import IGNORE, check_labels, check_num_classes
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -39,11 +39,13 @@ class WeightedCrossEntropy(keras.losses.Loss):
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
-        sample_weight: None, or float broadcastable to `[batch, height, width]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
 
     Raises:
-        ValueError: for class weights that aren't one non-negative number per class,
-            a smoothing outside 0..1, or shapes that don't fit each other.
+        ValueError: for class weights that aren't one non-negative number per class, a
+            smoothing outside 0..1, fewer than two classes, an `ignore` that is one of
+            them, or shapes that don't fit each other.
         tf.errors.InvalidArgumentError: for a label that is no class, in eager and
             graph mode on TensorFlow. Elsewhere such a pixel is left out.
 
@@ -86,15 +88,14 @@ class WeightedCrossEntropy(keras.losses.Loss):
         # Not Keras's __call__: it would multiply the map of weights onto the mean
         # (and turn labels into floats on the way).
         with keras.name_scope(self.name):
-            return self.call(
-                ops.cast(y_true, "int32"), ops.cast(y_pred, self.dtype), sample_weight
-            )
+            y_pred = ops.cast(y_pred, self.dtype)
+            return self.call(ops.convert_to_tensor(y_true), y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true = _drop_last_axis(y_true, y_pred)
-        num_classes = y_pred.shape[-1]
+        num_classes = check_num_classes(y_pred.shape[-1], ignore=self.ignore)
         labelled = check_labels(y_true, num_classes, ignore=self.ignore)
-        label = ops.where(labelled, y_true, 0)
+        label = ops.where(labelled, ops.cast(y_true, "int32"), 0)
 
         weight = ops.cast(labelled, y_pred.dtype)
         if self.class_weights is not None:
@@ -106,7 +107,7 @@ class WeightedCrossEntropy(keras.losses.Loss):
             weights = ops.convert_to_tensor(self.class_weights, y_pred.dtype)
             weight = weight * ops.take(weights, label)
         if sample_weight is not None:
-            weight = weight * ops.cast(sample_weight, y_pred.dtype)
+            weight = weight * _as_map(ops.cast(sample_weight, y_pred.dtype))
 
         cross_entropy = keras.losses.sparse_categorical_crossentropy(
             label, y_pred, from_logits=self.from_logits
@@ -144,6 +145,15 @@ def _drop_last_axis(y_true: Any, y_pred: Any) -> Any:
             f"{received}, logits {tuple(y_pred.shape)}"
         )
     return y_true
+
+
+def _as_map(sample_weight: Any) -> Any:
+    """Weights that broadcast to `[batch, height, width]`."""
+    if len(sample_weight.shape) == 1:
+        return sample_weight[:, None, None]
+    if len(sample_weight.shape) == 4:
+        return ops.squeeze(sample_weight, -1)
+    return sample_weight
 
 
 def _cross_entropy_with_all(y_pred: Any, from_logits: bool) -> Any:

@@ -1,0 +1,261 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_seg import data
+
+IDS = [f"class {label}" for label in range(200)]
+SEEDS = [(0, step) for step in range(12)]
+SIDE = 100
+
+
+def coordinate(axis):
+    """An example whose mask, and whose image, say where each pixel is."""
+    mask = np.indices((SIDE, SIDE))[axis]
+    return mask.astype(np.uint8), data.arrays(
+        [np.repeat(mask[..., None], 3, -1).astype(np.uint8)], [mask], class_names=IDS
+    )
+
+
+def many(source, count, **arguments):
+    """Example 0 again and again, each time with another seed."""
+    batches = source.batches(1, repeat=True, **arguments).take(count)
+    return [(image[0], mask[0]) for image, mask in batches.as_numpy_iterator()]
+
+
+@pytest.mark.parametrize("size", [None, (40, 60), (130, 70)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_mask_used_as_its_own_image_stays_equal_to_it(size, flip):
+    mask = np.random.default_rng(0).integers(0, 200, (SIDE, SIDE))
+    image = np.repeat(mask[..., None], 3, -1).astype(np.uint8)
+    source = data.arrays([image], [mask], class_names=IDS)
+    augment = data.standard_augmentation(scale=(1, 1), flip=flip, color=0)
+    height, width = np.minimum((SIDE, SIDE), size or (SIDE, SIDE))
+    flips = set()
+    for image, ids in many(source, 12, size=size, augment=augment):
+        np.testing.assert_array_equal(image[..., 0], np.where(ids == 255, 0, ids))
+        np.testing.assert_array_equal(image[..., 1], image[..., 0])
+        flips.add(is_mirrored(ids[:height, :width], mask))
+        assert (ids != 255).sum() == height * width  # the rest is padding
+    assert flips == {False, flip}
+
+
+def is_mirrored(part, whole):
+    """Whether a part occurs in the whole as it is, or left to right."""
+    windows = np.lib.stride_tricks.sliding_window_view(whole, part.shape)
+    for mirrored, wanted in [(False, part), (True, part[:, ::-1])]:
+        places = np.argwhere(windows[..., 0, 0] == wanted[0, 0])
+        if any(np.array_equal(windows[y, x], wanted) for y, x in places):
+            return mirrored
+    raise AssertionError("The augmented mask is no window of the mask.")
+
+
+@pytest.mark.parametrize("seed", SEEDS[:6])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("scale", [(0.4, 0.4), (0.75, 1.5), (2, 2), (3.7, 3.7)])
+def test_image_and_mask_go_to_the_same_place(scale, axis, seed):
+    mask, _ = coordinate(axis)
+    augment = data.standard_augmentation(scale=scale)
+    geometry = augment.geometry(SIDE, SIDE, (60, 50), seed)
+    window, size = geometry.window.numpy(), geometry.size.numpy()
+
+    # Centres of the new pixels, in pixels of the file.
+    at = window[axis] + (np.arange(size[axis]) + 0.5) * window[2 + axis] / size[axis]
+    if axis == 1 and geometry.flip:
+        at = at[::-1]
+    at = at[:, None] if axis == 0 else at[None]
+
+    moved = geometry.mask(tf.constant(mask)).numpy()
+    assert moved.shape == tuple(size)
+    np.testing.assert_array_equal(moved, np.broadcast_to(np.floor(at + 1e-4), size))
+
+    top, left, height, width = window
+    cut = mask[top : top + height, left : left + width, None]
+    image = geometry.image(tf.constant(cut)).numpy()[..., 0]
+    # Bilinear: the coordinate itself, but no farther out than the window's pixels.
+    expected = np.clip(at - 0.5, window[axis], window[axis] + window[2 + axis] - 1)
+    np.testing.assert_allclose(image, np.broadcast_to(expected, size), atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_image_and_mask_go_to_the_same_place_in_batches(axis):
+    _, source = coordinate(axis)
+    augment = data.standard_augmentation(scale=(0.5, 2), color=0)
+    for image, mask in many(source, 12, size=(64, 96), augment=augment):
+        labelled = mask != 255
+        assert labelled.sum() > 40 * 40
+        distance = np.abs(image[..., 0].astype(int) - mask)[labelled]
+        assert distance.max() <= 1  # half a pixel, and rounding
+        assert image[~labelled].sum() == 0
+
+
+def test_geometry_is_the_same_alone_and_in_tf_data():
+    augment = data.standard_augmentation()
+    seeds = tf.data.Dataset.from_tensor_slices(SEEDS)
+    inside = seeds.map(lambda seed: augment.geometry(30, 40, (24, 24), seed))
+    for seed, geometry in zip(SEEDS, inside, strict=True):
+        for there, here in zip(
+            geometry, augment.geometry(30, 40, (24, 24), seed), strict=True
+        ):
+            np.testing.assert_array_equal(there, here)
+
+
+def draw(sides, sizes, **arguments):
+    """Many geometries, one for each of the sides, drawn inside tf.data."""
+    augment = data.standard_augmentation(**arguments)
+    steps = tf.range(len(sides), dtype=tf.int32)
+    numbers = tf.data.Dataset.from_tensor_slices((sides, sizes, steps))
+    geometries = numbers.map(
+        lambda side, size, step: augment.geometry(side[0], side[1], size, (7, step))
+    )
+    drawn = geometries.batch(len(sides)).get_single_element()
+    return [part.numpy() for part in drawn]
+
+
+def test_windows_lie_within_the_image_and_crops_within_the_size():
+    rng = np.random.default_rng(0)
+    sides = rng.integers(1, 60, (3000, 2)).astype(np.int32)
+    sides[:200] = 1
+    sides[200:400, 0] = 1
+    sizes = rng.integers(1, 60, (3000, 2)).astype(np.int32)
+    window, size, _ = draw(sides, sizes, scale=(0.1, 10))
+    corner, extent = window[:, :2], window[:, 2:]
+    assert (corner >= 0).all()
+    assert (extent >= 1).all()
+    assert (corner + extent <= sides).all()
+    assert (size >= 1).all()
+    assert (size <= sizes).all()
+
+
+def test_every_place_of_the_window_occurs():
+    sides, sizes = np.full((500, 2), 9, np.int32), np.full((500, 2), 5, np.int32)
+    window, _, flip = draw(sides, sizes, scale=(1, 1))
+    for axis in (0, 1):
+        places, counts = np.unique(window[:, axis], return_counts=True)
+        assert places.tolist() == [0, 1, 2, 3, 4]
+        assert counts.min() > 60  # of 100 that are expected
+    assert 200 < flip.sum() < 300
+
+
+def test_enlarging_is_as_likely_as_shrinking():
+    augment = data.standard_augmentation(scale=(0.5, 2))
+    sizes = tf.data.Dataset.range(1000).map(
+        lambda step: augment.geometry(1000, 1000, None, (0, step)).size
+    )
+    scale = np.array(list(sizes.as_numpy_iterator()))[:, 0] / 1000
+    assert scale.min() >= 0.5
+    assert scale.max() <= 2
+    # Uniform in the logarithm: quarters of -1..1 are equally likely.
+    quarters, _ = np.histogram(np.log2(scale), bins=4, range=(-1, 1))
+    assert quarters.min() > 200
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_without_flip_none_is_mirrored(flip):
+    augment = data.standard_augmentation(flip=flip)
+    flips = [bool(augment.geometry(8, 8, None, seed).flip) for seed in SEEDS]
+    assert any(flips) == flip
+
+
+def grey(rgb):
+    """ITU-R BT.601."""
+    return rgb @ np.array([0.299, 0.587, 0.114])
+
+
+def factors(augment, seed):
+    """Brightness, contrast and saturation, found from what three pixels become."""
+    pixels = np.array([[[100, 100, 100], [140, 140, 140], [150, 100, 100]]], np.float32)
+    (a, _, _), (b, _, _), (red, green, _) = augment.color(tf.constant(pixels), seed)[0]
+    slope = float(b - a) / 40  # brightness times contrast
+    # On grey, x' = slope x + brightness 127.5 - slope 127.5.
+    brightness = (float(a) - slope * 100) / 127.5 + slope
+    saturation = float(red - green) / (slope * 50)
+    return brightness, slope / brightness, saturation
+
+
+@pytest.mark.parametrize("seed", SEEDS[:5])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_colors_follow_the_formula(seed, dtype):
+    augment = data.standard_augmentation(color=0.3)
+    b, c, s = factors(augment, seed)
+    x = np.random.default_rng(0).integers(0, 256, (9, 11, 3)).astype(np.float64)
+    mixed = s * x + (1 - s) * grey(x)[..., None]
+    expected = np.clip(b * (c * mixed + (1 - c) * 127.5), 0, 255)
+
+    image = augment.color(tf.constant(x.astype(dtype)), seed)
+    assert image.dtype == dtype
+    rounding = 0.5 if dtype == "uint8" else 0
+    np.testing.assert_allclose(image, expected, atol=rounding + 0.02)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        ((1.2, 1, 1), (240, 120, 0)),
+        ((1, 0.5, 1), (163.75, 113.75, 63.75)),
+        ((1, 1, 0.5), (159.25, 109.25, 59.25)),  # half way to its grey, 118.5
+    ],
+    ids=["brightness", "contrast", "saturation"],
+)
+def test_each_factor_of_color_does_what_its_name_says(monkeypatch, drawn, expected):
+    monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_: tf.constant(drawn))
+    image = tf.constant([[[200.0, 100.0, 0.0]]])
+    changed = data.standard_augmentation().color(image, (0, 0))
+    np.testing.assert_allclose(changed[0, 0], expected, atol=1e-3)
+
+
+def test_factors_of_color_fill_their_range():
+    augment = data.standard_augmentation(color=0.3)
+    drawn = np.array([factors(augment, (1, step)) for step in range(60)])
+    assert drawn.min() > 0.7 - 1e-4
+    assert drawn.max() < 1.3 + 1e-4
+    assert (drawn.min(0) < 0.8).all()
+    assert (drawn.max(0) > 1.2).all()
+    # Three numbers, not one three times.
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(3)).max() < 0.5
+
+
+def test_colors_are_the_same_alone_and_in_tf_data():
+    augment = data.standard_augmentation()
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    inside = tf.data.Dataset.from_tensors(image).map(lambda x: augment.color(x, (0, 3)))
+    expected = augment.color(tf.constant(image), (0, 3))
+    # Sums in another order may round to the next level.
+    there = next(iter(inside)).numpy().astype(int)
+    np.testing.assert_allclose(there, expected, rtol=0, atol=1)
+
+
+@pytest.mark.parametrize(("channels", "color"), [(1, 0.3), (4, 0.3), (3, 0)])
+def test_images_that_have_no_colors_to_change_stay_as_they_are(channels, color):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(np.uint8)
+    changed = data.standard_augmentation(color=color).color(tf.constant(image), (0, 1))
+    np.testing.assert_array_equal(changed, image)
+
+
+def test_the_same_seed_augments_alike_and_another_does_not():
+    _, source = coordinate(0)
+    augment = data.standard_augmentation()
+    one, again, other = (
+        many(source, 4, size=(32, 32), augment=augment, seed=seed) for seed in (0, 0, 1)
+    )
+    images = [image for image, _ in one]
+    for place in range(4):
+        np.testing.assert_array_equal(images[place], again[place][0])
+        np.testing.assert_array_equal(one[place][1], again[place][1])
+        assert not np.array_equal(images[place], other[place][0])
+    assert len({image.tobytes() for image in images}) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scale": (0, 1)}, r"`scale`.*\(0, 1\)"),
+        ({"scale": (2, 1)}, r"`scale`.*\(2, 1\)"),
+        ({"scale": (-1, 1)}, "`scale`"),
+        ({"color": 1}, "`color`.*Received: 1"),
+        ({"color": -0.1}, "`color`"),
+    ],
+)
+def test_a_range_that_is_none_is_an_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        data.standard_augmentation(**arguments)

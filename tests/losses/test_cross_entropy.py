@@ -1,0 +1,345 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_seg import unet
+from keras_seg.losses import WeightedCrossEntropy
+
+RNG = np.random.default_rng(0)
+CLASSES = 4
+LABELS = RNG.integers(0, CLASSES, (2, 3, 5))
+LABELS[0, 0], LABELS[1, 2, :2] = 255, 255
+LOGITS = RNG.normal(size=(2, 3, 5, CLASSES)).astype("float32") * 3
+MAP = RNG.uniform(0, 2, (2, 3, 5)).astype("float32")
+WEIGHTS = [0.5, 2.0, 0.0, 1.25]
+
+
+def formula(y, z, w=None, s=1.0, smoothing=0.0, ignore=255):
+    """The weighted mean over the labelled pixels, in float64."""
+    s = np.broadcast_to(np.float64(s), y.shape)[y != ignore]
+    z, y = z[y != ignore].astype("float64"), y[y != ignore].astype(int)
+    z = z - z.max(-1, keepdims=True)
+    log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    t = (1 - smoothing) * np.eye(z.shape[-1])[y] + smoothing / z.shape[-1]
+    sw = s * (np.ones(len(y)) if w is None else np.asarray(w)[y])
+    return (sw * -(t * log_p).sum(-1)).sum() / sw.sum()
+
+
+def softmax(z):
+    exp = np.exp(z - z.max(-1, keepdims=True))
+    return exp / exp.sum(-1, keepdims=True)
+
+
+def value_and_gradient(loss, y, z, s=None):
+    z = tf.constant(z)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = loss(y, z, s)
+    return float(value), tape.gradient(value, z).numpy()
+
+
+@pytest.mark.parametrize("class_weights", [None, WEIGHTS], ids=["alike", "weights"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("sample_weight", [None, MAP, MAP[:, :1, :1]])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_loss_is_the_formula(class_weights, smoothing, sample_weight, from_logits):
+    loss = WeightedCrossEntropy(
+        class_weights, label_smoothing=smoothing, from_logits=from_logits
+    )
+    value = loss(LABELS, LOGITS if from_logits else softmax(LOGITS), sample_weight)
+    s = 1.0 if sample_weight is None else sample_weight
+    expected = formula(LABELS, LOGITS, class_weights, s, smoothing)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_gradient_is_that_of_the_formula():
+    weights = np.array(WEIGHTS)
+    _, gradient = value_and_gradient(WeightedCrossEntropy(WEIGHTS), LABELS, LOGITS, MAP)
+    label = np.where(LABELS == 255, 0, LABELS)
+    sw = MAP * weights[label] * (LABELS != 255)
+    expected = sw[..., None] / sw.sum() * (softmax(LOGITS) - np.eye(CLASSES)[label])
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_ignored_pixels_have_no_gradient_and_no_say(smoothing):
+    loss = WeightedCrossEntropy(label_smoothing=smoothing)
+    value, gradient = value_and_gradient(loss, LABELS, LOGITS)
+    assert not gradient[LABELS == 255].any()
+    assert gradient[LABELS != 255].all()
+    other = LOGITS.copy()
+    other[LABELS == 255] *= -100
+    assert float(loss(LABELS, other)) == value
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("label", "class_weights", "sample_weight"),
+    [(255, None, None), (2, WEIGHTS, None), (0, None, np.zeros((2, 3, 5), "float32"))],
+    ids=["all ignored", "all of a class of weight 0", "all of sample_weight 0"],
+)
+def test_a_batch_without_weight_has_loss_0_and_no_gradient(
+    label, class_weights, sample_weight, smoothing
+):
+    loss = WeightedCrossEntropy(class_weights, label_smoothing=smoothing)
+    labels = np.full_like(LABELS, label)
+    value, gradient = value_and_gradient(loss, labels, LOGITS, sample_weight)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, np.zeros_like(LOGITS))
+
+
+@pytest.mark.parametrize("ignore", [-1, CLASSES, 100])
+def test_another_id_can_be_ignored(ignore):
+    labels = np.where(LABELS == 255, ignore, LABELS)
+    value = WeightedCrossEntropy(ignore=ignore)(labels, LOGITS)
+    np.testing.assert_allclose(value, formula(LABELS, LOGITS), rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_huge_logits_have_a_finite_loss_and_gradient(dtype, smoothing):
+    z = tf.cast(np.sign(LOGITS) * 1e4, dtype)
+    loss = WeightedCrossEntropy(WEIGHTS, label_smoothing=smoothing)
+    value, gradient = value_and_gradient(loss, LABELS, z)
+    exact = tf.cast(z, "float64").numpy()
+    np.testing.assert_allclose(
+        value, formula(LABELS, exact, WEIGHTS, smoothing=smoothing), rtol=1e-4
+    )
+    assert np.isfinite(gradient.astype("float32")).all()
+
+
+def test_a_sure_and_wrong_probability_has_a_finite_loss():
+    labels, probabilities = np.array([[[1]]]), np.array([[[[1.0, 0.0]]]], "float32")
+    loss = WeightedCrossEntropy(from_logits=False, label_smoothing=0.1)
+    value, gradient = value_and_gradient(loss, labels, probabilities)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32"])
+@pytest.mark.parametrize("last_axis", [False, True])
+def test_masks_of_any_type_with_or_without_a_last_axis_are_the_same(dtype, last_axis):
+    labels = LABELS.astype(dtype)
+    value = WeightedCrossEntropy()(labels[..., None] if last_axis else labels, LOGITS)
+    np.testing.assert_allclose(value, formula(LABELS, LOGITS), rtol=1e-5)
+
+
+def test_a_map_of_weights_may_have_the_last_axis_of_its_mask():
+    # One square image, where the axes could be broadcast against each other.
+    y, z, s = LABELS[1:, :, 2:], LOGITS[1:, :, 2:], MAP[1:, :, 2:]
+    value = WeightedCrossEntropy()(y[..., None], z, s[..., None])
+    np.testing.assert_allclose(value, formula(y, z, s=s), rtol=1e-5)
+
+
+def test_weights_per_image_weigh_images():
+    # As many images as columns, where the axes could be broadcast.
+    y, z = LABELS[:, :, :2], LOGITS[:, :, :2]
+    s = np.array([0.25, 1.0])
+    value = WeightedCrossEntropy()(y, z, s)
+    np.testing.assert_allclose(value, formula(y, z, s=s[:, None, None]), rtol=1e-5)
+
+
+def pixel_model(loss, **options):
+    """A 1x1 convolution: the smallest segmentation model."""
+    layers = [keras.Input((3, 5, 2)), keras.layers.Conv2D(CLASSES, 1, name="logits")]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.SGD(0.1), loss=loss, **options)
+    return model
+
+
+@pytest.mark.parametrize("label", [CLASSES, 254, -1])
+@pytest.mark.parametrize("where", ["eager", "graph", "fit"])
+def test_a_label_that_is_no_class_raises_and_is_named(label, where):
+    labels = LABELS.copy()
+    labels[1, 0, 0] = label
+    loss = WeightedCrossEntropy()
+    call = {
+        "eager": lambda: loss(labels, LOGITS),
+        "graph": lambda: tf.function(loss)(tf.constant(labels), LOGITS),
+        "fit": lambda: pixel_model(loss).fit(LOGITS[..., :2], labels, verbose=0),
+    }[where]
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        call()
+    assert "Expected labels 0..3, or 255" in error.value.message
+    assert f"{label}" in error.value.message.split("Received:")[1]
+
+
+def test_a_label_beyond_32_bits_raises():
+    labels = LABELS.copy()
+    labels[1, 0, 0] = 2**32 + 1  # its lowest 32 bits are a class
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        WeightedCrossEntropy()(labels, LOGITS)
+
+
+def test_a_label_that_is_no_class_never_becomes_nan_under_xla():
+    labels = LABELS.copy()
+    labels[1, 0, 0], labels[1, 0, 1] = CLASSES, -1
+    model = pixel_model(WeightedCrossEntropy(WEIGHTS), jit_compile=True)
+    history = model.fit(LOGITS[..., :2], labels, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize(("ignore", "num_classes"), [(255, 256), (0, 4)])
+def test_an_ignore_that_is_a_class_raises(ignore, num_classes):
+    # Else pixels without a label would be learnt as that class.
+    labels, logits = np.full((1, 2, 2), ignore), np.zeros((1, 2, 2, num_classes), "f")
+    with pytest.raises(ValueError, match=rf"Expected `ignore`.*ignore={ignore}"):
+        WeightedCrossEntropy(ignore=ignore)(labels, logits)
+
+
+def test_one_logit_raises():
+    with pytest.raises(ValueError, match="use num_classes=2"):
+        WeightedCrossEntropy()(np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 1), "float32"))
+
+
+def test_xla_gives_the_same_loss_and_gradient():
+    loss = WeightedCrossEntropy(WEIGHTS, label_smoothing=0.1)
+    labels, logits, weights = map(tf.constant, (LABELS, LOGITS, MAP))
+    compiled = tf.function(loss, jit_compile=True)
+    value, gradient = value_and_gradient(compiled, labels, logits, weights)
+    expected, expected_gradient = value_and_gradient(loss, labels, logits, weights)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
+
+
+def test_fit_takes_a_map_of_weights():
+    model = pixel_model(WeightedCrossEntropy(WEIGHTS))
+    x = LOGITS[..., :2]
+    expected = formula(LABELS, model(x).numpy(), WEIGHTS, MAP)
+    history = model.fit(x, LABELS, sample_weight=MAP, batch_size=2, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [expected], rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_another_number_of_class_weights_than_classes_raises(count):
+    loss = WeightedCrossEntropy([1.0] * count)
+    with pytest.raises(ValueError, match=rf"one weight per class.*{count} weights"):
+        loss(LABELS, LOGITS)
+
+
+@pytest.mark.parametrize(
+    ("masks", "logits"),
+    [
+        ((2, 3, 4), (2, 3, 5, 4)),
+        ((2, 5, 3), (2, 3, 5, 4)),
+        ((2, 3, 5, 4), (2, 3, 5, 4)),  # one-hot
+        ((3, 5), (2, 3, 5, 4)),
+        ((1, 3, 5), (2, 3, 5, 4)),
+    ],
+)
+def test_masks_of_another_shape_raise(masks, logits):
+    with pytest.raises(ValueError, match=r"Expected masks .*Received: masks"):
+        WeightedCrossEntropy()(np.zeros(masks, int), np.zeros(logits, "float32"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"class_weights": [1.0, -0.5]}, "class_weights"),
+        ({"class_weights": [1.0, float("nan")]}, "class_weights"),
+        ({"class_weights": [1.0, float("inf")]}, "class_weights"),
+        ({"label_smoothing": -0.1}, "label_smoothing"),
+        ({"label_smoothing": 1.1}, "label_smoothing"),
+    ],
+)
+def test_bad_arguments_raise_and_say_what_was_expected(arguments, named):
+    with pytest.raises(ValueError, match=rf"Expected `{named}`.*Received: "):
+        WeightedCrossEntropy(**arguments)
+
+
+def test_a_loss_survives_serialisation():
+    loss = WeightedCrossEntropy(
+        np.array(WEIGHTS), label_smoothing=0.1, ignore=0, from_logits=False, name="mine"
+    )
+    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    loaded = keras.saving.deserialize_keras_object(saved)
+    assert type(loaded) is WeightedCrossEntropy
+    assert loaded.get_config() == loss.get_config()
+    assert loaded.get_config() == {
+        "class_weights": WEIGHTS,
+        "label_smoothing": 0.1,
+        "ignore": 0,
+        "from_logits": False,
+        "name": "mine",
+    }
+
+
+def test_a_compiled_model_survives_saving(tmp_path):
+    model = pixel_model(WeightedCrossEntropy(WEIGHTS))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    x = LOGITS[..., :2]
+    assert loaded.evaluate(x, LABELS, verbose=0) == model.evaluate(x, LABELS, verbose=0)
+    assert loaded.loss.class_weights == WEIGHTS
+
+
+def test_one_loss_is_one_line_in_the_logs():
+    model = unet(num_classes=CLASSES, widths=(2, 2))
+    model.compile("sgd", loss=WeightedCrossEntropy())
+    logs = model.fit(np.zeros((2, 3, 5, 3)), LABELS, verbose=0).history
+    assert list(logs) == ["loss"]
+
+
+REPLICAS = """
+import json
+import keras, numpy as np, tensorflow as tf
+from keras_seg.losses import WeightedCrossEntropy
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+
+def train(strategy, images, masks):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, padding="same")]
+        model = keras.Sequential(layers)
+        loss = WeightedCrossEntropy([0.5, 2.0, 1.0, 3.0], label_smoothing=0.1)
+        model.compile(keras.optimizers.SGD(0.5), loss=loss)
+    data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(4)
+    steps = [model.fit(data.skip(k).take(1), verbose=0) for k in range(3)]
+    losses = [step.history["loss"] for step in steps]
+    return losses, [w.tolist() for w in model.get_weights()]
+
+rng = np.random.default_rng(0)
+images = rng.normal(size=(12, 8, 8, 3)).astype("float32")
+masks = rng.integers(0, 4, (12, 64))
+results = {}
+for void in (0, 90):
+    # From the first image of each batch on, so that replicas have unequal shares.
+    batches = masks.reshape(3, 256).copy()
+    batches[:, : 256 * void // 100] = 255
+    labels = batches.reshape(12, 8, 8)
+    one = train(tf.distribute.get_strategy(), images, labels)
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert mirrored.num_replicas_in_sync == 2
+    results[void] = {"one": one, "two": train(mirrored, images, labels)}
+print("RESULTS", json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def replicas():
+    """Losses and weights of three steps on one device and on two replicas."""
+    # In a process of its own: devices are split before TensorFlow starts.
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.split("RESULTS")[1])
+
+
+@pytest.mark.parametrize("void", ["0", "90"])
+def test_two_replicas_take_the_steps_of_one_device(replicas, void):
+    losses, weights = replicas[void]["one"]
+    losses_of_two, weights_of_two = replicas[void]["two"]
+    assert losses[0] != losses[2]
+    np.testing.assert_allclose(losses_of_two, losses, atol=1e-5)
+    for one, two in zip(weights, weights_of_two, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-5)

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_seg.callbacks import BestModel, save_model
+
+
+def tiny_model(kernel=0.0):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.layers[0].kernel.assign([[kernel]])
+    return model
+
+
+def kernel_in(path):
+    return float(keras.saving.load_model(path).layers[0].kernel[0, 0])
+
+
+def after_epochs(path, values, monitor="val_mean_iou"):
+    """A callback that saw epochs of these values; the kernel is the epoch."""
+    callback = BestModel(path, monitor=monitor)
+    for epoch, value in enumerate(values):
+        callback.set_model(tiny_model(kernel=epoch))
+        callback.on_epoch_end(epoch, {monitor: value, "loss": -epoch})
+    return callback
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [
+        ([0.1], 0),
+        ([0.1, 0.3, 0.2], 1),
+        ([0.3, 0.3, 0.2], 0),
+        ([0.0, 0.1, 0.2], 2),
+        ([-1.0, -2.0], 0),
+    ],
+)
+def test_the_model_of_the_best_epoch_is_kept(tmp_path, values, best):
+    callback = after_epochs(tmp_path / "best.keras", values)
+    assert kernel_in(tmp_path / "best.keras") == best
+    assert callback.best == values[best]
+
+
+@pytest.mark.parametrize("values", [[float("nan"), 0.2, 0.1], [0.2, float("nan"), 0.1]])
+def test_nan_is_better_than_nothing_at_most(tmp_path, values):
+    callback = after_epochs(tmp_path / "best.keras", values)
+    assert callback.best == 0.2
+    assert kernel_in(tmp_path / "best.keras") == values.index(0.2)
+
+
+def test_nothing_but_the_model_is_left(tmp_path):
+    after_epochs(tmp_path / "best.keras", [0.1, 0.2])
+    assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
+
+
+def test_another_number_of_the_logs_can_be_monitored(tmp_path):
+    path = str(tmp_path / "best.keras")
+    assert after_epochs(path, [0.2, 0.1], monitor="pixel_accuracy").best == 0.2
+    assert kernel_in(path) == 0
+
+
+def test_it_runs_inside_fit(tmp_path):
+    model = tiny_model()
+    model.compile("sgd", loss="mse", metrics=["mae"])
+    callback = BestModel(tmp_path / "best.keras", monitor="val_mae")
+    x = np.ones((4, 1))
+    values = model.fit(
+        x, x, validation_data=(x, x), epochs=2, callbacks=[callback], verbose=0
+    ).history["val_mae"]
+    assert callback.best == max(values)
+    loaded = keras.saving.load_model(tmp_path / "best.keras")
+    np.testing.assert_allclose(loaded.evaluate(x, x, verbose=0)[1], max(values))
+
+
+@pytest.mark.parametrize("fails", ["save", "rename"])
+def test_the_old_file_survives_a_failed_save(tmp_path, monkeypatch, fails):
+    path = tmp_path / "best.keras"
+    save_model(tiny_model(kernel=7), path)
+    model = tiny_model(kernel=8)
+
+    def half_a_file(aside):
+        aside.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    def refuse(source, target):
+        raise OSError("No space left on device")
+
+    if fails == "save":
+        monkeypatch.setattr(model, "save", half_a_file)
+    else:
+        monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(OSError, match="No space"):
+        save_model(model, path)
+    assert kernel_in(path) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]

@@ -1,0 +1,327 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_seg.metrics import MeanIoU, PixelAccuracy
+
+CLASSES = 5
+RNG = np.random.default_rng(0)
+# Class 4 occurs in neither; class 3 in the truth only.
+TRUTH = RNG.choice([0, 1, 2, 3, 255], (6, 7, 9))
+PREDICTION = RNG.integers(0, 3, (6, 7, 9))
+
+every_metric = pytest.mark.parametrize("build", [MeanIoU, PixelAccuracy])
+
+
+def count(truth, prediction):
+    """Confusion matrix of the pixels with a label."""
+    matrix = np.zeros((CLASSES, CLASSES), np.int64)
+    np.add.at(matrix, (truth[truth != 255], prediction[truth != 255]), 1)
+    return matrix
+
+
+def iou(matrix):
+    matrix = matrix.astype("float64")
+    with np.errstate(invalid="ignore"):
+        return np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
+
+
+def updated(metric, truth=TRUTH, prediction=PREDICTION):
+    metric.update_state(truth, prediction)
+    return metric
+
+
+def one_hot(ids):
+    """Logits whose largest is that of the class."""
+    return RNG.normal(size=(*ids.shape, CLASSES)) + 20 * np.eye(CLASSES)[ids]
+
+
+@every_metric
+def test_confusion_matrix_has_truth_in_rows_and_prediction_in_columns(build):
+    metric = updated(build(CLASSES))
+    assert metric.confusion_matrix.dtype == np.int64
+    np.testing.assert_array_equal(metric.confusion_matrix, count(TRUTH, PREDICTION))
+    assert not (metric.confusion_matrix == metric.confusion_matrix.T).all()
+    assert metric.ignored_pixels == (TRUTH == 255).sum()
+    assert metric.invalid_pixels == 0
+
+
+def test_pixel_accuracy_is_the_share_of_labelled_pixels():
+    expected = (TRUTH == PREDICTION)[TRUTH != 255].mean()
+    result = updated(PixelAccuracy(CLASSES)).result()
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("absent", "mean"),
+    [
+        ("skip", np.nanmean),
+        ("zero", lambda scores: np.nan_to_num(scores, nan=0.0).mean()),
+        ("one", lambda scores: np.nan_to_num(scores, nan=1.0).mean()),
+        ("nan", np.mean),
+    ],
+)
+def test_an_absent_class_counts_as_told(absent, mean):
+    scores = iou(count(TRUTH, PREDICTION))
+    assert np.isnan(scores).tolist() == [False] * 4 + [True]
+    result = updated(MeanIoU(CLASSES, absent=absent)).result()
+    np.testing.assert_allclose(result, mean(scores), rtol=1e-6)
+
+
+def test_class_iou_is_nan_where_a_class_is_absent():
+    scores = updated(MeanIoU(CLASSES)).class_iou()
+    assert scores.dtype == np.float64
+    np.testing.assert_array_equal(scores, iou(count(TRUTH, PREDICTION)))
+
+
+def test_class_iou_before_any_pixel_is_nan_and_mean_iou_is_0():
+    assert np.isnan(MeanIoU(CLASSES).class_iou()).all()
+    assert float(MeanIoU(CLASSES).result()) == 0
+    assert float(PixelAccuracy(CLASSES).result()) == 0
+
+
+@every_metric
+def test_all_ignored_is_0_and_not_nan(build):
+    metric = updated(build(CLASSES), np.full_like(TRUTH, 255))
+    assert float(metric.result()) == 0
+    assert metric.ignored_pixels == TRUTH.size
+
+
+@every_metric
+@pytest.mark.parametrize("seed", range(4))
+def test_a_perfect_prediction_scores_exactly_1(build, seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(CLASSES, (3, 50, 50), p=rng.dirichlet(np.ones(CLASSES)))
+    assert float(updated(build(CLASSES), truth, truth).result()) == 1.0
+
+
+@every_metric
+def test_a_perfect_prediction_of_many_pixels_scores_exactly_1(build):
+    metric = build(num_classes=150)
+    rng = np.random.default_rng(0)
+    metric.add_matrix(np.diag(rng.integers(1, 2**36, 150)))
+    assert float(metric.result()) == 1.0
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
+def test_logits_of_any_dtype_are_taken_for_their_largest(build, dtype):
+    metric = updated(build(CLASSES), prediction=tf.cast(one_hot(PREDICTION), dtype))
+    np.testing.assert_array_equal(metric.confusion_matrix, count(TRUTH, PREDICTION))
+
+
+@every_metric
+def test_probabilities_are_taken_for_their_largest(build):
+    probabilities = keras.ops.softmax(one_hot(PREDICTION))
+    metric = updated(build(CLASSES, from_logits=False), prediction=probabilities)
+    np.testing.assert_array_equal(metric.confusion_matrix, count(TRUTH, PREDICTION))
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+@pytest.mark.parametrize("last_axis", [False, True])
+def test_ids_and_masks_of_any_dtype_with_or_without_a_last_axis(
+    build, dtype, last_axis
+):
+    truth = TRUTH[..., None] if last_axis else TRUTH
+    expected = count(TRUTH, PREDICTION)
+    for prediction in (PREDICTION, PREDICTION[..., None], one_hot(PREDICTION)):
+        of_dtype = prediction if prediction.dtype == float else prediction.astype(dtype)
+        metric = updated(build(CLASSES), truth.astype(dtype), of_dtype)
+        np.testing.assert_array_equal(metric.confusion_matrix, expected)
+
+
+@every_metric
+def test_labels_and_predictions_that_are_no_class_are_counted_as_invalid(build):
+    truth = np.array([[[0, 1, -1, 5, 254, 255, 1, 1, 255]]])
+    prediction = np.array([[[0, 1, 0, 0, 0, 0, -1, 5, 9]]])
+    metric = updated(build(CLASSES), truth, prediction)
+    assert metric.invalid_pixels == 5
+    assert metric.ignored_pixels == 2
+    assert metric.confusion_matrix.sum() == 2
+    assert metric.confusion_matrix[0, 0] == metric.confusion_matrix[1, 1] == 1
+
+
+@every_metric
+def test_an_id_beyond_32_bits_is_invalid(build):
+    truth, prediction = np.array([[[2**32 + 1, 1]]]), np.array([[[1, 2**32 + 1]]])
+    assert updated(build(CLASSES), truth, prediction).invalid_pixels == 2
+
+
+@every_metric
+def test_another_id_can_be_ignored(build):
+    metric = updated(build(CLASSES, ignore=-1), np.where(TRUTH == 255, -1, TRUTH))
+    np.testing.assert_array_equal(metric.confusion_matrix, count(TRUTH, PREDICTION))
+    assert metric.ignored_pixels == (TRUTH == 255).sum()
+
+
+@every_metric
+@pytest.mark.parametrize("batch_size", [1, 4, 6])
+def test_the_score_is_that_of_the_data_set_at_every_batch_size(build, batch_size):
+    metric, whole = build(CLASSES), updated(build(CLASSES))
+    for k in range(0, 6, batch_size):
+        batch = slice(k, k + batch_size)
+        metric.update_state(TRUTH[batch], PREDICTION[batch])
+    assert float(metric.result()) == float(whole.result())
+    assert metric.ignored_pixels == whole.ignored_pixels
+
+
+@every_metric
+def test_a_pixel_more_than_2_to_the_33_is_still_counted(build):
+    metric = build(num_classes=2)
+    matrix = np.array([[2**33, 2**33 + 1], [0, 2**40 + 2**20 - 1]])
+    metric.add_matrix(matrix)
+    metric.update_state([[[0, 1, 1]]], [[[0, 1, 0]]])
+    expected = np.add(matrix, [[1, 0], [1, 1]])
+    np.testing.assert_array_equal(metric.confusion_matrix, expected)
+
+
+@every_metric
+def test_a_matrix_made_elsewhere_is_added(build):
+    matrix = count(TRUTH[:2], PREDICTION[:2])
+    metric, whole = build(CLASSES), updated(build(CLASSES))
+    metric.add_matrix(matrix)
+    metric.update_state(TRUTH[2:], PREDICTION[2:])
+    np.testing.assert_array_equal(metric.confusion_matrix, whole.confusion_matrix)
+    assert float(metric.result()) == float(whole.result())
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((4, 4), int),
+        np.zeros(CLASSES**2, int),
+        np.zeros((CLASSES, CLASSES)),
+        np.full((CLASSES, CLASSES), -1),
+    ],
+    ids=["size", "rank", "floats", "negative"],
+)
+def test_a_matrix_that_is_none_raises(matrix):
+    with pytest.raises(ValueError, match=r"Expected `matrix`.*Received: "):
+        MeanIoU(CLASSES).add_matrix(matrix)
+
+
+@every_metric
+def test_reset_forgets_everything(build):
+    metric = updated(build(CLASSES))
+    metric.update_state(np.full_like(TRUTH, 77), PREDICTION)
+    metric.add_matrix(np.full((CLASSES, CLASSES), 2**40))
+    metric.reset_state()
+    assert not metric.confusion_matrix.any()
+    assert (metric.ignored_pixels, metric.invalid_pixels) == (0, 0)
+    again = updated(metric).confusion_matrix
+    np.testing.assert_array_equal(again, count(TRUTH, PREDICTION))
+
+
+@every_metric
+def test_weights_raise(build):
+    weights = np.ones(TRUTH.shape)
+    with pytest.raises(ValueError, match="takes no `sample_weight`"):
+        build(CLASSES).update_state(TRUTH, PREDICTION, sample_weight=weights)
+
+
+@every_metric
+@pytest.mark.parametrize(
+    "prediction",
+    [PREDICTION[:, :5], PREDICTION[:1], PREDICTION[0], one_hot(PREDICTION)[:, :, :8]],
+)
+def test_predictions_of_another_size_raise(build, prediction):
+    with pytest.raises(ValueError, match="Expected predictions of the size"):
+        build(CLASSES).update_state(TRUTH, prediction)
+
+
+@every_metric
+@pytest.mark.parametrize("classes", [1, CLASSES - 1, CLASSES + 1])
+def test_logits_of_another_number_of_classes_raise(build, classes):
+    with pytest.raises(ValueError, match="Expected predictions of 5 classes"):
+        build(CLASSES).update_state(TRUTH, np.zeros((*TRUTH.shape, classes)))
+
+
+@every_metric
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"num_classes": 1}, "num_classes"),
+        ({"num_classes": 2.5}, "num_classes"),
+        ({"num_classes": 256}, "ignore"),
+        ({"num_classes": 5, "ignore": 4}, "ignore"),
+    ],
+)
+def test_bad_arguments_raise_and_say_what_was_expected(build, arguments, named):
+    with pytest.raises(ValueError, match=rf"Expected `{named}`.*Received: "):
+        build(**arguments)
+
+
+def test_an_unknown_absent_raises():
+    with pytest.raises(ValueError, match=r"Expected `absent`.*'skip'.*Received: 'two'"):
+        MeanIoU(CLASSES, absent="two")
+
+
+@every_metric
+def test_a_metric_survives_serialisation(build):
+    metric = build(CLASSES, ignore=-1, from_logits=False, name="mine")
+    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(metric)))
+    loaded = keras.saving.deserialize_keras_object(saved)
+    assert type(loaded) is build
+    assert loaded.get_config() == metric.get_config()
+    assert loaded.get_config().items() >= {
+        ("num_classes", CLASSES),
+        ("ignore", -1),
+        ("from_logits", False),
+        ("name", "mine"),
+    }
+
+
+def test_the_choice_for_absent_classes_survives_serialisation():
+    metric = MeanIoU.from_config(MeanIoU(CLASSES, absent="one").get_config())
+    assert float(updated(metric).result()) == float(
+        updated(MeanIoU(CLASSES, absent="one")).result()
+    )
+
+
+def metrics_model(**options):
+    """A model whose logits are its images."""
+    image = keras.Input((7, 9, CLASSES))
+    model = keras.Model(image, keras.layers.Activation("linear")(image))
+    metrics = [MeanIoU(CLASSES), PixelAccuracy(CLASSES)]
+    model.compile(
+        "sgd", loss=lambda y, z: keras.ops.mean(z), metrics=metrics, **options
+    )
+    return model
+
+
+@pytest.mark.parametrize("options", [{"jit_compile": True}, {"run_eagerly": True}, {}])
+def test_fit_and_evaluate_log_the_numbers_of_eager_mode(options):
+    logits = one_hot(PREDICTION).astype("float32")
+    expected = {
+        "mean_iou": float(updated(MeanIoU(CLASSES)).result()),
+        "pixel_accuracy": float(updated(PixelAccuracy(CLASSES)).result()),
+    }
+    model = metrics_model(**options)
+    logs = model.evaluate(logits, TRUTH, batch_size=4, return_dict=True, verbose=0)
+    assert {name: logs[name] for name in expected} == expected
+    history = model.fit(logits, TRUTH, batch_size=4, epochs=2, verbose=0).history
+    # Equal in both epochs: Keras resets metrics between them.
+    assert {name: history[name] for name in expected} == {
+        name: [value] * 2 for name, value in expected.items()
+    }
+
+
+def test_a_metric_counts_under_fit_with_weights_as_without():
+    model = metrics_model(run_eagerly=True)
+    logits, weights = one_hot(PREDICTION), np.zeros(len(TRUTH))
+    logs = model.evaluate(
+        logits, TRUTH, sample_weight=weights, return_dict=True, verbose=0
+    )
+    expected = float(updated(PixelAccuracy(CLASSES)).result())
+    assert logs["pixel_accuracy"] == expected
+
+
+@every_metric
+def test_the_score_is_float32_under_a_mixed_policy(build):
+    keras.config.set_dtype_policy("mixed_float16")  # and conftest.py resets it
+    result = updated(build(CLASSES)).result()
+    assert keras.backend.standardize_dtype(result.dtype) == "float32"
