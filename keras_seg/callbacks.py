@@ -31,8 +31,8 @@ class BestModel(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = float((logs or {})[self.monitor])
         if self.best is None or value > self.best or math.isnan(self.best):
-            self.best = value
             save_model(self.model, self.path)
+            self.best = value
 
 
 def save_model(model: keras.Model, path: str | os.PathLike) -> None:

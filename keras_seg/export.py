@@ -46,7 +46,8 @@ def export(
         FileExistsError: if there is something at `path` and it may not be replaced.
         ValueError: for another format, more than 255 classes, or other than one name
             per class.
-        RuntimeError: if the outputs of model and export differ.
+        RuntimeError: if the outputs of model and export differ, or on another backend
+            than TensorFlow.
 
     Example:
         keras_seg.export(model, "unet_voc", class_names=source.class_names)
@@ -55,6 +56,12 @@ def export(
     """
     if format != "saved_model":
         raise ValueError(f"Expected `format` to be 'saved_model'. Received: {format!r}")
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Expected Keras's TensorFlow backend, whose format this is. Received: "
+            f"{keras.backend.backend()}. Save the model as .keras, load it with "
+            "KERAS_BACKEND=tensorflow, and export it there."
+        )
     num_classes = model.output_shape[-1]
     if num_classes > 255:
         raise ValueError(
@@ -82,7 +89,7 @@ def export(
             extra = aside / "assets.extra"
             extra.mkdir()
             (extra / "class_names.txt").write_text(
-                "".join(f"{name}\n" for name in class_names)
+                "".join(f"{name}\n" for name in class_names), encoding="utf-8"
             )
         _compare(model, aside)
         if path.is_symlink() or path.is_file():
@@ -93,9 +100,11 @@ def export(
 
 
 def _write_saved_model(model: keras.Model, path: Path) -> None:
+    finished = ends_in_probabilities(model)
+
     def probabilities(image: Any) -> Any:
         scores = model(tf.cast(image, tf.float32), training=False)
-        return scores if ends_in_probabilities(model) else tf.nn.softmax(scores)
+        return scores if finished else tf.nn.softmax(scores)
 
     def serve_mask(image: Any) -> dict:
         mask = tf.argmax(probabilities(image), axis=-1)

@@ -60,12 +60,18 @@ def predict_mask(model: keras.Model, image: Any) -> np.ndarray:
 
 
 def ends_in_probabilities(model: keras.Model) -> bool:
-    """Tell whether the last layer of a model has a softmax."""
+    """Tell whether the last layer of a model is, or has, a softmax by any name."""
     last = model.layers[-1]
     if isinstance(last, keras.Model):
         return ends_in_probabilities(last)
-    softmax = getattr(last, "activation", None) is keras.activations.softmax
-    return softmax or isinstance(last, keras.layers.Softmax)
+    if isinstance(last, keras.layers.Softmax):
+        return True
+    activation = getattr(last, "activation", None)
+    if activation is None:
+        return False
+    some = np.array([[3.0, -1.0, 0.5]], np.float32)
+    given = ops.convert_to_numpy(activation(ops.convert_to_tensor(some)))
+    return bool(np.all(given >= 0) and np.isclose(given.sum(), 1, atol=1e-3))
 
 
 def _scores(model: keras.Model, image: Any) -> np.ndarray:

@@ -54,7 +54,7 @@ class _ConfusionMatrixMetric(keras.metrics.Metric):
                 f"{self.name} counts pixels and takes no `sample_weight`. Give it to "
                 "compile as one of `metrics`, not of `weighted_metrics`."
             )
-        y_true = ops.cast(y_true, "int32")
+        y_true = _as_ids(y_true)
         y_pred = self._to_ids(y_pred, y_true)
         if len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
@@ -62,7 +62,8 @@ class _ConfusionMatrixMetric(keras.metrics.Metric):
 
         n = self.num_classes
         known = (y_true >= 0) & (y_true < n) & (y_pred >= 0) & (y_pred < n)
-        cell = ops.where(known, y_true * n + y_pred, n * n + 1)
+        cell = ops.cast(y_true, "int32") * n + ops.cast(y_pred, "int32")
+        cell = ops.where(known, cell, n * n + 1)
         cell = ops.where(y_true == self.ignore, n * n, cell)
         self._add(_bincount(ops.reshape(cell, (-1,)), n * n + 2))
 
@@ -130,7 +131,7 @@ class _ConfusionMatrixMetric(keras.metrics.Metric):
     def _to_ids(self, y_pred: Any, y_true: Any) -> Any:
         y_pred = ops.convert_to_tensor(y_pred)
         if "float" not in keras.backend.standardize_dtype(y_pred.dtype):
-            y_pred = ops.cast(y_pred, "int32")
+            y_pred = _as_ids(y_pred)
             return ops.squeeze(y_pred, -1) if len(y_pred.shape) == 4 else y_pred
         if y_pred.shape[-1] != self.num_classes:
             raise ValueError(
@@ -277,6 +278,13 @@ class PixelAccuracy(_ConfusionMatrixMetric):
 
     def score(self, matrix: Any) -> Any:
         return ops.divide_no_nan(ops.trace(matrix), ops.sum(matrix))
+
+
+def _as_ids(x: Any) -> Any:
+    """Integers, of 64 bits where they come so: none becomes another when it is cast."""
+    x = ops.convert_to_tensor(x)
+    wide = keras.backend.standardize_dtype(x.dtype) in ("int64", "uint32")
+    return x if wide else ops.cast(x, "int32")
 
 
 def _bincount(x: Any, size: int) -> Any:

@@ -15,11 +15,10 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _keras_as_it_was():
-    """Leave no dtype policy and no graph behind."""
+    """Leave no dtype policy behind."""
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
-    keras.utils.clear_session()
 
 
 @pytest.fixture(scope="session")

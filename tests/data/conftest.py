@@ -5,11 +5,6 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture(autouse=True)
-def _keras_as_it_was():
-    """Instead of what other tests clean up after Keras, which takes long."""
-
-
 @pytest.fixture
 def voc_tree(tmp_path):
     """Function sizes -> root of a tree with an image and a mask of each size.
