@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.callbacks import BestModel, save_model
+from keras_seg.callbacks import BestModel, StopOnInvalidLabels, save_model
 from keras_seg.data import Source
 from keras_seg.data.checks import reason
 from keras_seg.data.image import read_image
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
-    except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError, tf.errors.OpError) as error:
         print(f"\nkeras-seg: error: {_plain(error)}", file=sys.stderr)
         return 1
     return 0
@@ -50,17 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> None:
     """Train a model; see `keras-seg train --help`."""
-    builder = _builder(options)
     size = options.size or (64 if options.data == "shapes" else 256)
     training = _source(options.data, options.root, options.train_split)
     validation = _source(options.data, options.root, options.val_split)
-    training[0], validation[0]  # an example of each: bad files are errors now
+    image, _ = training[0]  # a bad first file is an error now
+    validation[0]
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
-    model = builder(
-        training.num_classes, input_shape=(None, None, training[0][0].shape[-1])
-    )
+    model = _build(options, training.num_classes, image.shape[-1])
     batches = training.batches(
         options.batch_size,
         size=(size, size),
@@ -98,7 +96,11 @@ def train(options: argparse.Namespace) -> None:
             epochs=options.epochs,
             steps_per_epoch=steps,
             validation_data=_whole_images(validation),
-            callbacks=[best, keras.callbacks.CSVLogger(str(out / _HISTORY))],
+            callbacks=[
+                StopOnInvalidLabels(),
+                best,
+                keras.callbacks.CSVLogger(str(out / _HISTORY)),
+            ],
             shuffle=False,  # the batches are
         )
     except KeyboardInterrupt:
@@ -172,21 +174,20 @@ def export(options: argparse.Namespace) -> None:
     print(f"Wrote {options.out}")
 
 
-def _builder(options: argparse.Namespace) -> Any:
-    """The builder of the model that the options ask for."""
-    extra = {}
-    if options.widths is not None:
-        if options.model != "unet":
+def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
+    """The model that the options ask for."""
+    arguments = {"upsampling": options.upsampling, "weights": options.weights}
+    if options.model == "unet":
+        arguments["widths"], arguments["encoder"] = options.widths, options.encoder
+        if options.widths is None and options.encoder is None:
+            arguments["widths"] = (16, 32, 64, 128)
+    for name in ("widths", "encoder"):
+        if options.model != "unet" and getattr(options, name) is not None:
             raise ValueError(
-                f"Expected --widths with --model unet only. Received: {options.model}"
+                f"Expected --{name} with --model unet only. Received: {options.model}"
             )
-        extra["widths"] = options.widths
-    elif options.model == "unet":
-        extra["widths"] = (16, 32, 64, 128)
     make = getattr(keras_seg, options.model)
-    return lambda num_classes, **arguments: make(
-        num_classes, upsampling=options.upsampling, **extra, **arguments
-    )
+    return make(num_classes, input_shape=(None, None, channels), **arguments)
 
 
 def _source(data: str, root: str | None, split: str) -> Source:
@@ -347,6 +348,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--val-split", default="val", metavar="NAME", help="to validate on")
     add("--model", choices=MODELS, default="unet", help="network")
     add("--widths", type=_widths, help="of unet's levels (16,32,64,128)")
+    add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
+    add("--weights", metavar="W", help="to start from: imagenet, or a file")
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),

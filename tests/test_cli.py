@@ -134,6 +134,10 @@ def test_export_writes_what_the_model_says(run, tmp_path):
         (["train", "--data", "voc", "--root", "/nowhere"], "/nowhere"),
         (["train", "--root", "."], "--root"),
         (["train", "--model", "fcn8s", "--widths", "4,8"], "--widths"),
+        (["train", "--model", "fcn8s", "--encoder", "resnet50"], "--encoder"),
+        (["train", "--encoder", "nosuch"], "nosuch"),
+        (["train", "--weights", "imagenet"], "encoder"),
+        (["train", "--weights", "nowhere.keras"], "nowhere.keras"),
         (["train", "--widths", "4"], "widths"),
         (["train", "--model", "fcn8s", "--upsampling", "nearest"], "upsampling"),
         (["train", "--val-split", "test"], "test"),
@@ -186,6 +190,29 @@ def test_a_folder_with_a_model_is_not_written_over(run, capsys):
     assert main(["train", "--out", str(run), *TINY]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert (run / "model.keras").stat().st_mtime_ns == before
+
+
+def test_training_goes_on_from_weights_of_another_run(run, voc_tree, tmp_path):
+    arguments = ["train", "--data", "voc", "--root", str(voc_tree), *TINY]
+    out = tmp_path / "next"
+    weights = ["--weights", str(run / "model.keras"), "--learning-rate", "0"]
+    assert main([*arguments, *weights, "--out", str(out)]) == 0
+    first = keras.models.load_model(run / "model.keras")
+    second = keras.models.load_model(out / "model.keras")
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
+    arguments = ["train", "--data", "voc", "--root", str(voc_tree), "--size", "32"]
+    arguments += ["--encoder", "MobileNetV2", "--widths", "4,4,4,4,4"]
+    arguments += ["--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "2"]
+    out = tmp_path / "run"
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert json.loads((out / "run.json").read_text())["encoder"] == "MobileNetV2"
+    model = keras.models.load_model(out / "model.keras")
+    assert model.get_layer("encoder").name == "encoder"
+    assert (out / "saved_model" / "saved_model.pb").exists()
 
 
 def test_default_names_get_a_number(tmp_path, monkeypatch):

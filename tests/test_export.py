@@ -217,7 +217,7 @@ def test_a_failed_export_leaves_nothing_new(tmp_path, monkeypatch, fails, overwr
 def test_an_export_that_differs_from_the_model_is_an_error(tmp_path, monkeypatch):
     write = export_module._write_saved_model
     other = tiny()
-    other.get_layer("logits").bias.assign([0.0, 0.0, 0.1])
+    other.get_layer("score").bias.assign([0.0, 0.0, 0.1])
     monkeypatch.setattr(
         export_module, "_write_saved_model", lambda model, path: write(other, path)
     )

@@ -20,7 +20,8 @@ class UpsampleBilinear(layers.Layer):
     in graph mode on maps whose height and width are unknown.
 
     Args:
-        factor: How many times larger the maps become, in both directions.
+        factor: How many times larger the maps become, in both directions: a power of
+            two. (At others XLA's resize was seen to be wrong.)
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
@@ -57,9 +58,11 @@ class UpsampleBilinear(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class CropTo(layers.Layer):
-    """Crop a map at the bottom and right to the height and width of another.
+    """Crop a map to the height and width of another.
 
     Args:
+        offset: Rows and columns to leave out at the top and left; the rest goes at the
+            bottom and right. "centre" leaves out as many on both sides.
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
@@ -67,25 +70,99 @@ class CropTo(layers.Layer):
         TensorShape([1, 3, 5, 2])
     """
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, offset: int | str = 0, **kwargs: Any):
         # Not autocast: logits stay float32 under a mixed policy.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**({"autocast": False} | kwargs))
+        self.offset = offset
 
     def call(self, x: Any, like: Any) -> Any:
         _, height, width, _ = ops.shape(like)
-        return x[:, :height, :width]
+        top = left = self.offset
+        if self.offset == "centre":
+            _, x_height, x_width, _ = ops.shape(x)
+            top, left = (x_height - height) // 2, (x_width - width) // 2
+        return x[:, top : top + height, left : left + width]
 
     def compute_output_spec(self, x: Any, like: Any) -> keras.KerasTensor:
         shape = (x.shape[0], *like.shape[1:3], x.shape[3])
         return keras.KerasTensor(shape, dtype=x.dtype)
 
+    def get_config(self) -> dict:
+        return super().get_config() | {"offset": self.offset}
 
-def crop_to(x: Any, like: Any, *, name: str) -> Any:
+
+def crop_to(x: Any, like: Any, *, name: str, offset: int | str = 0) -> Any:
     """Crop `x` to the size of `like`, by no layer at all where both are known equal."""
     size = tuple(x.shape[1:3])
     if None not in size and size == tuple(like.shape[1:3]):
         return x
-    return CropTo(name=name)(x, like)
+    return CropTo(offset, name=name)(x, like)
+
+
+def logits_of(scores: Any, image: Any, activation: Any, *, offset: int = 0) -> Any:
+    """Scores as large as the image, in float32 under every policy: a model's output."""
+    scores = crop_to(scores, image, offset=offset, name="crop")
+    return layers.Activation(
+        activation or "linear",
+        dtype="float32",
+        name="probabilities" if activation else "logits",
+    )(scores)
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class PadToMultiple(layers.Layer):
+    """Pad maps with 0 at the bottom and right to a multiple of so many pixels.
+
+    Args:
+        multiple: What height and width become multiples of.
+        **kwargs: Of `keras.layers.Layer`.
+
+    Example:
+        >>> PadToMultiple(32)(np.zeros((1, 32, 33, 3))).shape
+        TensorShape([1, 32, 64, 3])
+    """
+
+    def __init__(self, multiple: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, x: Any) -> Any:
+        _, height, width, _ = ops.shape(x)
+        bottom, right = -height % self.multiple, -width % self.multiple
+        padding = [[0, 0], [0, bottom], [0, right], [0, 0]]
+        if keras.backend.backend() == "tensorflow":
+            # keras.ops.pad wants sizes that are known.
+            import tensorflow as tf
+
+            return tf.pad(x, padding)
+        return ops.pad(x, padding)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        batch, *sides, channels = input_shape
+        sides = [s if s is None else s + -s % self.multiple for s in sides]
+        return (batch, *sides, channels)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class ReverseChannels(layers.Layer):
+    """RGB to BGR, and back.
+
+    Args:
+        **kwargs: Of `keras.layers.Layer`.
+
+    Example:
+        >>> ReverseChannels()(np.array([[[[1.0, 2.0, 3.0]]]])).numpy().tolist()
+        [[[[3.0, 2.0, 1.0]]]]
+    """
+
+    def call(self, x: Any) -> Any:
+        return x[..., ::-1]
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -122,9 +199,9 @@ def check_input_shape(input_shape: Any) -> tuple[int | None, int | None, int]:
     Raises:
         ValueError: unless channels is positive, height and width positive or None.
     """
-    shape = tuple(input_shape)
-    sides_fit = all(side is None or _is_positive(side) for side in shape[:2])
-    if len(shape) != 3 or not sides_fit or not _is_positive(shape[2]):
+    shape = tuple(input_shape) if isinstance(input_shape, list | tuple) else ()
+    sides_fit = all(side is None or is_positive(side) for side in shape[:2])
+    if len(shape) != 3 or not sides_fit or not is_positive(shape[2]):
         raise ValueError(
             "Expected `input_shape` to be (height, width, channels), where height and "
             f"width may be None. Received: {input_shape}"
@@ -132,12 +209,14 @@ def check_input_shape(input_shape: Any) -> tuple[int | None, int | None, int]:
     return shape
 
 
-def check_word(argument: str, word: Any, words: tuple[str, ...]) -> None:
+def check_word(argument: str, word: Any, words: tuple) -> None:
     """Raise unless `word` is one of those that the argument knows."""
     if word not in words:
         expected = ", ".join(repr(known) for known in words)
         raise ValueError(f"Expected `{argument}` to be {expected}. Received: {word!r}")
 
 
-def _is_positive(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and bool(number > 0)
+def is_positive(number: Any) -> bool:
+    """Whether this is an integer of 1 or more."""
+    is_integer = isinstance(number, int | np.integer) and number is not True
+    return is_integer and bool(number > 0)

@@ -1,10 +1,12 @@
 import gc
+import warnings
 
 import keras
 import numpy as np
 import pytest
 
 from keras_seg import fcn8s, fcn16s, fcn32s
+from keras_seg.models import fcn
 
 
 def scored_at_random(model):
@@ -125,3 +127,190 @@ def test_dropout_follows_fc6_and_fc7_and_can_be_left_out():
         "fc7_dropout": 0.5,
     }
     assert not dropped(fcn32s(num_classes=2, head_width=2, dropout=0.0))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"padding": "valid"}, {"padding": None}, {"head_width": 0}, {"head_width": 2.5}],
+    ids=str,
+)
+def test_unknown_words_and_widths_raise(arguments):
+    (argument,) = arguments
+    with pytest.raises(ValueError, match=rf"Expected `{argument}`.*Received: "):
+        fcn8s(num_classes=3, **arguments)
+
+
+def test_at_once_scales_pools_before_they_are_scored():
+    model = fcn8s(2, head_width=2, at_once=True)
+    scales = {
+        layer.name: (layer.scale, layer.input.name, layer.output)
+        for layer in model.layers
+        if layer.name.startswith("scale")
+    }
+    assert set(scales) == {"scale_pool3", "scale_pool4"}
+    for pool, factor in (("pool4", 0.01), ("pool3", 0.0001)):
+        scale, source, scaled = scales[f"scale_{pool}"]
+        assert scale == factor
+        assert source == model.get_layer(pool).output.name
+        assert model.get_layer(f"score_{pool}").input is scaled
+    names = {layer.name for layer in fcn16s(2, head_width=2, at_once=True).layers}
+    assert names & {"scale_pool3", "scale_pool4"} == {"scale_pool4"}
+
+
+# ------------------------------------------------------------------ weights
+
+
+def made_up_vgg16(head_width):
+    """VGG16 with its classifier, as in Keras, but for the width of fc1 and fc2."""
+    keras.utils.set_random_seed(0)
+    vgg16 = keras.applications.VGG16(
+        weights=None, include_top=False, input_shape=(224, 224, 3)
+    )
+    x = keras.layers.Flatten(name="flatten")(vgg16.output)
+    x = keras.layers.Dense(head_width, "relu", name="fc1")(x)
+    x = keras.layers.Dense(head_width, "relu", name="fc2")(x)
+    x = keras.layers.Dense(1000, "softmax", name="predictions")(x)
+    made = keras.Model(vgg16.input, x, name="vgg16")
+    rng = np.random.default_rng(0)
+    for layer in made.layers:
+        if layer.weights:
+            layer.bias.assign(rng.normal(size=layer.bias.shape))
+    return made
+
+
+def test_imagenet_is_the_classifier_of_vgg16_cast_to_convolutions(monkeypatch):
+    vgg16 = made_up_vgg16(head_width=16)
+    asked = []
+    monkeypatch.setattr(
+        keras.applications, "VGG16", lambda **given: asked.append(given) or vgg16
+    )
+    model = fcn32s(num_classes=2, head_width=16, weights="imagenet")
+    assert asked == [{"weights": "imagenet"}]  # with its classifier
+
+    image = random_image(224, 224)
+    bgr = image[..., ::-1] - np.array([104.00699, 116.66877, 122.67892], "float32")
+    fc2 = keras.Model(vgg16.input, vgg16.get_layer("fc2").output)(bgr)
+    fc7 = keras.Model(model.input, model.get_layer("fc7").output)(image)
+    assert fc7.shape == (1, 7, 7, 16)
+    assert np.count_nonzero(fc2) > 4
+    np.testing.assert_allclose(fc7[:, 3, 3], fc2, rtol=1e-3, atol=1e-3 * np.max(fc2))
+    assert not np.any(model.get_layer("score_fr").kernel)
+
+
+def test_imagenet_of_other_widths_or_channels_raises(monkeypatch):
+    vgg16 = made_up_vgg16(head_width=4)
+    monkeypatch.setattr(keras.applications, "VGG16", lambda weights: vgg16)
+    for arguments in ({"head_width": 5}, {"input_shape": (None, None, 1)}):
+        with pytest.raises(ValueError, match=r"VGG16 .*Expected.*Received"):
+            fcn16s(2, weights="imagenet", **({"head_width": 4} | arguments))
+
+
+def test_a_failed_download_says_where_to_put_the_file(monkeypatch, tmp_path):
+    def offline(**_):
+        # What keras.utils.get_file raises.
+        raise Exception("URL fetch failure on https://x/y/name.h5: None -- no")
+
+    monkeypatch.setattr(keras.applications, "VGG16", offline)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(OSError, match=r"https://x/y/name\.h5") as caught:
+        fcn8s(num_classes=2, head_width=2, weights="imagenet")
+    assert f"Put name.h5 into {tmp_path / 'models'}" in str(caught.value)
+
+
+@pytest.fixture
+def thin(monkeypatch):
+    """VGG16 with a 32nd of its filters."""
+    convolution = fcn._conv
+
+    def thinner(x, width, size, padding, *, name):
+        width = width if name.startswith("fc") else width // 32
+        return convolution(x, width, size, padding, name=name)
+
+    monkeypatch.setattr(fcn, "_conv", thinner)
+
+
+def enlarge(x, factor):
+    """Linear interpolation between the centres of pixels of `[height, width, c]`."""
+    for axis in (0, 1):
+        x = np.apply_along_axis(
+            lambda line: np.interp(
+                (np.arange(len(line) * factor) + 0.5) / factor - 0.5,
+                np.arange(len(line)),
+                line,
+            ),
+            axis,
+            x,
+        )
+    return x
+
+
+@pytest.mark.usefixtures("thin")
+def test_finer_nets_start_from_the_scores_of_coarser_ones(tmp_path):
+    image = random_image(77, 130)
+    coarse, medium = tmp_path / "coarse.keras", tmp_path / "medium.keras"
+    options = {"num_classes": 3, "head_width": 4, "upsampling": "bilinear"}
+
+    net32 = scored_at_random(fcn32s(**options))
+    net32.save(coarse)
+    score = keras.Model(net32.input, net32.get_layer("score_fr").output)(image)[0]
+    expected = enlarge(np.array(score, "f8"), 2)[:5, :9]  # pool4's size
+    with pytest.warns(
+        UserWarning, match=r"coarse\.keras: .*start: score_pool4; .*none"
+    ):
+        net16 = fcn16s(**options, weights=coarse)
+    np.testing.assert_allclose(
+        net16(image)[0], enlarge(expected, 16)[:77, :130], atol=1e-3
+    )
+
+    # Stage two learns scores of pool4, then FCN-8s begins as it.
+    scored_at_random(net16)
+    net16.save(medium)
+    fused = keras.Model(net16.input, net16.get_layer("fuse_pool4").output)(image)[0]
+    assert np.abs(fused - expected).max() > 0.1
+    expected = enlarge(np.array(fused, "f8"), 2)[:10, :17]  # pool3's size
+    with pytest.warns(
+        UserWarning, match=r"medium\.keras: .*start: score_pool3; .*none"
+    ):
+        net8 = fcn8s(**options, weights=medium)
+    np.testing.assert_allclose(
+        net8(image)[0], enlarge(expected, 8)[:77, :130], atol=1e-3
+    )
+
+
+@pytest.mark.usefixtures("thin")
+def test_transposed_convolutions_of_other_strides_start_anew(tmp_path):
+    path = tmp_path / "coarse.keras"
+    scored_at_random(fcn32s(3, head_width=4)).save(path)
+    said = "start: upscore2, score_pool4, upscore16; in the file, not used: upscore"
+    with pytest.warns(UserWarning, match=said) as caught:
+        model = fcn16s(3, head_width=4, weights=path)
+    assert caught[0].filename == __file__  # the caller's line
+    assert not np.any(model.get_layer("score_pool4").kernel)
+    assert np.any(model.get_layer("score_fr").kernel)
+
+
+@pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_weights_of_an_equal_net_come_back_without_a_word(ending, tmp_path):
+    saved = scored_at_random(fcn8s(3, head_width=4))
+    path = tmp_path / f"net{ending}"
+    saved.save(path) if ending == ".keras" else saved.save_weights(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loaded = fcn8s(3, head_width=4, weights=path)
+    for weight, wanted in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+
+
+@pytest.mark.usefixtures("thin")
+def test_weights_of_another_net_name_the_file(tmp_path):
+    path = tmp_path / "net.keras"
+    fcn32s(3, head_width=4).save(path)
+    for other in (
+        {"num_classes": 4},
+        {"head_width": 3},
+        {"input_shape": (None, None, 1)},
+    ):
+        arguments = {"num_classes": 3, "head_width": 4} | other
+        with pytest.raises(ValueError, match=r"net\.keras: Expected.*Received"):
+            fcn16s(**arguments, weights=path)

@@ -6,10 +6,13 @@ import tensorflow as tf
 from keras_seg.models.layers import (
     Bilinear,
     CropTo,
+    PadToMultiple,
+    ReverseChannels,
     UpsampleBilinear,
     check_input_shape,
     crop_to,
 )
+from keras_seg.models.unet import RequireValidSize
 
 
 def random(*shape):
@@ -62,6 +65,66 @@ def test_crop_takes_the_top_left():
     np.testing.assert_array_equal(CropTo()(x, like), x[:, :3, :5])
 
 
+def test_crop_starts_at_its_offset():
+    x, like = random(2, 9, 12, 3), np.zeros((2, 3, 5, 1))
+    np.testing.assert_array_equal(CropTo(4)(x, like), x[:, 4:7, 4:9])
+
+
+def test_crop_leaves_out_as_much_on_both_sides_of_the_centre():
+    x = random(1, 8, 11, 2)
+    centre = CropTo("centre")(x, np.zeros((1, 4, 5, 1)))
+    np.testing.assert_array_equal(centre, x[:, 2:6, 3:8])
+    turned = CropTo("centre")(x[:, ::-1, ::-1], np.zeros((1, 4, 5, 1)))
+    np.testing.assert_array_equal(turned, centre[:, ::-1, ::-1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 8), (5, 7), (31, 33)])
+def test_padding_is_the_least_that_makes_a_multiple(size):
+    x = random(2, *size, 3)
+    padded = PadToMultiple(4)(x).numpy()
+    extra = [next(n for n in range(4) if (s + n) % 4 == 0) for s in size]
+    np.testing.assert_array_equal(
+        padded, np.pad(x, [(0, 0), (0, extra[0]), (0, extra[1]), (0, 0)])
+    )
+    assert (
+        PadToMultiple(4).compute_output_shape((None, *size, 3))[1:]
+        == (padded.shape[1:])
+    )
+
+
+def test_reversed_channels_are_blue_to_red():
+    x = random(2, 3, 4, 5)
+    np.testing.assert_array_equal(ReverseChannels()(x), x[..., [4, 3, 2, 1, 0]])
+
+
+def sized_by_its_input(image):
+    """All layers whose output's size depends on that of their input."""
+    x = UpsampleBilinear(2)(PadToMultiple(4)(ReverseChannels()(image)))
+    return CropTo("centre")(CropTo(1)(x, image), image)
+
+
+def test_layers_work_eagerly_in_graphs_of_unknown_size_under_xla_and_saved(tmp_path):
+    image = keras.Input((None, None, 2))
+    model = keras.Model(image, sized_by_its_input(image))
+    assert model.output_shape == (None, None, None, 2)
+    fixed = keras.Input((5, 7, 2))
+    compiled = tf.function(
+        keras.Model(fixed, sized_by_its_input(fixed)), jit_compile=True
+    )
+    graph = tf.function(
+        model, input_signature=[tf.TensorSpec((None, None, None, 2), tf.float32)]
+    )
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "saved"))
+    for size in [(5, 7), (4, 9), (1, 1)]:
+        x = random(2, *size, 2)
+        eager = model(x)
+        assert eager.shape == x.shape
+        others = [graph, served.serve] + ([compiled] if size == (5, 7) else [])
+        for other in others:
+            np.testing.assert_allclose(other(tf.constant(x)), eager, atol=1e-6)
+
+
 def test_crop_leaves_float32_alone_under_a_mixed_policy():
     x = tf.constant([[[[1 + 2**-20]]]])
     y = CropTo(dtype="mixed_float16")(x, x)
@@ -84,7 +147,19 @@ def test_crop_is_a_layer_only_where_it_may_do_something(size, like, cropped):
     assert y.shape == (None, *like.shape[1:3], 2)
 
 
-@pytest.mark.parametrize("layer", [UpsampleBilinear(3, name="a"), CropTo(name="b")])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        UpsampleBilinear(3, name="a"),
+        CropTo(name="b"),
+        CropTo(31, name="c"),
+        CropTo("centre", name="d"),
+        PadToMultiple(8, name="e"),
+        ReverseChannels(name="f"),
+        RequireValidSize(4, name="g"),
+    ],
+    ids=lambda layer: layer.name,
+)
 def test_layers_survive_serialisation(layer):
     saved = keras.saving.serialize_keras_object(layer)
     loaded = keras.saving.deserialize_keras_object(saved)

@@ -15,7 +15,7 @@ import tensorflow as tf
 import keras_seg
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.models import fcn
-from keras_seg.models.layers import CropTo
+from keras_seg.models.layers import CropTo, UpsampleBilinear
 
 BUILDERS = {"fcn32s": {"head_width": 8}, "fcn16s": {"head_width": 8}}
 BUILDERS |= {"fcn8s": {"head_width": 8}, "unet": {"widths": (4, 6, 8)}}
@@ -24,23 +24,40 @@ MODELS = [
     *[(f"fcn{k}s", up) for k in (32, 16, 8) for up in ("transpose", "bilinear")],
     *[("unet", up) for up in ("transpose", "bilinear", "nearest")],
 ]
+# The same models with an option, where an option may matter.
+OPTIONS = {
+    "caffe": {"padding": "caffe"},
+    "batch": {"normalization": "batch"},
+    "group": {"normalization": "group"},
+    "mobilenetv2": {"encoder": "mobilenetv2", "widths": (4, 4, 6, 6, 8)},
+}
+VARIANTS = [
+    ("fcn32s", "transpose", "caffe"),
+    ("fcn8s", "transpose", "caffe"),
+    ("unet", "transpose", "batch"),
+    ("unet", "transpose", "group"),
+    ("unet", "bilinear", "mobilenetv2"),
+]
 SIZES = [(1, 1), (17, 31), (65, 97)]
 CLASSES = 3
 
 every_model = pytest.mark.parametrize("model", MODELS, ids="-".join)
+every_variant = pytest.mark.parametrize("model", MODELS + VARIANTS, ids="-".join)
 every_builder = pytest.mark.parametrize("builder", BUILDERS)
 
 
 def build(model, *, fresh=False, **arguments):
     """Build a small model; unless it's to be fresh, no weight of it is zero."""
-    builder, upsampling = model
+    builder, upsampling, *options = model
     keras.utils.set_random_seed(0)
+    for option in options:
+        arguments = OPTIONS[option] | arguments
     arguments = BUILDERS[builder] | {"upsampling": upsampling} | arguments
     # VGG16's filters aren't an argument; an eighth of them saves most of the time.
     convolution = fcn._conv
 
-    def thin(x, width, size, *, name):
-        return convolution(x, max(width // 8, 8), size, name=name)
+    def thin(x, width, size, padding, *, name):
+        return convolution(x, max(width // 8, 8), size, padding, name=name)
 
     with mock.patch.object(fcn, "_conv", thin):
         built = getattr(keras_seg, builder)(CLASSES, **arguments)
@@ -69,7 +86,7 @@ def masks(*size):
 def reloaded(tmp_path_factory):
     """Logits of every model, saved here and loaded where only keras_seg is known."""
     folder = tmp_path_factory.mktemp("saved")
-    for model in MODELS:
+    for model in MODELS + VARIANTS:
         any_size(model).save(folder / f"{'-'.join(model)}.keras")
     np.save(folder / "images.npy", images(17, 31))
     script = """
@@ -84,7 +101,7 @@ for path in folder.glob("*.keras"):
     return lambda model: np.load(folder / f"{'-'.join(model)}.npy")
 
 
-@every_model
+@every_variant
 @pytest.mark.parametrize("mode", ["call", "predict"])
 def test_logits_have_the_size_of_the_images(model, mode):
     net = any_size(model)
@@ -97,7 +114,7 @@ def test_logits_have_the_size_of_the_images(model, mode):
         assert np.isfinite(logits).all()
 
 
-@every_model
+@every_variant
 def test_graph_mode_gives_the_logits_of_eager_mode(model):
     x = images(17, 31)
     logits = any_size(model).predict(x, verbose=0)
@@ -130,13 +147,13 @@ def test_images_can_have_any_number_of_channels(model, channels):
     assert np.abs(net(x) - logits).max() > 1e-3
 
 
-@every_model
+@every_variant
 def test_a_saved_model_loads_by_itself(model, reloaded):
     expected = any_size(model)(images(17, 31))
     np.testing.assert_allclose(reloaded(model), expected, rtol=1e-5, atol=1e-5)
 
 
-@every_model
+@every_variant
 def test_every_weight_gets_a_gradient(model):
     net = any_size(model)
     with tf.GradientTape() as tape:
@@ -148,18 +165,20 @@ def test_every_weight_gets_a_gradient(model):
         if g is None or not np.any(g) or not np.isfinite(g).all()
     ]
     assert without == []
-    assert net.non_trainable_variables == [
-        v for v in net.non_trainable_variables if "seed" in v.name
-    ]
+    # The seeds of dropout, the statistics of a batch, the authors' bilinear kernels.
+    fixed = "seed|moving|upscore" if model[-1] == "caffe" else "seed|moving"
+    assert all(re.search(fixed, v.path) for v in net.non_trainable_variables)
 
 
-@every_model
+@every_variant
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_logits_are_float32_under_a_mixed_policy(model, policy):
     exact = any_size(model)(images(17, 31))
     keras.config.set_dtype_policy(policy)  # and conftest.py resets it
     net = build(model)
-    assert net.layers[-3].compute_dtype == policy.removeprefix("mixed_")
+    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleBilinear)
+    inside = [x for x in net.layers if isinstance(x, kinds) and x.name != "score"]
+    assert {x.compute_dtype for x in inside} == {policy.removeprefix("mixed_")}
     logits = net(images(17, 31))
     assert logits.dtype == tf.float32
     assert net.output.dtype == "float32"
@@ -167,7 +186,7 @@ def test_logits_are_float32_under_a_mixed_policy(model, policy):
     np.testing.assert_allclose(logits, exact, atol=0.1 * np.abs(exact).max())
 
 
-@every_model
+@every_variant
 def test_xla_gives_the_same_logits(model):
     fixed = build(model, input_shape=(33, 47, 3))
     x = tf.constant(images(33, 47), tf.float32)

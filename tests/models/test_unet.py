@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import unet
+from keras_seg.models.layers import UpsampleBilinear
+from keras_seg.models.unet import is_valid_size, upsample
 
 
 @pytest.mark.parametrize(
@@ -89,3 +91,202 @@ def test_dropout_is_at_the_two_deepest_levels():
 def test_widths_that_are_none_raise(widths):
     with pytest.raises(ValueError, match=r"Expected `widths`.*Received: "):
         unet(num_classes=3, widths=widths)
+
+
+# ------------------------------------------------------------------ the paper's sizes
+
+VALID = {"padding": "valid", "widths": (2, 2, 2, 2, 2)}
+
+
+def test_572_pixels_become_388():
+    model = unet(2, input_shape=(572, 572, 1), **VALID)
+    assert model.output_shape == (None, 388, 388, 2)
+    model = unet(2, input_shape=(None, None, 1), **VALID)
+    assert model.output_shape == (None, None, None, 2)
+    for height, width in [(572, 572), (188, 236)]:
+        logits = model(np.zeros((1, height, width, 1), "float32"))
+        assert logits.shape == (1, height - 184, width - 184, 2)
+
+
+def test_sizes_that_fit_leave_no_pixel_over():
+    # 16 k + 60 with four pools; with two, s - 4 and (s - 4) / 2 - 4 are even.
+    found = {n: [s for s in range(1, 700) if is_valid_size(s, n)] for n in (1, 2, 4)}
+    assert found[4] == [s for s in range(16 * 8 + 60, 700) if (s - 60) % 16 == 0]
+    assert found[2] == list(range(44, 700, 4))
+    assert found[1] == list(range(18, 700, 2))
+
+
+@pytest.mark.parametrize(
+    ("levels", "size"), [(1, 18), (1, 20), (2, 44), (2, 48), (3, 92), (3, 100)]
+)
+def test_sizes_that_fit_give_masks(levels, size):
+    model = unet(2, padding="valid", widths=(2,) * (levels + 1))
+    lost = {1: 16, 2: 40, 3: 88}[levels]  # 4 per level and side, doubled on the way up
+    assert is_valid_size(size, levels)
+    logits = model(np.ones((1, size, size, 3), "float32"))
+    assert logits.shape == (1, size - lost, size - lost, 2)
+
+
+def predict_a_dataset(image):
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter([image]),
+        output_signature=tf.TensorSpec((None, None, None, 3), tf.float32),
+    )
+    return unet(2, **VALID).predict(dataset, verbose=0)
+
+
+def predict_after_other_sizes(image):
+    model = unet(2, **VALID)
+    for size in [(188, 188), (204, 188), (188, 204)]:  # from here on, sizes are unknown
+        model.predict(np.zeros((1, *size, 3), "float32"), verbose=0)
+    return model.predict(image, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [
+        lambda image: unet(2, input_shape=image.shape[1:], **VALID),
+        lambda image: unet(2, **VALID)(image),
+        lambda image: unet(2, **VALID).predict(image, verbose=0),
+        predict_a_dataset,
+        predict_after_other_sizes,
+    ],
+    ids=["build", "call", "predict", "dataset", "graph"],
+)
+@pytest.mark.parametrize(
+    ("size", "side", "nearest"),
+    [
+        ((571, 572), 571, r"556\D+572"),  # in a graph, brackets stand between them
+        ((188, 189), 189, r"188\D+204"),
+        ((1, 188), 1, "188"),
+    ],
+)
+def test_sizes_that_do_not_fit_name_the_nearest(feed, size, side, nearest):
+    image = np.zeros((1, *size, 3), "float32")
+    said = rf"(?s)Expected height and width.*Received:\D*{side}\b.*{nearest}"
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=said):
+        feed(image)
+
+
+def test_a_dataset_of_unknown_sizes_that_fit_is_predicted():
+    sizes = [(188, 204), (204, 188)]
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (np.ones((1, *size, 3), "float32") for size in sizes),
+        output_signature=tf.TensorSpec((None, None, None, 3), tf.float32),
+    )
+    step = tf.function(unet(2, **VALID))
+    assert [tuple(step(x).shape[1:3]) for x in dataset] == [(4, 20), (20, 4)]
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_skips_are_cropped_around_their_centre(fixed):
+    size = (96, 120)
+    shape = (*size, 3) if fixed else (None, None, 3)
+    model = unet(2, padding="valid", widths=(2, 3, 4), input_shape=shape)
+    parts = ("down{}_conv2", "up{}_crop", "up{}_join")
+    outputs = [model.get_layer(p.format(k)).output for k in (1, 2) for p in parts]
+    image = np.random.default_rng(0).uniform(0, 255, (1, *size, 3))
+    values = [v.numpy() for v in keras.Model(model.input, outputs)(image)]
+    for skip, cropped, joined in (values[:3], values[3:]):
+        top, left = (np.subtract(skip.shape, cropped.shape) // 2)[1:3]
+        assert min(top, left) > 0
+        np.testing.assert_array_equal(cropped, skip[:, top:-top, left:-left])
+        np.testing.assert_array_equal(joined[..., : skip.shape[-1]], cropped)
+
+
+def test_a_mask_shows_the_centre_of_its_image():
+    # A pixel in the lost border moves logits at that end alone.
+    keras.utils.set_random_seed(0)
+    model = unet(2, padding="valid", widths=(16, 16))
+    image = np.random.default_rng(0).uniform(0, 255, (1, 30, 30, 3)).astype("float32")
+    other = image.copy()
+    other[:, :2, :2] = 255 - other[:, :2, :2]
+    moved = np.any(model(image) != model(other), axis=(0, -1))
+    assert moved.shape == (14, 14)
+    assert moved[0, 0]
+    assert not moved[9:].any()
+    assert not moved[:, 9:].any()
+
+
+# ------------------------------------------------------------------ layers
+
+
+def test_kernels_start_he_normal():
+    keras.utils.set_random_seed(0)
+    model = unet(2, widths=(32, 64), upsampling="bilinear", dropout=0.5)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.name != "logits":
+            fan_in = np.prod(layer.kernel.shape[:3])
+            expected = (2 / fan_in) ** 0.5
+            assert np.std(layer.kernel) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "resize"),
+    [
+        ("bilinear", UpsampleBilinear(2)),
+        ("nearest", keras.layers.UpSampling2D(2)),
+    ],
+)
+def test_convolving_before_resizing_equals_resizing_before_convolving(
+    upsampling, resize
+):
+    image = keras.Input((5, 7, 6))
+    model = keras.Model(image, upsample(image, 4, upsampling=upsampling, name="up"))
+    convolution = model.get_layer("up_conv0")
+    rng = np.random.default_rng(0)
+    convolution.bias.assign(rng.normal(size=4))
+    x = rng.normal(size=(2, 5, 7, 6)).astype("float32")
+    np.testing.assert_allclose(model(x), convolution(resize(x)), rtol=1e-5, atol=1e-5)
+    # A quarter of the work.
+    assert convolution.output.shape[1:3] == (5, 7)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "group"])
+def test_normalisation_comes_between_convolution_and_relu(normalization):
+    model = unet(2, widths=(4, 6, 8), normalization=normalization)
+    kinds = {
+        "batch": keras.layers.BatchNormalization,
+        "group": keras.layers.GroupNormalization,
+    }
+    for place in ("down1", "down2", "bottom", "up2", "up1"):
+        for k in (1, 2):
+            convolution = model.get_layer(f"{place}_conv{k}")
+            norm = model.get_layer(f"{place}_norm{k}")
+            relu = model.get_layer(f"{place}_relu{k}")
+            assert convolution.activation is keras.activations.linear
+            assert not convolution.use_bias  # which the normalisation takes away
+            assert isinstance(norm, kinds[normalization])
+            assert norm.input is convolution.output
+            assert relu.input is norm.output
+    assert model.get_layer("score").use_bias
+
+
+def test_without_normalisation_convolutions_have_a_bias_and_a_relu():
+    convolution = unet(2, widths=(4, 8)).get_layer("down1_conv1")
+    assert convolution.use_bias
+    assert convolution.activation is keras.activations.relu
+
+
+def test_groups_divide_any_width_and_are_32_at_most():
+    model = unet(2, widths=(7, 6, 48, 64, 96), normalization="group")
+    groups = [model.get_layer(f"down{k}_norm1").groups for k in (1, 2, 3, 4)]
+    assert groups == [1, 2, 16, 32]
+    assert model.get_layer("bottom_norm1").groups == 32
+    assert np.isfinite(model(np.ones((1, 33, 17, 3), "float32"))).all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"padding": "caffe"},
+        {"padding": None},
+        {"normalization": "layer"},
+        {"normalization": True},
+    ],
+    ids=str,
+)
+def test_unknown_words_raise(arguments):
+    (argument,) = arguments
+    with pytest.raises(ValueError, match=rf"Expected `{argument}`.*Received: "):
+        unet(num_classes=3, **arguments)

