@@ -35,6 +35,46 @@ class BestModel(keras.callbacks.Callback):
             self.best = value
 
 
+class StopOnInvalidLabels(keras.callbacks.Callback):
+    """End training after the first epoch whose metrics counted invalid labels.
+
+    On TensorFlow a label that is no class is an error at once, but compiled by XLA, and
+    on JAX, nothing can raise: there it is left out of losses, and counted as
+    `invalid_pixels` by the metrics of this package. This callback looks at them.
+
+    Raises:
+        ValueError: with the number of such pixels; `fit` ends with it.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._check("training")  # what validation counted was looked at already
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._check("training")
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._check("validation")
+
+    def _check(self, where: str) -> None:
+        for metric in _metrics_in(self.model):
+            invalid = getattr(metric, "invalid_pixels", 0)
+            if invalid:
+                raise ValueError(
+                    f"Expected labels that are classes or {metric.ignore}. Received: "
+                    f"{invalid:,} pixels of {where} with others. Likely causes: "
+                    "num_classes too small, ids that start at 1, or a palette mask "
+                    "read as grey or RGB."
+                )
+
+
+def _metrics_in(model: keras.Model) -> list[Any]:
+    """All metrics that a model was compiled with."""
+    found: list[Any] = []
+    for metric in model.metrics:
+        found += getattr(metric, "metrics", None) or [metric]
+    return found
+
+
 def save_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Write a `.keras` file aside, then rename it: it is whole or not there."""
     path = Path(path)

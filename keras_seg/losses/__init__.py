@@ -1,3 +1,12 @@
 """Losses: `keras.losses.Loss` objects on logits, for masks with unlabelled pixels."""
 
+from keras_seg.losses.base import SegmentationLoss as SegmentationLoss
+from keras_seg.losses.base import Sum as Sum
+from keras_seg.losses.boundary import BoundaryF1 as BoundaryF1
+from keras_seg.losses.cross_entropy import Focal as Focal
+from keras_seg.losses.cross_entropy import TopKCrossEntropy as TopKCrossEntropy
 from keras_seg.losses.cross_entropy import WeightedCrossEntropy as WeightedCrossEntropy
+from keras_seg.losses.lovasz import Lovasz as Lovasz
+from keras_seg.losses.region import Dice as Dice
+from keras_seg.losses.region import Jaccard as Jaccard
+from keras_seg.losses.region import Tversky as Tversky

@@ -1,4 +1,4 @@
-"""Cross-entropy over the pixels that have a label."""
+"""Losses of pixels: cross-entropy, and what weighs the hard pixels more."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, check_labels, check_num_classes
+from keras_seg.labels import IGNORE
+from keras_seg.losses.base import (
+    SegmentationLoss,
+    check_class_weights,
+    share_of_replica,
+    weigh_classes,
+    weighted_mean,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class WeightedCrossEntropy(keras.losses.Loss):
+class WeightedCrossEntropy(SegmentationLoss):
     """Cross-entropy, averaged over the labelled pixels with a weight per class.
 
         loss = sum_p s[p] w[y_p] ce_p  /  sum_p s[p] w[y_p]
@@ -34,7 +41,7 @@ class WeightedCrossEntropy(keras.losses.Loss):
         from_logits: Whether predictions are logits; False for a model that ends in
             a softmax.
         name: Name of the loss.
-        dtype: Of the computation; None means float32 unless Keras is told otherwise.
+        dtype: Of the computation; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -67,112 +74,164 @@ class WeightedCrossEntropy(keras.losses.Loss):
         name: str = "weighted_cross_entropy",
         dtype: Any = None,
     ):
-        super().__init__(name=name, dtype=dtype)
-        if class_weights is not None:
-            class_weights = [float(weight) for weight in class_weights]
-            if not all(0 <= weight < float("inf") for weight in class_weights):
-                raise ValueError(
-                    "Expected `class_weights` to be finite and 0 or more. Received: "
-                    f"{class_weights}"
-                )
+        super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         if not 0 <= label_smoothing <= 1:
             raise ValueError(
                 f"Expected `label_smoothing` to be in 0..1. Received: {label_smoothing}"
             )
-        self.class_weights = class_weights
+        self.class_weights = check_class_weights(class_weights)
         self.label_smoothing = label_smoothing
-        self.ignore = ignore
-        self.from_logits = from_logits
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        # Not Keras's __call__: it would multiply the map of weights onto the mean
-        # (and turn labels into floats on the way).
-        with keras.name_scope(self.name):
-            y_pred = ops.cast(y_pred, self.dtype)
-            return self.call(ops.convert_to_tensor(y_true), y_pred, sample_weight)
-
-    def call(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        y_true = _drop_last_axis(y_true, y_pred)
-        num_classes = check_num_classes(y_pred.shape[-1], ignore=self.ignore)
-        labelled = check_labels(y_true, num_classes, ignore=self.ignore)
-        label = ops.where(labelled, ops.cast(y_true, "int32"), 0)
-
-        weight = ops.cast(labelled, y_pred.dtype)
-        if self.class_weights is not None:
-            if len(self.class_weights) != num_classes:
-                raise ValueError(
-                    "Expected `class_weights` to have one weight per class. Received: "
-                    f"{len(self.class_weights)} weights for {num_classes} classes."
-                )
-            weights = ops.convert_to_tensor(self.class_weights, y_pred.dtype)
-            weight = weight * ops.take(weights, label)
-        if sample_weight is not None:
-            weight = weight * _as_map(ops.cast(sample_weight, y_pred.dtype))
-
-        cross_entropy = keras.losses.sparse_categorical_crossentropy(
-            label, y_pred, from_logits=self.from_logits
-        )
+    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+        weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
+        cross_entropy = self.cross_entropy(label, y_pred)
         if self.label_smoothing:
-            everywhere = _cross_entropy_with_all(y_pred, self.from_logits)
+            everywhere = self._cross_entropy_with_all(y_pred)
             cross_entropy += self.label_smoothing * (everywhere - cross_entropy)
+        return weighted_mean(cross_entropy, weight)
 
-        return ops.divide_no_nan(
-            ops.sum(weight * cross_entropy), _sum_over_replicas(ops.sum(weight))
-        )
+    def _cross_entropy_with_all(self, y_pred: Any) -> Any:
+        """Cross-entropy with the label that finds all classes equally likely."""
+        if self.from_logits:
+            return -ops.mean(ops.log_softmax(y_pred), axis=-1)
+        return -ops.mean(ops.log(ops.maximum(y_pred, keras.config.epsilon())), axis=-1)
 
     def get_config(self) -> dict:
-        return {
+        return super().get_config() | {
             "class_weights": self.class_weights,
             "label_smoothing": self.label_smoothing,
-            "ignore": self.ignore,
-            "from_logits": self.from_logits,
-            "name": self.name,
         }
 
 
-def _drop_last_axis(y_true: Any, y_pred: Any) -> Any:
-    """Labels `[batch, height, width]`, checked against the logits they belong to."""
-    if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
-    expected = tuple(y_pred.shape[:-1])
-    received = tuple(y_true.shape)
-    if len(expected) != len(received) or any(
-        e != r for e, r in zip(expected, received, strict=True) if None not in (e, r)
-    ):
-        raise ValueError(
-            "Expected masks `[batch, height, width]` as large as the logits "
-            "`[batch, height, width, num_classes]`. Received: masks "
-            f"{received}, logits {tuple(y_pred.shape)}"
-        )
-    return y_true
+@keras.saving.register_keras_serializable(package="keras_seg")
+class Focal(SegmentationLoss):
+    """Focal loss: cross-entropy that turns away from pixels that are right already.
 
+        loss = sum_p s[p] w[y_p] (1 - q_p)^gamma ce_p  /  sum_p s[p] w[y_p]
+        ce_p = -log q_p,    q_p = softmax(z_p)_{y_p}
 
-def _as_map(sample_weight: Any) -> Any:
-    """Weights that broadcast to `[batch, height, width]`."""
-    if len(sample_weight.shape) == 1:
-        return sample_weight[:, None, None]
-    if len(sample_weight.shape) == 4:
-        return ops.squeeze(sample_weight, -1)
-    return sample_weight
+    where p runs over the labelled pixels of the batch, on all replicas, z are the
+    logits, w the class weights and s the `sample_weight` map. A batch without labels
+    has loss 0. Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object
+    Detection", ICCV 2017, https://arxiv.org/abs/1708.02002, equation 5; they divide by
+    the number of objects, this is a mean over pixels.
 
+    Args:
+        gamma: How far to turn away, 0 or more; 0 is cross-entropy.
+        class_weights: One weight per class, 0 or more. None weighs all classes alike.
+        ignore: Label of the pixels to leave out.
+        from_logits: Whether predictions are logits, or probabilities.
+        name: Name of the loss.
+        dtype: Of the computation; None means float32.
 
-def _cross_entropy_with_all(y_pred: Any, from_logits: bool) -> Any:
-    """Cross-entropy with the label that finds all classes equally likely."""
-    if from_logits:
-        return -ops.mean(ops.log_softmax(y_pred), axis=-1)
-    return -ops.mean(ops.log(ops.maximum(y_pred, keras.config.epsilon())), axis=-1)
+    Shapes:
+        y_true: int `[batch, height, width]`, or with a last axis of 1
+        y_pred: float `[batch, height, width, num_classes]`
 
-
-def _sum_over_replicas(x: Any) -> Any:
-    """The sum of `x` over the replicas of `tf.distribute`; `x` where there are none.
-
-    Keras adds up the gradients of replicas. A loss that each of them divides by this
-    sum is therefore one mean over all their pixels, however unequal their shares.
+    Example:
+        >>> import numpy as np
+        >>> labels, logits = np.array([[[0, 1, 255]]]), np.zeros((1, 1, 3, 2))
+        >>> round(float(Focal()(labels, logits)), 4)  # (1/2)^2 log 2
+        0.1733
     """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
 
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            return replica.all_reduce(tf.distribute.ReduceOp.SUM, x)
-    return x
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        class_weights: Sequence[float] | None = None,
+        *,
+        ignore: int = IGNORE,
+        from_logits: bool = True,
+        name: str = "focal",
+        dtype: Any = None,
+    ):
+        super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
+        if not gamma >= 0:
+            raise ValueError(f"Expected `gamma` to be 0 or more. Received: {gamma}")
+        self.gamma = gamma
+        self.class_weights = check_class_weights(class_weights)
+
+    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+        weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
+        cross_entropy = self.cross_entropy(label, y_pred)
+        # Not 0, where a power below 1 has no gradient.
+        wrong = ops.maximum(-ops.expm1(-cross_entropy), 1e-7)
+        return weighted_mean(wrong**self.gamma * cross_entropy, weight)
+
+    def get_config(self) -> dict:
+        own = {"gamma": self.gamma, "class_weights": self.class_weights}
+        return super().get_config() | own
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class TopKCrossEntropy(SegmentationLoss):
+    """Cross-entropy of the hardest pixels only (online hard example mining).
+
+        loss = sum_{p in K} s[p] w[y_p] ce_p  /  sum_{p in K} s[p] w[y_p]
+
+    where K are the labelled pixels of the batch with the largest ce_p = -log
+    softmax(z_p)_{y_p}, a fraction of them, rounded up. A batch without labels has loss
+    0. Under `tf.distribute` pixels are ranked within a replica, and the loss is the
+    mean over replicas. Wu, Shen and van den Hengel, "Bridging Category-level and
+    Instance-level Semantic Image Segmentation", 2016,
+    https://arxiv.org/abs/1605.06885, section 3.3.
+
+    Args:
+        fraction: Of the labelled pixels to learn from, above 0, up to 1.
+        class_weights: One weight per class, 0 or more. None weighs all classes alike.
+        ignore: Label of the pixels to leave out.
+        from_logits: Whether predictions are logits, or probabilities.
+        name: Name of the loss.
+        dtype: Of the computation; None means float32.
+
+    Shapes:
+        y_true: int `[batch, height, width]`, or with a last axis of 1
+        y_pred: float `[batch, height, width, num_classes]`
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.array([[[0, 0, 255]]])
+        >>> logits = np.array([[[[9.0, 0.0], [0.0, 0.0], [0.0, 9.0]]]])
+        >>> round(float(TopKCrossEntropy(0.5)(labels, logits)), 4)  # log 2, the harder
+        0.6931
+    """
+
+    def __init__(
+        self,
+        fraction: float = 0.25,
+        class_weights: Sequence[float] | None = None,
+        *,
+        ignore: int = IGNORE,
+        from_logits: bool = True,
+        name: str = "top_k_cross_entropy",
+        dtype: Any = None,
+    ):
+        super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
+        if not 0 < fraction <= 1:
+            raise ValueError(
+                f"Expected `fraction` to be above 0 and up to 1. Received: {fraction}"
+            )
+        self.fraction = fraction
+        self.class_weights = check_class_weights(class_weights)
+
+    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+        counted = ops.reshape(weight > 0, (-1,))
+        weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
+        cross_entropy = ops.reshape(self.cross_entropy(label, y_pred), (-1,))
+        weight = ops.reshape(weight, (-1,))
+
+        # Hardest first, pixels without a label last.
+        rank = ops.where(counted, ops.stop_gradient(cross_entropy), -1.0)
+        order = ops.argsort(-rank)
+        number = ops.sum(ops.cast(counted, y_pred.dtype))
+        # A little less, so that 0.3 of 50 pixels are 15 of them in float32 too.
+        limit = ops.cast(ops.ceil(self.fraction * number * (1 - 1e-6)), "int32")
+        place = ops.arange(ops.shape(order)[0], dtype="int32")
+        kept = ops.cast(place < limit, y_pred.dtype)
+        weight = kept * ops.take(weight, order)
+        loss = ops.sum(weight * ops.take(cross_entropy, order))
+        return share_of_replica(ops.divide_no_nan(loss, ops.sum(weight)))
+
+    def get_config(self) -> dict:
+        own = {"fraction": self.fraction, "class_weights": self.class_weights}
+        return super().get_config() | own

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import unet
-from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.losses import Focal, TopKCrossEntropy, WeightedCrossEntropy
 
 RNG = np.random.default_rng(0)
 CLASSES = 4
@@ -289,7 +289,7 @@ def test_one_loss_is_one_line_in_the_logs():
 REPLICAS = """
 import json
 import keras, numpy as np, tensorflow as tf
-from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.losses import Focal, TopKCrossEntropy, WeightedCrossEntropy
 
 (cpu,) = tf.config.list_physical_devices("CPU")
 half = tf.config.LogicalDeviceConfiguration()
@@ -343,3 +343,88 @@ def test_two_replicas_take_the_steps_of_one_device(replicas, void):
     np.testing.assert_allclose(losses_of_two, losses, atol=1e-5)
     for one, two in zip(weights, weights_of_two, strict=True):
         np.testing.assert_allclose(two, one, atol=1e-5)
+
+
+def cross_entropy_of(y, z):
+    """-log p of the class of each labelled pixel."""
+    return np.array(
+        [formula(np.array([c]), logits[None]) for c, logits in zip(y, z, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+def test_focal_loss_is_the_formula(gamma):
+    value = Focal(gamma, WEIGHTS)(LABELS, LOGITS, MAP)
+    y, z = LABELS[LABELS != 255], LOGITS[LABELS != 255]
+    ce, sw = cross_entropy_of(y, z), MAP[LABELS != 255] * np.array(WEIGHTS)[y]
+    expected = (sw * (1 - np.exp(-ce)) ** gamma * ce).sum() / sw.sum()
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_focal_loss_with_gamma_0_is_cross_entropy():
+    value = Focal(0.0, WEIGHTS)(LABELS, LOGITS, MAP)
+    expected = WeightedCrossEntropy(WEIGHTS)(LABELS, LOGITS, MAP)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_top_k_cross_entropy_is_the_mean_of_the_hardest(fraction, weights):
+    value = TopKCrossEntropy(fraction, weights)(LABELS, LOGITS, MAP)
+    y, z, s = (x[LABELS != 255] for x in (LABELS, LOGITS, MAP))
+    ce = cross_entropy_of(y, z)
+    hardest = ce >= np.sort(ce)[::-1][int(np.ceil(fraction * len(ce))) - 1]
+    sw = (s if weights is None else s * np.array(weights)[y])[hardest]
+    expected = (sw * ce[hardest]).sum() / sw.sum() if sw.sum() else 0.0
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "pixels", "kept"),
+    [(0.25, 8, 2), (0.25, 9, 3), (1.0, 7, 7), (0.001, 7, 1), (0.3, 50, 15)],
+)
+def test_the_number_of_hardest_pixels_is_rounded_up_once(fraction, pixels, kept):
+    # The k-th pixel's cross-entropy is k / pixels.
+    ce = np.arange(1, pixels + 1) / pixels
+    p = np.stack([np.exp(-ce), 1 - np.exp(-ce)], -1)[None, None]
+    labels = np.zeros((1, 1, pixels), int)
+    value = TopKCrossEntropy(fraction, from_logits=False)(labels, p)
+    np.testing.assert_allclose(value, ce[-kept:].mean(), rtol=1e-5)
+
+
+def test_easy_pixels_have_no_gradient_in_top_k_cross_entropy():
+    _, gradient = value_and_gradient(TopKCrossEntropy(0.5), LABELS, LOGITS)
+    labelled = (LABELS != 255).sum()
+    assert gradient.any(axis=-1).sum() == np.ceil(0.5 * labelled)
+    assert not gradient[LABELS == 255].any()
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_and_gradient_are_those_of_torch(weights, smoothing):
+    torch = pytest.importorskip("torch")
+    if weights and smoothing:
+        pytest.skip("torch weighs the smoothed part by other classes' weights")
+    z = torch.tensor(LOGITS.transpose(0, 3, 1, 2).copy(), requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(
+        z,
+        torch.tensor(LABELS),
+        weight=None if weights is None else torch.tensor(weights),
+        ignore_index=255,
+        label_smoothing=smoothing,
+    )
+    expected.backward()
+    loss = WeightedCrossEntropy(weights, label_smoothing=smoothing)
+    value, gradient = value_and_gradient(loss, LABELS, LOGITS)
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
+    expected_gradient = z.grad.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_softmax_taken_for_logits_is_noticed():
+    layers = [keras.Input((3, 5, 2)), keras.layers.Conv2D(CLASSES, 1)]
+    model = keras.Sequential([*layers, keras.layers.Softmax()])
+    model.compile("sgd", loss=WeightedCrossEntropy())
+    with pytest.warns(UserWarning, match="from_logits=True"):
+        model.fit(LOGITS[..., :2], LABELS, verbose=0)

@@ -1,0 +1,218 @@
+"""What all losses share: the labels' door, weights of pixels, sums, and replicas."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seg.labels import IGNORE, check_labels, check_num_classes
+
+
+class SegmentationLoss(keras.losses.Loss):
+    """A loss on logits, for masks with unlabelled pixels.
+
+    A subclass defines `call(label, y_pred, weight)`: class ids of int32
+    `[batch, height, width]`, 0 where there is none; predictions in the loss's dtype;
+    and weights `[batch, height, width]`, 0 where there is no label and else the
+    `sample_weight`, or 1. It returns this replica's share of the loss, a scalar.
+
+    Losses can be added and multiplied by numbers: `0.5 * Dice() + Lovasz()` is a loss.
+    """
+
+    def __init__(
+        self,
+        *,
+        ignore: int = IGNORE,
+        from_logits: bool = True,
+        name: str,
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, dtype=dtype or "float32")
+        self.ignore = ignore
+        self.from_logits = from_logits
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        # Not Keras's __call__: it would multiply the map of weights onto the mean
+        # (and turn labels into floats on the way).
+        with keras.name_scope(self.name):
+            y_pred = ops.cast(y_pred, self.dtype)
+            y_true = _drop_last_axis(ops.convert_to_tensor(y_true), y_pred)
+            num_classes = check_num_classes(y_pred.shape[-1], ignore=self.ignore)
+            labelled = check_labels(y_true, num_classes, ignore=self.ignore)
+            label = ops.where(labelled, ops.cast(y_true, "int32"), 0)
+            weight = ops.cast(labelled, y_pred.dtype)
+            if sample_weight is not None:
+                weight = weight * _as_map(ops.cast(sample_weight, y_pred.dtype))
+            return self.call(label, y_pred, weight)
+
+    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+        raise NotImplementedError
+
+    def cross_entropy(self, label: Any, y_pred: Any) -> Any:
+        """-log p of each pixel's class, `[batch, height, width]`."""
+        return keras.losses.sparse_categorical_crossentropy(
+            label, y_pred, from_logits=self.from_logits
+        )
+
+    def probabilities(self, y_pred: Any) -> Any:
+        """Probability of each class, `[batch, height, width, num_classes]`."""
+        return ops.softmax(y_pred) if self.from_logits else y_pred
+
+    def get_config(self) -> dict:
+        return {
+            "ignore": self.ignore,
+            "from_logits": self.from_logits,
+            "name": self.name,
+        }
+
+    def __add__(self, other: Any) -> "Sum":
+        return Sum([self], [1.0]) + other
+
+    def __mul__(self, factor: float) -> "Sum":
+        return Sum([self], [factor])
+
+    __rmul__ = __mul__
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class Sum(keras.losses.Loss):
+    """A weighted sum of losses; what `0.5 * Dice() + WeightedCrossEntropy()` makes.
+
+    Args:
+        losses: Losses of this package.
+        factors: A number for each.
+        name: Name of the loss.
+
+    Example:
+        >>> from keras_seg.losses import Dice, WeightedCrossEntropy
+        >>> loss = 0.5 * Dice() + WeightedCrossEntropy()
+        >>> [part.name for part in loss.losses], loss.factors
+        (['dice', 'weighted_cross_entropy'], [0.5, 1.0])
+    """
+
+    def __init__(
+        self,
+        losses: list[SegmentationLoss],
+        factors: list[float],
+        *,
+        name: str = "sum",
+    ):
+        super().__init__(name=name)
+        self.losses = list(losses)
+        self.factors = [float(factor) for factor in factors]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return sum(
+            factor * loss(y_true, y_pred, sample_weight)
+            for factor, loss in zip(self.factors, self.losses, strict=True)
+        )
+
+    def get_config(self) -> dict:
+        return {
+            "losses": [keras.saving.serialize_keras_object(x) for x in self.losses],
+            "factors": self.factors,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Sum":
+        losses = [keras.saving.deserialize_keras_object(x) for x in config["losses"]]
+        return cls(**(config | {"losses": losses}))
+
+    def __add__(self, other: Any) -> "Sum":
+        if isinstance(other, SegmentationLoss):
+            other = Sum([other], [1.0])
+        if not isinstance(other, Sum):
+            return NotImplemented
+        return Sum(self.losses + other.losses, self.factors + other.factors)
+
+    def __mul__(self, factor: float) -> "Sum":
+        return Sum(self.losses, [factor * own for own in self.factors])
+
+    __rmul__ = __mul__
+
+
+def check_class_weights(class_weights: Any) -> list[float] | None:
+    """Return class weights as floats if they are finite and 0 or more."""
+    if class_weights is None:
+        return None
+    weights = [float(weight) for weight in class_weights]
+    if not all(0 <= weight < float("inf") for weight in weights):
+        raise ValueError(
+            "Expected `class_weights` to be finite and 0 or more. Received: "
+            f"{class_weights}"
+        )
+    return weights
+
+
+def weigh_classes(
+    weight: Any, class_weights: list[float] | None, label: Any, n: int
+) -> Any:
+    """Multiply the weight of each pixel by that of its class, of n."""
+    if class_weights is None:
+        return weight
+    if len(class_weights) != n:
+        raise ValueError(
+            "Expected `class_weights` to have one weight per class. Received: "
+            f"{len(class_weights)} weights for {n} classes."
+        )
+    return weight * ops.take(ops.convert_to_tensor(class_weights, weight.dtype), label)
+
+
+def weighted_mean(x: Any, weight: Any) -> Any:
+    """This replica's share of sum(weight x) / sum(weight) over all replicas.
+
+    Keras adds up what replicas give. Each divides by the sum of weights of all, so
+    together they are one mean, however unequal their shares of void.
+    """
+    return ops.divide_no_nan(ops.sum(weight * x), sum_over_replicas(ops.sum(weight)))
+
+
+def sum_over_replicas(x: Any) -> Any:
+    """The sum of `x` over the replicas of `tf.distribute`; `x` where there are none."""
+    if _replicas() > 1:
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, x)
+    return x
+
+
+def share_of_replica(loss: Any) -> Any:
+    """A loss that all replicas know, as the part of it that one contributes."""
+    return loss / _replicas()
+
+
+def _replicas() -> int:
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    return 1 if replica is None else replica.num_replicas_in_sync
+
+
+def _drop_last_axis(y_true: Any, y_pred: Any) -> Any:
+    """Labels `[batch, height, width]`, checked against the logits they belong to."""
+    if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    expected = tuple(y_pred.shape[:-1])
+    received = tuple(y_true.shape)
+    if len(expected) != len(received) or any(
+        e != r for e, r in zip(expected, received, strict=True) if None not in (e, r)
+    ):
+        raise ValueError(
+            "Expected masks `[batch, height, width]` as large as the logits "
+            "`[batch, height, width, num_classes]`. Received: masks "
+            f"{received}, logits {tuple(y_pred.shape)}"
+        )
+    return y_true
+
+
+def _as_map(sample_weight: Any) -> Any:
+    """Weights that broadcast to `[batch, height, width]`."""
+    if len(sample_weight.shape) == 1:
+        return sample_weight[:, None, None]
+    if len(sample_weight.shape) == 4:
+        return ops.squeeze(sample_weight, -1)
+    return sample_weight

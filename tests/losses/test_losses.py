@@ -1,0 +1,506 @@
+"""One list of all losses, and what holds for each of them."""
+
+import functools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_seg.losses import (
+    BoundaryF1,
+    Dice,
+    Focal,
+    Jaccard,
+    Lovasz,
+    Sum,
+    TopKCrossEntropy,
+    Tversky,
+    WeightedCrossEntropy,
+)
+
+CLASSES = 4
+SHAPE = (2, 5, 6)
+WEIGHTS = [0.5, 2.0, 1.25, 3.0]
+
+
+def random_batch(seed):
+    """Labels without class 3 and with void, logits, and a map of weights."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, SHAPE)
+    labels[rng.random(SHAPE) < 0.2] = 255
+    logits = 2 * rng.normal(size=(*SHAPE, CLASSES)).astype("float32")
+    return labels, logits, rng.uniform(0.1, 2, SHAPE).astype("float32")
+
+
+LABELS, LOGITS, MAP = random_batch(0)
+
+
+def softmax(z):
+    exp = np.exp(z - z.max(-1, keepdims=True))
+    return exp / exp.sum(-1, keepdims=True)
+
+
+def labelled(y, z, s):
+    """Class, log probabilities and weight of each labelled pixel, in float64."""
+    z = z.astype("float64") - z.max(-1, keepdims=True)
+    log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    return y[y != 255].astype(int), log_p[y != 255], s[y != 255].astype("float64")
+
+
+def cross_entropy(y, z, s, gamma=0.0, smoothing=0.0, fraction=1.0):
+    """Mean of (1 - q)^gamma ce over the hardest pixels, with weights of classes."""
+    y, log_p, s = labelled(y, z, s)
+    t = (1 - smoothing) * np.eye(CLASSES)[y] + smoothing / CLASSES
+    ce = -(t * log_p).sum(-1)
+    hardest = np.argsort(-ce)[: int(np.ceil(fraction * len(ce)))]
+    sw = (s * np.array(WEIGHTS)[y])[hardest]
+    focus = (1 - np.exp(-ce[hardest])) ** gamma
+    return (sw * focus * ce[hardest]).sum() / sw.sum()
+
+
+def region(of_class):
+    """Mean over the present classes of a function of tp, fp and fn."""
+
+    def formula(y, z, s):
+        y, log_p, s = labelled(y, z, s)
+        losses = []
+        for c in np.unique(y):
+            p, own = np.exp(log_p[:, c]), y == c
+            tp, fp = (s * p)[own].sum(), (s * p)[~own].sum()
+            losses.append(of_class(tp, fp, (s * (1 - p))[own].sum()))
+        return np.mean(losses)
+
+    return formula
+
+
+def lovasz(y, z, s):
+    """The paper's algorithm 1, pixel by pixel, each s pixels large."""
+    y, log_p, s = labelled(y, z, s)
+    losses = []
+    for c in np.unique(y):
+        own, error = y == c, np.abs((y == c) - np.exp(log_p[:, c]))
+        total, hits, false, before, loss = s[own].sum(), s[own].sum(), 0.0, 0.0, 0.0
+        for i in np.argsort(-error):
+            hits, false = hits - s[i] * own[i], false + s[i] * (not own[i])
+            jaccard = 1 - hits / (total + false)
+            loss, before = loss + error[i] * (jaccard - before), jaccard
+        losses.append(loss)
+    return np.mean(losses)
+
+
+def pool(x, k):
+    """The largest of k x k pixels, of those inside of the image."""
+    r, (_, h, w) = k // 2, x.shape
+    x = np.pad(x, [(0, 0), (r, r), (r, r)], constant_values=-np.inf)
+    return np.max([x[:, i : i + h, j : j + w] for i in range(k) for j in range(k)], 0)
+
+
+def boundary_f1(y, z, s, width=3, reach=5):
+    known = y != 255
+    losses = []
+    for c in np.unique(y[known]):
+        p = softmax(z.astype("float64"))[..., c]
+        b_y, b_p = (
+            (pool(known * (1 - x), width) - (1 - x)) * known
+            for x in (1.0 * (y == c), p)
+        )
+        precision = (s * b_p * pool(b_y, reach)).sum() / (s * b_p).sum()
+        recall = (s * b_y * pool(b_p, reach)).sum() / (s * b_y).sum()
+        losses.append(1 - 2 * precision * recall / (precision + recall))
+    return np.mean(losses)
+
+
+DICE = region(lambda tp, fp, fn: 1 - 2 * tp / (2 * tp + fp + fn))
+JACCARD = region(lambda tp, fp, fn: 1 - tp / (tp + fp + fn))
+
+# What makes each loss, and its formula.
+LOSSES = {
+    "weighted_cross_entropy": (
+        lambda **o: WeightedCrossEntropy(WEIGHTS, label_smoothing=0.1, **o),
+        lambda y, z, s: cross_entropy(y, z, s, smoothing=0.1),
+    ),
+    "focal": (
+        lambda **o: Focal(2.0, WEIGHTS, **o),
+        lambda y, z, s: cross_entropy(y, z, s, gamma=2.0),
+    ),
+    "focal_half": (
+        lambda **o: Focal(0.5, WEIGHTS, **o),
+        lambda y, z, s: cross_entropy(y, z, s, gamma=0.5),
+    ),
+    "top_k": (
+        lambda **o: TopKCrossEntropy(0.25, WEIGHTS, **o),
+        lambda y, z, s: cross_entropy(y, z, s, fraction=0.25),
+    ),
+    "dice": (Dice, DICE),
+    "jaccard": (Jaccard, JACCARD),
+    "tversky": (
+        lambda **o: Tversky(0.3, 0.7, **o),
+        region(lambda tp, fp, fn: 1 - tp / (tp + 0.3 * fp + 0.7 * fn)),
+    ),
+    "focal_tversky": (
+        lambda **o: Tversky(0.3, 0.7, gamma=4 / 3, **o),
+        region(lambda tp, fp, fn: (1 - tp / (tp + 0.3 * fp + 0.7 * fn)) ** 0.75),
+    ),
+    "lovasz": (Lovasz, lovasz),
+    "boundary_f1": (BoundaryF1, boundary_f1),
+    "sum": (
+        lambda **o: 0.5 * Dice(**o) + Jaccard(**o) * 2,
+        lambda y, z, s: 0.5 * DICE(y, z, s) + 2 * JACCARD(y, z, s),
+    ),
+}
+
+every_loss = pytest.mark.parametrize(
+    "build", [build for build, _ in LOSSES.values()], ids=LOSSES
+)
+every_loss_with_formula = pytest.mark.parametrize(
+    ("build", "formula"), LOSSES.values(), ids=LOSSES
+)
+
+
+def value_and_gradient(loss, y, z, s=None):
+    z = tf.constant(z)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = loss(y, z, s)
+    return float(value), tf.cast(tape.gradient(value, z), "float32").numpy()
+
+
+@functools.cache
+def _compiled(build):
+    return tf.function(functools.partial(_graph, build()), jit_compile=True)
+
+
+def _graph(loss, y, z, s):
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = loss(y, z, s)
+    return value, tape.gradient(value, z)
+
+
+def of_xla(build, y, z, s):
+    """Value and gradient of the loss, compiled once for all tests."""
+    value, gradient = _compiled(build)(*map(tf.constant, (y, z, s)))
+    return float(value), gradient.numpy()
+
+
+@every_loss_with_formula
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_is_the_formula(build, formula, seed, weighted):
+    y, z, s = random_batch(seed)
+    value = build()(y, z, s if weighted else None)
+    expected = formula(y, z, s if weighted else np.ones_like(s))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@every_loss_with_formula
+def test_gradient_is_the_slope_of_the_formula(build, formula):
+    _, gradient = value_and_gradient(build(), LABELS, LOGITS, MAP)
+    step = 1e-5
+    for pixel in np.argwhere(LABELS != 255)[::5]:
+        for c in range(CLASSES):
+            z, at = LOGITS.astype("float64"), (*pixel, c)
+            z[at] += step
+            above = formula(LABELS, z, MAP)
+            z[at] -= 2 * step
+            slope = (above - formula(LABELS, z, MAP)) / (2 * step)
+            np.testing.assert_allclose(gradient[at], slope, atol=2e-6)
+
+
+@every_loss
+def test_ignored_pixels_have_no_gradient_and_no_say(build):
+    value, gradient = value_and_gradient(build(), LABELS, LOGITS, MAP)
+    assert np.isfinite(gradient).all()
+    assert not gradient[LABELS == 255].any()
+    assert gradient[LABELS != 255].any()
+    other = LOGITS.copy()
+    other[LABELS == 255] *= -100
+    np.testing.assert_allclose(build()(LABELS, other, MAP), value, rtol=1e-6)
+
+
+@every_loss
+def test_a_pixel_of_weight_0_counts_like_an_ignored_one(build):
+    known = np.where(LABELS == 255, 0, LABELS)
+    weights = MAP * (LABELS != 255)
+    expected = value_and_gradient(build(), LABELS, LOGITS, MAP)
+    value, gradient = value_and_gradient(build(), known, LOGITS, weights)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected[1], atol=1e-7)
+
+
+@every_loss
+@pytest.mark.parametrize("void", ["ignored", "of weight 0"])
+def test_a_batch_without_labels_has_loss_0_and_no_gradient(build, void):
+    labels = np.full(SHAPE, 255 if void == "ignored" else 1)
+    weights = np.full(SHAPE, 1.0 if void == "ignored" else 0.0, "float32")
+    for value, gradient in (
+        value_and_gradient(build(), labels, LOGITS, weights),
+        of_xla(build, labels, LOGITS, weights),
+    ):
+        assert value == 0
+        np.testing.assert_array_equal(gradient, np.zeros_like(LOGITS))
+
+
+@every_loss_with_formula
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_huge_logits_have_a_finite_loss_and_gradient(build, formula, dtype):
+    z = tf.cast(np.sign(LOGITS) * 1e4, dtype)
+    value, gradient = value_and_gradient(build(), LABELS, z)
+    expected = formula(LABELS, tf.cast(z, "float64").numpy(), np.ones(SHAPE))
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+    assert np.isfinite(gradient).all()
+
+
+@every_loss
+@pytest.mark.parametrize("sign", [1, -1], ids=["right", "wrong"])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_certainty_has_a_finite_loss_and_gradient(build, sign, from_logits):
+    one_hot = np.eye(CLASSES, dtype="float32")[np.where(LABELS == 255, 0, LABELS)]
+    z = 1e4 * (2 * one_hot - 1) * sign
+    sure = one_hot if sign == 1 else np.roll(one_hot, 1, axis=-1)
+    loss = build(from_logits=from_logits)
+    value, gradient = value_and_gradient(loss, LABELS, z if from_logits else sure)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+@every_loss
+def test_the_loss_is_float32_under_a_mixed_policy(build):
+    keras.config.set_dtype_policy("mixed_float16")  # and conftest.py resets it
+    half = LOGITS.astype("float16")
+    value = build()(LABELS, half, MAP)
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    expected = build()(LABELS, half.astype("float32"), MAP)
+    assert float(value) == float(expected)
+
+
+@every_loss
+def test_xla_gives_the_same_loss_and_gradient(build):
+    value, gradient = of_xla(build, LABELS, LOGITS, MAP)
+    expected, expected_gradient = value_and_gradient(build(), LABELS, LOGITS, MAP)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
+
+
+@every_loss
+@pytest.mark.parametrize("label", [CLASSES, 254, -1])
+def test_a_label_that_is_no_class_raises_and_is_named(build, label):
+    labels = LABELS.copy()
+    labels[0, 0, 0] = label
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        build()(labels, LOGITS)
+    assert f"{label}" in error.value.message.split("Received:")[1]
+
+
+@every_loss
+def test_a_label_that_is_no_class_is_left_out_under_xla(build):
+    stray, ignored = LABELS.copy(), LABELS.copy()
+    stray[0, 0], ignored[0, 0] = [CLASSES, -1, 254, 100, -7, 99], 255
+    value, gradient = of_xla(build, stray, LOGITS, MAP)
+    expected, expected_gradient = value_and_gradient(build(), ignored, LOGITS, MAP)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
+
+
+@every_loss
+def test_probabilities_give_the_loss_of_their_logits(build):
+    value = build(from_logits=False)(LABELS, softmax(LOGITS), MAP)
+    np.testing.assert_allclose(value, build()(LABELS, LOGITS, MAP), rtol=1e-5)
+
+
+@every_loss
+def test_masks_and_maps_may_have_a_last_axis(build):
+    # Square, where axes could be broadcast against each other.
+    y, z, s = LABELS[:, :5, :5], LOGITS[:, :5, :5], MAP[:, :5, :5]
+    value = build()(y[..., None].astype("uint8"), z, s[..., None])
+    assert float(value) == float(build()(y, z, s))
+
+
+@every_loss
+def test_weights_per_image_weigh_images(build):
+    # As many images as columns, where axes could be broadcast.
+    y, z, s = LABELS[..., :2], LOGITS[..., :2, :], np.array([0.25, 1.5], "float32")
+    everywhere = np.broadcast_to(s[:, None, None], y.shape)
+    assert float(build()(y, z, s)) == float(build()(y, z, everywhere))
+    assert float(build()(y, z, s)) != float(build()(y, z))
+
+
+@every_loss
+@pytest.mark.parametrize("ignore", [-1, CLASSES])
+def test_another_id_can_be_ignored(build, ignore):
+    value = build(ignore=ignore)(np.where(LABELS == 255, ignore, LABELS), LOGITS)
+    assert float(value) == float(build()(LABELS, LOGITS))
+
+
+@every_loss
+def test_an_ignore_that_is_a_class_raises(build):
+    with pytest.raises(ValueError, match=r"Expected `ignore`.*ignore=3"):
+        build(ignore=3)(LABELS, LOGITS)
+
+
+@every_loss
+def test_one_logit_raises(build):
+    with pytest.raises(ValueError, match="use num_classes=2"):
+        build()(np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 1), "float32"))
+
+
+@every_loss
+@pytest.mark.parametrize("masks", [(2, 6, 5), (2, 5, 6, CLASSES), (5, 6), (1, 5, 6)])
+def test_masks_of_another_shape_raise(build, masks):
+    with pytest.raises(ValueError, match=r"Expected masks .*Received: masks"):
+        build()(np.zeros(masks, int), LOGITS)
+
+
+@pytest.mark.parametrize("loss", [WeightedCrossEntropy, Focal, TopKCrossEntropy])
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_another_number_of_class_weights_than_classes_raises(loss, count):
+    with pytest.raises(ValueError, match=rf"one weight per class.*{count} weights"):
+        loss(class_weights=[1.0] * count)(LABELS, LOGITS)
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments", "named"),
+    [
+        (Focal, {"gamma": -0.5}, "gamma"),
+        (Focal, {"gamma": float("nan")}, "gamma"),
+        (Focal, {"class_weights": [1.0, -1.0]}, "class_weights"),
+        (TopKCrossEntropy, {"fraction": 0.0}, "fraction"),
+        (TopKCrossEntropy, {"fraction": 1.5}, "fraction"),
+        (TopKCrossEntropy, {"fraction": float("nan")}, "fraction"),
+        (TopKCrossEntropy, {"class_weights": [float("inf")]}, "class_weights"),
+        (Tversky, {"alpha": -0.1}, "alpha"),
+        (Tversky, {"beta": -0.1}, "beta"),
+        (Tversky, {"gamma": 0.0}, "gamma"),
+        (BoundaryF1, {"width": 2}, "width"),
+        (BoundaryF1, {"width": -1}, "width"),
+        (BoundaryF1, {"reach": 4}, "reach"),
+        (BoundaryF1, {"reach": 2.5}, "reach"),
+    ],
+)
+def test_bad_arguments_raise_and_say_what_was_expected(loss, arguments, named):
+    with pytest.raises(ValueError, match=rf"Expected .*`{named}`.*Received: "):
+        loss(**arguments)
+
+
+def reloaded(loss):
+    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    return keras.saving.deserialize_keras_object(saved)
+
+
+OPTIONS = {"ignore": -1, "from_logits": False, "name": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "own"),
+    [
+        (Focal, {"gamma": 1.5, "class_weights": WEIGHTS}),
+        (TopKCrossEntropy, {"fraction": 0.5, "class_weights": WEIGHTS}),
+        (Dice, {}),
+        (Jaccard, {}),
+        (Tversky, {"alpha": 0.3, "beta": 0.7, "gamma": 1.5}),
+        (Lovasz, {}),
+        (BoundaryF1, {"width": 5, "reach": 7}),
+    ],
+)
+def test_a_loss_survives_serialisation(loss, own):
+    loaded = reloaded(loss(**own, **OPTIONS))
+    assert type(loaded) is loss
+    assert loaded.get_config() == own | OPTIONS
+
+
+@every_loss
+def test_a_compiled_model_survives_saving(build, tmp_path):
+    layers = [keras.Input((5, 6, 4)), keras.layers.Conv2D(CLASSES, 1, name="logits")]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=build())
+    model.fit(LOGITS, LABELS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(loaded.loss) is type(build())
+    assert loaded.loss.get_config() == build().get_config()
+    for kept, own in zip(
+        loaded.optimizer.variables, model.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(kept, own)
+    # The next step is the same one.
+    losses = [m.train_on_batch(LOGITS, LABELS) for m in (model, loaded)]
+    losses += [m.evaluate(LOGITS, LABELS, verbose=0) for m in (model, loaded)]
+    assert losses[0] == losses[1]
+    assert losses[2] == losses[3] != losses[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (WeightedCrossEntropy, "weighted_cross_entropy"),
+        (Focal, "focal"),
+        (TopKCrossEntropy, "top_k_cross_entropy"),
+        (Dice, "dice"),
+        (Jaccard, "jaccard"),
+        (Tversky, "tversky"),
+        (Lovasz, "lovasz"),
+        (BoundaryF1, "boundary_f1"),
+    ],
+)
+def test_a_loss_is_named_after_itself(loss, name):
+    assert loss().name == name
+    assert loss(name="mine").name == "mine"
+
+
+A, B, C = Dice(), WeightedCrossEntropy(WEIGHTS), Lovasz()
+
+
+@pytest.mark.parametrize(
+    ("loss", "parts", "factors"),
+    [
+        (A + B, [A, B], [1.0, 1.0]),
+        (0.5 * A + B, [A, B], [0.5, 1.0]),
+        (A * 0.5, [A], [0.5]),
+        (2 * (0.5 * A + B), [A, B], [1.0, 2.0]),
+        ((A + B) * 3 + C, [A, B, C], [3.0, 3.0, 1.0]),
+        (C + (A + B) * 3, [C, A, B], [1.0, 3.0, 3.0]),
+        (0.1 * (A + B) + 0.2 * (B + C), [A, B, B, C], [0.1, 0.1, 0.2, 0.2]),
+        (A + A, [A, A], [1.0, 1.0]),
+    ],
+)
+def test_sums_and_multiples_of_losses_are_losses(loss, parts, factors):
+    assert isinstance(loss, keras.losses.Loss)
+    assert loss.losses == parts
+    np.testing.assert_allclose(loss.factors, factors)
+    values = [float(part(LABELS, LOGITS, MAP)) for part in parts]
+    expected = np.dot(factors, values)
+    np.testing.assert_allclose(loss(LABELS, LOGITS, MAP), expected, rtol=1e-6)
+
+
+def test_adding_to_a_sum_leaves_it_as_it_was():
+    loss = A + B
+    assert len((loss + C).losses) == 3
+    assert (loss * 2).factors == [2.0, 2.0]
+    assert (loss.losses, loss.factors) == ([A, B], [1.0, 1.0])
+
+
+def test_a_sum_survives_serialisation():
+    loss = 0.5 * Dice(name="mine") + WeightedCrossEntropy(WEIGHTS, ignore=7) * 2
+    loss = Sum(loss.losses, loss.factors, name="both")
+    loaded = reloaded(loss)
+    assert type(loaded) is Sum
+    assert [type(part) for part in loaded.losses] == [Dice, WeightedCrossEntropy]
+    assert [part.name for part in loaded.losses] == ["mine", "weighted_cross_entropy"]
+    assert loaded.losses[1].get_config() == loss.losses[1].get_config()
+    assert loaded.factors == [0.5, 2.0]
+    assert loaded.name == "both"
+
+
+@pytest.mark.parametrize("other", [1.0, "dice", keras.losses.MeanSquaredError()])
+def test_only_losses_of_this_package_can_be_added(other):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        A + other
+    with pytest.raises(TypeError, match="unsupported operand"):
+        (A + B) + other
+
+
+def test_losses_and_numbers_can_only_be_multiplied():
+    with pytest.raises(TypeError):
+        A * B
