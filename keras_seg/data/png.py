@@ -14,50 +14,133 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg.data.checks import naming, require
-from keras_seg.data.image import kind
+from keras_seg.data.image import COLOR, DEPTH, PNG_COLORS, kind
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _PALETTE = 0, 3
+_GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 # Signature, then the header chunk: length, "IHDR", width, height, bit depth, colour
 # type, three bytes, checksum.
-_WIDTH, _DEPTH, _COLOR, _CHECKSUM, _HEADER_END = 16, 24, 25, 29, 33
+_CHECKSUM, _HEADER_END = 29, 33
 # CRC-32 is linear: what colour type 3 -> 0 changes in the checksum doesn't depend on
 # the rest of the header.
 _CHECKSUM_CHANGE = (0x12, 0xB5, 0xAF, 0xEE)
 
 
-def read_label_png(path: Any) -> tf.Tensor:
+def read_label_png(path: Any, dtype: tf.DType = tf.int32) -> tf.Tensor:
     """Read a label PNG: palette or grey, 1 to 16 bits deep.
+
+    Args:
+        path: Scalar string tensor.
+        dtype: `tf.int32`, or `tf.uint8` if there should be no id above 255.
+
+    Returns:
+        `[height, width]`: palette indices, or grey values as they are stored (a 4-bit
+        image has 0..15, TensorFlow by itself would scale them to 0..255).
+
+    Raises:
+        ValueError: in eager mode, naming the file, if it isn't a whole PNG, or has
+            colours, an alpha channel, or ids that `dtype` can't hold.
+    """
+    with naming(path):
+        contents = tf.io.read_file(path)
+        return _decode_ids(contents, _header(contents), dtype)
+
+
+def read_color_png(path: Any) -> tf.Tensor:
+    """Read a PNG whose colours mean something, as one number for each pixel.
 
     Args:
         path: Scalar string tensor.
 
     Returns:
-        int32 `[height, width]`: palette indices, or grey values as they are stored (a
-        4-bit image has 0..15, TensorFlow by itself would scale them to 0..255).
+        int32 `[height, width]`: red + 256 green + 65536 blue.
 
     Raises:
-        ValueError: in eager mode, naming the file, if it isn't a whole PNG, or has
-            colours or an alpha channel.
+        ValueError: in eager mode, naming the file, if it isn't a whole RGB PNG.
     """
     with naming(path):
-        return decode_label_png(tf.io.read_file(path))
+        contents = tf.io.read_file(path)
+        return _decode_colors(contents, _header(contents))
 
 
-def decode_label_png(contents: tf.Tensor) -> tf.Tensor:
-    """Decode the bytes of a label PNG; see `read_label_png`."""
+def read_label_or_color_png(path: Any, ids: Any) -> tf.Tensor:
+    """Read a label PNG, or one in RGB whose colours stand for ids.
+
+    Args:
+        path: Scalar string tensor.
+        ids: `tf.lookup.StaticHashTable` from red + 256 green + 65536 blue to ids,
+            -1 for other colours.
+
+    Returns:
+        int32 `[height, width]`.
+
+    Raises:
+        ValueError: in eager mode, naming the file, if it isn't a whole PNG, or has a
+            colour that stands for nothing.
+    """
+    with naming(path):
+        contents = tf.io.read_file(path)
+        header = _header(contents)
+
+        def of_colors() -> tf.Tensor:
+            colors = _decode_colors(contents, header)
+            found = ids.lookup(colors)
+            require(
+                tf.reduce_all(found >= 0), lambda: _unknown_colors(colors, found < 0)
+            )
+            return found
+
+        color = header[COLOR]
+        return tf.cond(
+            (color == _RGB) | (color == _RGBA),
+            of_colors,
+            lambda: _decode_ids(contents, header, tf.int32),
+        )
+
+
+def _header(contents: tf.Tensor) -> tf.Tensor:
+    """The first bytes of a PNG, uint8."""
     require(
         tf.strings.substr(contents, 0, 8) == _SIGNATURE,
         lambda: f"Expected a label PNG. Received: {kind(contents)}.",
     )
-    header = _bytes(contents, 0, _HEADER_END)
-    depth, color = header[_DEPTH], header[_COLOR]
+    return _bytes(contents, 0, _HEADER_END)
+
+
+def _decode_colors(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+    color = header[COLOR]
+    require(
+        ((color == _RGB) | (color == _RGBA)) & (header[DEPTH] == 8),
+        lambda: (
+            "Expected a PNG in RGB, 8 bits each. Received: one of "
+            f"{PNG_COLORS.get(int(color), 'unknown colours')}, "
+            f"{int(header[DEPTH])} bits each."
+        ),
+    )
+    pixels = tf.bitcast(tf.io.decode_png(contents, channels=4), tf.int32)
+    return tf.bitwise.bitwise_and(pixels, 0xFFFFFF)
+
+
+def _unknown_colors(colors: tf.Tensor, unknown: tf.Tensor) -> str:
+    found, counts = np.unique(colors.numpy()[unknown.numpy()], return_counts=True)
+    most = found[np.argsort(-counts)][:8].tolist()
+    shown = [f"({c & 255}, {c >> 8 & 255}, {c >> 16})" for c in most]
+    return (
+        "Expected colours that are in `palette`. Received: "
+        f"{', '.join(shown)}{', ...' if len(found) > 8 else ''}. Likely causes: "
+        "another palette, or masks that were resized smoothly or stored as JPEG once."
+    )
+
+
+def _decode_ids(contents: tf.Tensor, header: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    depth, color = header[DEPTH], header[COLOR]
     require(
         (color == _GREY) | (color == _PALETTE),
         lambda: (
             "Expected a label PNG with a palette or one grey channel. Received: a PNG "
-            f"in {_COLOR_NAMES.get(int(color), 'unknown colours')}. Save class ids, "
-            "not their colours."
+            f"in {PNG_COLORS.get(int(color), 'unknown colours')}. Save class ids, "
+            "not their colours, or say what the colours mean (`palette` of "
+            "`data.folder`)."
         ),
     )
 
@@ -66,9 +149,9 @@ def decode_label_png(contents: tf.Tensor) -> tf.Tensor:
     change = tf.bitwise.bitwise_and(change, color * 85)
     header = tf.concat(
         [
-            header[:_COLOR],
+            header[:COLOR],
             [tf.constant(_GREY, tf.uint8)],
-            header[_COLOR + 1 : _CHECKSUM],
+            header[COLOR + 1 : _CHECKSUM],
             tf.bitwise.bitwise_xor(header[_CHECKSUM:], change),
         ],
         axis=0,
@@ -78,27 +161,21 @@ def decode_label_png(contents: tf.Tensor) -> tf.Tensor:
     )
 
     def deep() -> tf.Tensor:
-        return tf.cast(tf.io.decode_png(grey, channels=1, dtype=tf.uint16), tf.int32)
+        ids = tf.cast(tf.io.decode_png(grey, channels=1, dtype=tf.uint16), tf.int32)
+        largest = tf.reduce_max(ids)
+        require(
+            largest <= dtype.max,
+            lambda: f"Expected ids of at most {dtype.max}. Received: {int(largest)}.",
+        )
+        return tf.cast(ids, dtype)
 
     def shallow() -> tf.Tensor:
-        ids = tf.cast(tf.io.decode_png(grey, channels=1), tf.int32)
+        ids = tf.io.decode_png(grey, channels=1)
         # Depths below 8 come scaled to 0..255.
-        return tf.cond(depth < 8, lambda: ids // _scale(depth), lambda: ids)
+        ids = tf.cond(depth < 8, lambda: ids // _scale(depth), lambda: ids)
+        return tf.cast(ids, dtype)
 
     return tf.squeeze(tf.cond(depth > 8, deep, shallow), -1)
-
-
-def label_png_size(path: Any) -> tf.Tensor:
-    """Read (height, width) off the header of a PNG, int32."""
-    with naming(path):
-        contents = tf.io.read_file(path)
-        require(
-            tf.strings.substr(contents, 0, 8) == _SIGNATURE,
-            lambda: f"Expected a label PNG. Received: {kind(contents)}.",
-        )
-        _bytes(contents, 0, _HEADER_END)
-        width, height = _number(contents, _WIDTH), _number(contents, _WIDTH + 4)
-    return tf.stack([height, width])
 
 
 def write_label_png(path: str, mask: np.ndarray, palette: np.ndarray) -> None:
@@ -155,9 +232,9 @@ def _string(values: tf.Tensor) -> tf.Tensor:
 
 def _scale(depth: tf.Tensor) -> tf.Tensor:
     """What TensorFlow multiplied values of so many bits with: 255 / (2**depth - 1)."""
-    return 255 // (tf.bitwise.left_shift(1, tf.cast(depth, tf.int32)) - 1)
+    levels = tf.bitwise.left_shift(tf.constant(1, tf.uint8), depth)
+    return tf.constant(255, tf.uint8) // (levels - 1)
 
 
 _CHARACTERS = [bytes([value]) for value in range(256)]
 _MOST = 2**31 - 1
-_COLOR_NAMES = {2: "RGB", 4: "grey with alpha", 6: "RGB with alpha"}

@@ -1,6 +1,7 @@
 """Source: images and masks by index. What every reader of data makes."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,8 +34,8 @@ class Source:
         image: Function (index, window=None) -> uint8, or float32 in 0..255,
             `[height, width, channels]`. With window = (top, left, height, width) it
             returns these pixels only, and should read no others where the format
-            allows. The window is one of the mask; if the image has another size, only
-            this function can tell, and should raise.
+            allows. If it also takes `mask_size=None`, it gets the mask's (height,
+            width) with a window, and should raise if the whole image has another.
         mask: Function (index) -> integers `[height, width]`, class ids or 255.
         class_names: A name per class id, the background among them.
         names: What errors call the examples; the stems of their files, say.
@@ -84,6 +85,7 @@ class Source:
         self.names = names if names is not None else _Numbered(length)
         self._length = length
         self._image = image
+        self._tell_mask_size = "mask_size" in inspect.signature(image).parameters
         self._mask = mask
 
     def __len__(self) -> int:
@@ -103,7 +105,7 @@ class Source:
             return self._take(np.arange(self._length)[index])
         place = range(self._length)[index]
         image, mask = self._read_or_explain(place)
-        return image.numpy(), mask.numpy()
+        return image.numpy(), mask.numpy().astype(np.int32)
 
     def split(self, fraction: float, *, seed: int = 0) -> tuple["Source", "Source"]:
         """Split at random into two Sources that share no example.
@@ -139,6 +141,7 @@ class Source:
             self._read,
             explanation(self._read, lambda index: self.names[index]),
         )
+        data = data.map(_with_wide_masks)
         return data.apply(tf.data.experimental.assert_cardinality(n))
 
     def batches(
@@ -222,11 +225,11 @@ class Source:
             else:
                 image, mask = self._read(place(step))
                 if augment is not None:
-                    image, mask = augment(image, mask, example_seed)
+                    image, mask = augment(image, _wide(mask), example_seed)
                     image = as_dtype(tf.convert_to_tensor(image), tf.uint8)
-                    mask = tf.cast(mask, tf.int32)
                     check_same_size(tf.shape(image)[:2], tf.shape(mask))
                     check_ids(mask, self.num_classes)
+                    mask = tf.cast(mask, tf.uint8)
                     if size is not None:
                         image, mask = random_crop(image, mask, size, example_seed)
                 elif size is not None:
@@ -234,7 +237,7 @@ class Source:
             image, mask = fit_to(image, mask, size)
             if sample_weight is None:
                 return image, mask
-            weight = tf.cast(sample_weight(mask), tf.float32)
+            weight = tf.cast(sample_weight(_wide(mask)), tf.float32)
             return image, mask, tf.ensure_shape(weight, mask.shape)
 
         data = read_in_order(
@@ -250,7 +253,7 @@ class Source:
             stride=count,
         )
         if size is None:
-            padding = (np.uint8(0), np.int32(IGNORE), np.float32(0))
+            padding = (np.uint8(0), np.uint8(IGNORE), np.float32(0))
             data = data.padded_batch(
                 batch_size,
                 padding_values=padding[: len(data.element_spec)],
@@ -262,6 +265,7 @@ class Source:
             batches = tf.data.INFINITE_CARDINALITY
         else:
             batches = here // batch_size if drop_remainder else -(-here // batch_size)
+        data = data.map(_with_wide_masks)
         data = data.apply(tf.data.experimental.assert_cardinality(batches))
         return data.prefetch(tf.data.AUTOTUNE)
 
@@ -282,10 +286,9 @@ class Source:
         mask = self._ids(index)
         height, width = tf.unstack(tf.shape(mask))
         geometry = augment.geometry(height, width, size, seed)
-        pixels = self._pixels(index, geometry.window)
+        pixels = self._pixels(index, geometry.window, tf.shape(mask))
         check_same_size(tf.shape(pixels)[:2], geometry.window[2:])
-        image = augment.color(geometry.image(pixels), seed)
-        return as_dtype(image, tf.uint8), geometry.mask(mask)
+        return augment.image(pixels, geometry, seed), geometry.mask(mask)
 
     @functools.cached_property
     def _channels(self) -> int:
@@ -293,18 +296,21 @@ class Source:
         with tf.init_scope():
             return self[0][0].shape[-1]
 
-    def _pixels(self, index: Any, window: Any = None) -> tf.Tensor:
-        image = tf.convert_to_tensor(self._image(index, window))
+    def _pixels(
+        self, index: Any, window: Any = None, mask_size: Any = None
+    ) -> tf.Tensor:
+        told = {"mask_size": mask_size} if self._tell_mask_size else {}
+        image = tf.convert_to_tensor(self._image(index, window, **told))
         image = tf.ensure_shape(image, (None, None, None))
         if image.shape[-1] is None:  # from tf.numpy_function, say
             image = tf.ensure_shape(image, (None, None, self._channels))
         return image if image.dtype == tf.uint8 else as_dtype(image, tf.uint8)
 
     def _ids(self, index: Any) -> tf.Tensor:
-        mask = tf.cast(self._mask(index), tf.int32)
-        mask = tf.ensure_shape(mask, (None, None))
+        """Read a mask, checked: uint8, which holds every id and is quick to move."""
+        mask = tf.ensure_shape(self._mask(index), (None, None))
         check_ids(mask, self.num_classes)
-        return mask
+        return tf.cast(mask, tf.uint8)
 
     def _read_or_explain(self, index: int) -> tuple[tf.Tensor, tf.Tensor]:
         try:
@@ -318,7 +324,9 @@ class Source:
         places = tf.constant(indices, tf.int64)
         return Source(
             len(indices),
-            lambda index, window=None: self._image(places[index], window),
+            lambda index, window=None, mask_size=None: self._pixels(
+                places[index], window, mask_size
+            ),
             lambda index: self._mask(places[index]),
             class_names=self.class_names,
             names=[self.names[index] for index in indices],
@@ -348,6 +356,15 @@ def color_map(count: int) -> np.ndarray:
         plane, depth = bit % 3, 7 - bit // 3
         colors[:, plane] |= ((ids >> bit & 1) << depth).astype(np.uint8)
     return colors
+
+
+def _wide(mask: tf.Tensor) -> tf.Tensor:
+    """A mask as others see it; until then ids are kept in single bytes."""
+    return tf.cast(mask, tf.int32)
+
+
+def _with_wide_masks(image: Any, mask: Any, *weight: Any) -> tuple:
+    return image, _wide(mask), *weight
 
 
 class _Numbered(Sequence):

@@ -4,16 +4,23 @@ VOCdevkit/VOC2012/
     ImageSets/Segmentation/train.txt, val.txt, trainval.txt, ...: stems, one a line
     JPEGImages/STEM.jpg
     SegmentationClass/STEM.png: palette PNGs, ids 0..20, 255 on borders
+    SegmentationClassAug/STEM.png: the same for SBD's images, without borders
+
+SBD is Hariharan et al., "Semantic Contours from Inverse Detectors", ICCV 2011; with its
+masks the list train_aug.txt has 10,582 images.
 """
 
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.checks import check_ids, naming
+from keras_seg.data.arrays import numpy_op
+from keras_seg.data.checks import check_ids_of_file, naming
+from keras_seg.data.files import Paths, check_exist, list_folder, listed, read_lines
 from keras_seg.data.image import read_jpeg
-from keras_seg.data.png import label_png_size, read_label_png, write_label_png
+from keras_seg.data.png import read_label_png, write_label_png
 from keras_seg.data.source import Source, color_map
 
 CLASS_NAMES = (
@@ -41,14 +48,25 @@ CLASS_NAMES = (
 )
 
 
-def voc(root: str | os.PathLike, split: str = "train") -> Source:
-    """Read VOC's images and masks, in the order of the split file.
+def voc(
+    root: str | os.PathLike,
+    split: str = "train",
+    *,
+    sbd: str | os.PathLike | None = None,
+) -> Source:
+    """Read VOC images and masks, in the order of the split file.
+
+    A mask is that of `SegmentationClass`. Where there is none, as for most of
+    "train_aug", it is that of `SegmentationClassAug` or of `sbd`, which have no border
+    without a label.
 
     Args:
         root: The folder `.../VOCdevkit/VOC2012`, on a disk or wherever `tf.io.gfile`
             reaches.
         split: Name of a file in `ImageSets/Segmentation`, without `.txt`: "train",
-            "val", "trainval", or one of your own.
+            "val", "trainval", "train_aug", or one of your own. Repeats are allowed.
+        sbd: Folder of SBD's own `.mat` files, `.../benchmark_RELEASE/dataset/cls`, for
+            masks that are nowhere else; needs SciPy, `pip install 'keras-seg[scipy]'`.
 
     Returns:
         A Source of RGB images and masks of ids 0..20, or 255 on the borders of
@@ -57,7 +75,9 @@ def voc(root: str | os.PathLike, split: str = "train") -> Source:
     Raises:
         FileNotFoundError: for a root, a split file, images or masks that aren't there,
             naming them and what to do.
-        ValueError: for a split file without stems.
+        ValueError: for a split file without stems, or a "train_aug" that has images of
+            "val".
+        ImportError: if there are `.mat` files to read and no SciPy.
 
     Example:
         source = keras_seg.data.voc("VOCdevkit/VOC2012", "train")
@@ -65,31 +85,35 @@ def voc(root: str | os.PathLike, split: str = "train") -> Source:
     """
     root = os.fspath(root)
     names = _stems(root, split)
-    images, masks = f"{root}/JPEGImages", f"{root}/SegmentationClass"
-    _check_exist(images, names, ".jpg")
-    _check_exist(masks, names, ".png")
-    stems = tf.constant(names)
+    check_exist(f"{root}/JPEGImages", names, ".jpg", "the split file")
+    images = Paths(names, f"{root}/JPEGImages/", ".jpg")
+    places, mats = _mask_places(root, names, sbd)
+    masks = Paths(places, "", "")
 
-    def image(index: Any, window: Any = None) -> tf.Tensor:
-        path = tf.strings.join([images, "/", stems[index], ".jpg"])
-        if window is None:
-            return read_jpeg(path)
-        # A window of an image that is larger than its mask would be the wrong one.
-        return read_jpeg(path, window, mask_size=label_png_size(mask_path(index)))
+    def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
+        return read_jpeg(images[index], window, mask_size=mask_size)
 
-    def mask(index: Any) -> tf.Tensor:
-        path = mask_path(index)
-        ids = read_label_png(path)
-        if tf.executing_eagerly():
-            # The Source checks ids anyway, but can't name the file.
-            with naming(path):
-                check_ids(ids, len(CLASS_NAMES))
+    def read_png(index: Any) -> tf.Tensor:
+        ids = read_label_png(masks[index], tf.uint8)
+        check_ids_of_file(masks[index], ids, len(CLASS_NAMES))
         return ids
 
-    def mask_path(index: Any) -> tf.Tensor:
-        return tf.strings.join([masks, "/", stems[index], ".png"])
+    def read_either(index: Any) -> tf.Tensor:
+        return tf.cond(
+            tf.constant(mats)[index],
+            lambda: numpy_op(
+                lambda i: _read_mat(places[i]), index, tf.uint8, (None, None)
+            ),
+            lambda: read_png(index),
+        )
 
-    return Source(len(names), image, mask, class_names=CLASS_NAMES, names=names)
+    return Source(
+        len(names),
+        image,
+        read_either if any(mats) else read_png,
+        class_names=CLASS_NAMES,
+        names=names,
+    )
 
 
 def write_voc(source: Source, root: str | os.PathLike, split: str = "train") -> None:
@@ -133,32 +157,74 @@ def _stems(root: str, split: str) -> list[str]:
             "folder that holds JPEGImages, usually .../VOCdevkit/VOC2012."
         )
     path = f"{folder}/{split}.txt"
-    if not tf.io.gfile.exists(path):
-        there = sorted(
-            name.removesuffix(".txt")
-            for name in tf.io.gfile.listdir(folder)
-            if name.endswith(".txt")
-        )
+    there = list_folder(folder)
+    if f"{split}.txt" not in there:
+        splits = sorted(name[:-4] for name in there if name.endswith(".txt"))
         raise FileNotFoundError(
             f"Expected the split file {path}. Received: split={split!r}. There are "
-            f"{there}."
+            f"{splits}."
         )
-    with tf.io.gfile.GFile(path) as file:
-        stems = file.read().split()
+    stems = read_lines(path)
     if not stems:
         raise ValueError(f"Expected stems in {path}, one a line. Received: none.")
+    if split == "train_aug" and "val.txt" in there:
+        # SBD has masks of VOC's validation images too.
+        both = sorted({*stems} & {*read_lines(f"{folder}/val.txt")})
+        if both:
+            raise ValueError(
+                f"Expected no image of val.txt in {path}. Received: {listed(both, 8)}. "
+                "Take them out, or scores on val are those of images learned by heart."
+            )
     return stems
 
 
-def _check_exist(folder: str, stems: list[str], suffix: str) -> None:
-    """Raise if files are missing; lists the folder once."""
-    if not tf.io.gfile.isdir(folder):
-        raise FileNotFoundError(f"Expected the folder {folder}. It isn't there.")
-    there = set(tf.io.gfile.listdir(folder))
-    missing = [stem for stem in stems if stem + suffix not in there]
+def _mask_places(
+    root: str, stems: list[str], sbd: str | os.PathLike | None
+) -> tuple[list[str], list[bool]]:
+    """The file of each mask, and whether it is one of SBD's own."""
+    official, augmented = f"{root}/SegmentationClass", f"{root}/SegmentationClassAug"
+    there = list_folder(official)
+    rest = [stem for stem in stems if f"{stem}.png" not in there]
+    if not rest:
+        return [f"{official}/{stem}.png" for stem in stems], [False] * len(stems)
+
+    added = list_folder(augmented) if tf.io.gfile.isdir(augmented) else set()
+    own = set() if sbd is None else list_folder(os.fspath(sbd))
+    missing = [s for s in rest if f"{s}.png" not in added and f"{s}.mat" not in own]
     if missing:
         raise FileNotFoundError(
-            f"Expected {folder}/{missing[0]}{suffix}, which the split file names. It "
-            f"isn't there, and {len(missing) - 1} more of {len(stems)} aren't. "
-            "Unpack the data set again, or take them out of the split file."
+            f"Expected {official}/{missing[0]}.png, which the split file names, or the "
+            f"same in {augmented}. It isn't there, and {len(missing) - 1} more aren't. "
+            "Unpack the data set again, take them out of the split file, or give the "
+            "folder of SBD's .mat files as `sbd`."
         )
+    places = []
+    for stem in stems:
+        if f"{stem}.png" in there:
+            places.append(f"{official}/{stem}.png")
+        elif f"{stem}.png" in added:
+            places.append(f"{augmented}/{stem}.png")
+        else:
+            places.append(f"{os.fspath(sbd)}/{stem}.mat")  # type: ignore[arg-type]
+    mats = [place.endswith(".mat") for place in places]
+    if any(mats):
+        _read_mat(next(place for place in places if place.endswith(".mat")))
+    return places, mats
+
+
+def _read_mat(path: str) -> np.ndarray:
+    """Class ids of one of SBD's own files, uint8 `[height, width]`."""
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise ImportError(
+            "SBD's .mat files need SciPy: pip install 'keras-seg[scipy]'"
+        ) from None
+    with naming(tf.constant(path)):
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                ids = loadmat(file)["GTcls"][0]["Segmentation"][0]
+        except Exception as error:  # a damaged file fails in many ways
+            raise ValueError(f"Expected one of SBD's .mat files. {error}") from None
+        check_ids_of_file(tf.constant(path), tf.constant(ids), len(CLASS_NAMES))
+    return ids

@@ -55,13 +55,13 @@ def is_mirrored(part, whole):
 @pytest.mark.parametrize("scale", [(0.4, 0.4), (0.75, 1.5), (2, 2), (3.7, 3.7)])
 def test_image_and_mask_go_to_the_same_place(scale, axis, seed):
     mask, _ = coordinate(axis)
-    augment = data.standard_augmentation(scale=scale)
+    augment = data.standard_augmentation(scale=scale, flip="both")
     geometry = augment.geometry(SIDE, SIDE, (60, 50), seed)
     window, size = geometry.window.numpy(), geometry.size.numpy()
 
     # Centres of the new pixels, in pixels of the file.
     at = window[axis] + (np.arange(size[axis]) + 0.5) * window[2 + axis] / size[axis]
-    if axis == 1 and geometry.flip:
+    if geometry.flip[axis]:
         at = at[::-1]
     at = at[:, None] if axis == 0 else at[None]
 
@@ -78,12 +78,22 @@ def test_image_and_mask_go_to_the_same_place(scale, axis, seed):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_image_and_mask_go_to_the_same_place_in_batches(axis):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"flip": "both", "rotation": "quarter"},
+        {"rotation": 40},
+        {"elastic": 6},
+        {"flip": "both", "rotation": "quarter", "elastic": 6},
+    ],
+)
+def test_image_and_mask_go_to_the_same_place_in_batches(arguments, axis):
     _, source = coordinate(axis)
-    augment = data.standard_augmentation(scale=(0.5, 2), color=0)
+    augment = data.standard_augmentation(scale=(0.5, 2), color=0, **arguments)
     for image, mask in many(source, 12, size=(64, 96), augment=augment):
         labelled = mask != 255
-        assert labelled.sum() > 40 * 40
+        assert labelled.sum() > 30 * 30
         distance = np.abs(image[..., 0].astype(int) - mask)[labelled]
         assert distance.max() <= 1  # half a pixel, and rounding
         assert image[~labelled].sum() == 0
@@ -118,7 +128,7 @@ def test_windows_lie_within_the_image_and_crops_within_the_size():
     sides[:200] = 1
     sides[200:400, 0] = 1
     sizes = rng.integers(1, 60, (3000, 2)).astype(np.int32)
-    window, size, _ = draw(sides, sizes, scale=(0.1, 10))
+    window, size, _, _ = draw(sides, sizes, scale=(0.1, 10))
     corner, extent = window[:, :2], window[:, 2:]
     assert (corner >= 0).all()
     assert (extent >= 1).all()
@@ -129,12 +139,13 @@ def test_windows_lie_within_the_image_and_crops_within_the_size():
 
 def test_every_place_of_the_window_occurs():
     sides, sizes = np.full((500, 2), 9, np.int32), np.full((500, 2), 5, np.int32)
-    window, _, flip = draw(sides, sizes, scale=(1, 1))
+    window, _, flip, _ = draw(sides, sizes, scale=(1, 1), flip="both")
     for axis in (0, 1):
         places, counts = np.unique(window[:, axis], return_counts=True)
         assert places.tolist() == [0, 1, 2, 3, 4]
         assert counts.min() > 60  # of 100 that are expected
-    assert 200 < flip.sum() < 300
+    assert (np.abs(flip.sum(0) - 250) < 50).all()
+    assert 75 < (flip[:, 0] & flip[:, 1]).sum() < 175
 
 
 def test_enlarging_is_as_likely_as_shrinking():
@@ -153,8 +164,115 @@ def test_enlarging_is_as_likely_as_shrinking():
 @pytest.mark.parametrize("flip", [False, True])
 def test_without_flip_none_is_mirrored(flip):
     augment = data.standard_augmentation(flip=flip)
-    flips = [bool(augment.geometry(8, 8, None, seed).flip) for seed in SEEDS]
-    assert any(flips) == flip
+    flips = np.array([augment.geometry(8, 8, None, seed).flip for seed in SEEDS])
+    assert flips.any(0).tolist() == [False, flip]
+
+
+def laid_down(**arguments):
+    """All results of one small picture, over many seeds."""
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    augment = data.standard_augmentation(scale=(1, 1), color=0, **arguments)
+    found = set()
+    for step in range(100):
+        geometry = augment.geometry(2, 3, None, (3, step))
+        mask = geometry.mask(tf.constant(picture)).numpy()
+        image = augment.image(tf.constant(picture[..., None]), geometry, (3, step))
+        np.testing.assert_array_equal(image[..., 0], mask)
+        assert mask.shape == tuple(geometry.size.numpy())
+        found.add((mask.shape, mask.tobytes()))
+    return found
+
+
+def turned(picture):
+    return {(p.shape, p.tobytes()) for p in (np.rot90(picture, k) for k in range(4))}
+
+
+def test_quarter_turns_are_all_four_and_no_mirror():
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert laid_down(flip=False, rotation="quarter") == turned(picture)
+
+
+@pytest.mark.parametrize("flip", [True, "both"])
+def test_mirrors_and_quarter_turns_make_all_eight_ways(flip):
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    expected = turned(picture) | turned(picture[:, ::-1])
+    assert laid_down(flip=flip, rotation="quarter") == expected
+    assert len(expected) == 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rotation_keeps_distances_and_angles(seed):
+    augment = data.standard_augmentation(scale=(0.5, 0.5), flip=False, rotation=30)
+    warp = augment.geometry(SIDE, SIDE, (40, 30), seed)
+    assert warp.size.numpy().tolist() == [40, 30]
+    place = warp.place.numpy()
+    down, right = place[1, 0] - place[0, 0], place[0, 1] - place[0, 0]
+    np.testing.assert_allclose(
+        place[39, 29], place[0, 0] + 39 * down + 29 * right, 1e-4
+    )
+    for step in (down, right):  # at half the size, a pixel is two of the file's
+        assert np.hypot(*step) == pytest.approx(2, rel=1e-3)
+    assert np.dot(down, right) == pytest.approx(0, abs=1e-3)
+    assert down[0] * right[1] - down[1] * right[0] > 0  # no mirror
+    assert abs(np.degrees(np.arctan2(right[0], right[1]))) <= 30.01
+    # The middle is that of the window without a rotation.
+    straight = data.standard_augmentation(scale=(0.5, 0.5), flip=False)
+    window = straight.geometry(SIDE, SIDE, (40, 30), seed).window.numpy()
+    top, left, height, width = window
+    middle = [top + height / 2 - 0.5, left + width / 2 - 0.5]
+    np.testing.assert_allclose(place.mean((0, 1)), middle, atol=1e-3)
+
+
+def test_angles_fill_their_range():
+    augment = data.standard_augmentation(scale=(1, 1), flip=False, rotation=30)
+    steps = [augment.geometry(9, 9, None, (0, k)).place for k in range(100)]
+    angles = [np.degrees(np.arctan2(*(p[0, 1] - p[0, 0]).numpy())) for p in steps]
+    counts, _ = np.histogram(angles, bins=4, range=(-30, 30))
+    assert counts.sum() == 100
+    assert counts.min() > 10
+
+
+@pytest.mark.parametrize("rotation", [0.0, "quarter"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_warp_that_does_not_bend_is_the_straight_geometry(rotation, seed):
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    arguments = {"scale": (0.5, 2), "flip": "both", "rotation": rotation}
+    straight, warp = (
+        data.standard_augmentation(**arguments, elastic=elastic).geometry(
+            70, 90, (64, 48), seed
+        )
+        for elastic in (0.0, 1e-4)
+    )
+    # One pixel more is needed at an edge, for what lies between pixels.
+    assert (np.abs(warp.window.numpy() - straight.window) <= [1, 1, 2, 2]).all()
+    results = []
+    for geometry in (straight, warp):
+        top, left, height, width = geometry.window.numpy()
+        cut = image[top : top + height, left : left + width]
+        results.append(geometry.image(tf.constant(cut)).numpy())
+    # Within: at the window's edge a resize has no neighbours.
+    np.testing.assert_allclose(*(r[4:-4, 4:-4] for r in results), atol=0.5)
+
+
+def test_displacements_of_an_elastic_deformation_are_normal_at_the_grid():
+    augment = data.standard_augmentation(scale=(1, 1), flip=False, elastic=10)
+    drawn = [augment.geometry(151, 151, None, (0, step)).place for step in range(200)]
+    moved = np.array(drawn) - np.moveaxis(np.indices((151, 151)), 0, -1)
+    middle = moved[:, 75, 75]  # where the middle of the 3 x 3 grid is
+    assert np.abs(middle.mean(0)).max() < 2.5
+    np.testing.assert_allclose(middle.std(0), 10, rtol=0.2)
+    # Smooth: of knots 50 pixels apart, neighbouring pixels move nearly alike.
+    assert np.abs(np.diff(moved, axis=1)).max() < 3
+
+
+def test_what_comes_from_outside_of_the_image_is_no_class():
+    image, mask = np.full((20, 20, 3), 200, np.uint8), np.ones((20, 20), np.uint8)
+    source = data.arrays([image], [mask], class_names=["ground", "cat"])
+    augment = data.standard_augmentation(scale=(1, 1), rotation=45)
+    for image, mask in many(source, 6, size=(20, 20), augment=augment):
+        assert set(np.unique(mask)) <= {1, 255}
+        assert image[mask == 255].sum() == 0  # with colours changed too
+        assert image[mask == 1].min() > 0
 
 
 def grey(rgb):
@@ -254,6 +372,11 @@ def test_the_same_seed_augments_alike_and_another_does_not():
         ({"scale": (-1, 1)}, "`scale`"),
         ({"color": 1}, "`color`.*Received: 1"),
         ({"color": -0.1}, "`color`"),
+        ({"flip": "up"}, "`flip`.*'up'"),
+        ({"rotation": -1}, "`rotation`.*-1"),
+        ({"rotation": "half"}, "`rotation`.*'half'"),
+        ({"elastic": -1}, "`elastic`.*-1"),
+        ({"elastic": float("nan")}, "`elastic`.*nan"),
     ],
 )
 def test_a_range_that_is_none_is_an_error(arguments, message):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
-from keras_seg.data.png import label_png_size, read_label_png, write_label_png
+from keras_seg.data.png import read_label_png, write_label_png
 
 GREY, PALETTE = 0, 3
 # First row and column, and steps, of the seven passes of an interlaced PNG.
@@ -222,23 +222,6 @@ def test_a_damaged_byte_is_an_error_by_name_or_changes_no_id(tmp_path, flip):
             assert "mask_17.png" in error
         else:
             np.testing.assert_array_equal(mask, ids)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (9, 13), (3, 300)])
-def test_the_size_is_read_off_the_header(tmp_path, size):
-    path = tmp_path / "mask.png"
-    path.write_bytes(encode_png(every_id(8, size), 8, PALETTE))
-    assert label_png_size(tf.constant(str(path))).numpy().tolist() == list(size)
-
-
-@pytest.mark.parametrize(
-    "contents", [b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n\0\0"]
-)
-def test_the_size_of_what_is_no_whole_header_is_an_error_by_name(tmp_path, contents):
-    path = tmp_path / "mask_17.png"
-    path.write_bytes(contents)
-    with pytest.raises(ValueError, match=r"mask_17\.png.*Expected"):
-        label_png_size(tf.constant(str(path)))
 
 
 def test_a_written_mask_has_its_ids_and_colors_for_pillow(tmp_path):

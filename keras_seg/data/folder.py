@@ -1,0 +1,291 @@
+"""Your own data: a folder of images, a folder of masks, paired by stem.
+
+Masks are PNGs of class ids (palette or grey, 1 to 16 bits deep) or of colours. Images
+are JPEGs or PNGs, of 8 or 16 bits and 1 to 4 channels.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.data.checks import check_ids_of_file, naming, require
+from keras_seg.data.files import Paths, listed, read_lines, walk
+from keras_seg.data.image import count_channels, read_image
+from keras_seg.data.png import read_label_or_color_png, read_label_png
+from keras_seg.data.source import Source
+from keras_seg.labels import IGNORE
+
+_IMAGES, _MASKS = (".jpg", ".jpeg", ".png"), (".png",)
+# Pictures that aren't read: to pass over them would hide images.
+_REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".heic")
+_LARGEST_ID = 2**16 - 1
+
+
+def folder(
+    images: str | os.PathLike,
+    masks: str | os.PathLike,
+    *,
+    class_names: Sequence[str],
+    ignore: int | Sequence[int] = IGNORE,
+    palette: Any = None,
+    split: str | os.PathLike | None = None,
+    ids: Sequence[int] | None = None,
+) -> Source:
+    """Read images and masks that lie in two folders, or in one under two names.
+
+    A folder is read with the folders in it, and an image goes with the mask of the
+    same stem: `images/a/1.jpg` with `masks/a/1.png`. Where names differ, `*` stands for
+    the stem: `folder("scans/*.jpg", "scans/*_mask.png", ...)`.
+
+    Args:
+        images: Folder of images, or with a `*` in the name of its files.
+        masks: Folder of masks, likewise.
+        class_names: A name per class.
+        ignore: Id, or several, of pixels without a label in the files. They become
+            255.
+        palette: Colours of the ids, if masks are RGB: row i is the colour of id i,
+            also of ignored ones. It also gives the classes the colours of pictures.
+        split: Text file of the stems to read, one a line, in this order; repeats are
+            allowed, and a suffix may follow a stem. None for all, in order of stems.
+        ids: The id in the files of each class; None means 0, 1, 2, ...
+
+    Returns:
+        A Source. Its images have the channels of the first one; in RGB sets grey
+        images are made RGB and a fourth channel is left out.
+
+    Raises:
+        FileNotFoundError: for a folder that isn't there.
+        ValueError: naming every image without a mask and mask without an image; for two
+            files of one stem, pictures of a kind that isn't read, stems that aren't
+            there, or arguments that don't fit each other.
+
+    Example:
+        source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
+        train, val = source.split(0.8, seed=0)
+    """
+    image_files = _Files(images, _IMAGES)
+    mask_files = _Files(masks, _MASKS)
+    if image_files.root == mask_files.root:
+        image_files.leave_out(mask_files)
+    stems = _stems(image_files, mask_files, split)
+    image_paths, mask_paths = image_files.paths(stems), mask_files.paths(stems)
+    channels = count_channels(image_paths[0].numpy().decode())
+    to_ids = _ids_of_colors(palette)
+    to_labels, names_of = _labels_of_ids(len(class_names), ids, ignore)
+
+    def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
+        return read_image(
+            image_paths[index], channels=channels, window=window, mask_size=mask_size
+        )
+
+    def mask(index: Any) -> tf.Tensor:
+        path = mask_paths[index]
+        if to_ids is not None:
+            found = read_label_or_color_png(path, to_ids)
+        else:
+            found = read_label_png(path, tf.uint8 if to_labels is None else tf.int32)
+        if to_labels is None:
+            check_ids_of_file(path, found, len(class_names))
+            return found
+        with naming(path):
+            labels = tf.gather(to_labels, found)
+            require(
+                tf.reduce_all(labels >= 0),
+                lambda: _unknown_ids(found, labels, names_of),
+            )
+        return labels
+
+    return Source(
+        len(stems),
+        image,
+        mask,
+        class_names=class_names,
+        names=stems,
+        palette=_palette_of_classes(palette, len(class_names), ids),
+    )
+
+
+class _Files:
+    """Files of one kind in a folder, by stem."""
+
+    def __init__(self, pattern: str | os.PathLike, suffixes: Sequence[str]):
+        self.pattern = os.fspath(pattern)
+        self.root, name = self.pattern.rstrip("/"), "*"
+        if "*" in os.path.basename(self.root):
+            self.root, name = os.path.split(self.root)
+            self.root = self.root or "."
+        if name.count("*") != 1 or "*" in self.root:
+            raise ValueError(
+                "Expected one `*` in the name of the files, for the stem. Received: "
+                f"{self.pattern!r}"
+            )
+        self._before, after = name.split("*")
+        self._suffixes = (after,) if after else tuple(suffixes)
+        #: What follows each stem in the name of its file.
+        self.after: dict[str, str] = {}
+        refused = []
+        for path in walk(self.root):
+            within, base = os.path.split(path)
+            end = self._end(base)
+            if end and base.startswith(self._before):
+                stem = base[len(self._before) : len(base) - len(end)]
+                stem = f"{within}/{stem}" if within else stem
+                if self.after.setdefault(stem, end) != end:
+                    raise ValueError(
+                        f"Expected one file of stem {stem!r} in {self.root}. Received: "
+                        f"{self._name(stem)} and {path}."
+                    )
+            elif base.lower().endswith(_REFUSED if not after else ()):
+                refused.append(path)
+        if refused:
+            raise ValueError(
+                f"Expected {self._kinds()} files in {self.root}. Received: "
+                f"{listed(sorted(refused), 8)}. Convert them to PNG, which holds up to "
+                "4 channels of 8 or 16 bits."
+            )
+        if not self.after:
+            raise ValueError(
+                f"Expected {self._kinds()} files at {self.pattern}. Received: none."
+            )
+
+    def leave_out(self, others: "_Files") -> None:
+        """Forget files that others has too: a mask that is named like an image."""
+        taken = {others._name(stem) for stem in others.after}
+        self.after = {
+            stem: after
+            for stem, after in self.after.items()
+            if self._name(stem) not in taken
+        }
+
+    def paths(self, stems: Sequence[str]) -> Paths:
+        """Paths of the files of these stems."""
+        ends = [self.after[stem] for stem in stems]
+        if not self._before:
+            return Paths(stems, f"{self.root}/", ends)
+        names = [self._name(stem)[: -len(self.after[stem])] for stem in stems]
+        return Paths(names, f"{self.root}/", ends)
+
+    def _name(self, stem: str) -> str:
+        within, base = os.path.split(stem)
+        name = f"{self._before}{base}{self.after[stem]}"
+        return f"{within}/{name}" if within else name
+
+    def _end(self, base: str) -> str:
+        """The suffix of a file of this kind, as it is written; else nothing."""
+        for suffix in self._suffixes:
+            if base.lower().endswith(suffix.lower()):
+                return sys.intern(base[-len(suffix) :])  # a million of them is one
+        return ""
+
+    def _kinds(self) -> str:
+        return " or ".join(suffix.lstrip(".").upper() for suffix in self._suffixes)
+
+
+def _stems(images: _Files, masks: _Files, split: str | os.PathLike | None) -> list[str]:
+    """Stems to read: those of a split file, or all, if all have their partner."""
+    if split is None:
+        lonely = sorted(images.after.keys() - masks.after.keys())
+        unused = sorted(masks.after.keys() - images.after.keys())
+        if lonely or unused:
+            raise ValueError(
+                f"Expected a mask for each image and an image for each mask. "
+                f"Images without a mask: {listed(lonely) or 'none'}. Masks without an "
+                f"image: {listed(unused) or 'none'}. Add what is missing, take away "
+                "what is too much, or name the stems to read in a file, `split`."
+            )
+        return sorted(images.after)
+
+    path = os.fspath(split)
+    if not tf.io.gfile.exists(path):
+        raise FileNotFoundError(f"Expected the split file {path}. It isn't there.")
+    stems = [
+        line if line in images.after else os.path.splitext(line)[0]
+        for line in read_lines(path)
+    ]
+    if not stems:
+        raise ValueError(f"Expected stems in {path}, one a line. Received: none.")
+    for files in (images, masks):
+        missing = [stem for stem in stems if stem not in files.after]
+        if missing:
+            raise FileNotFoundError(
+                f"Expected files at {files.pattern} for all stems in {path}. Missing: "
+                f"{listed(missing)}."
+            )
+    return stems
+
+
+def _ids_of_colors(palette: Any) -> tf.lookup.StaticHashTable | None:
+    """A table from red + 256 green + 65536 blue to ids, -1 for other colours."""
+    if palette is None:
+        return None
+    colors = np.asarray(palette)
+    if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype.kind not in "iu":
+        raise ValueError(
+            "Expected `palette` to be rows of (red, green, blue) in 0..255. Received: "
+            f"shape {colors.shape}, {colors.dtype}"
+        )
+    unique, counts = np.unique(colors, axis=0, return_counts=True)
+    if colors.min() < 0 or colors.max() > 255 or counts.max() > 1:
+        twice = unique[counts > 1].tolist()
+        raise ValueError(
+            "Expected colours in 0..255 that differ in `palette`. Received: "
+            f"{colors.min()}..{colors.max()}, more than once: {twice or 'none'}"
+        )
+    numbers = colors.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+    rows = tf.range(len(colors))
+    return tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(numbers), rows), -1
+    )
+
+
+def _labels_of_ids(
+    num_classes: int, ids: Sequence[int] | None, ignore: int | Sequence[int]
+) -> tuple[tf.Tensor | None, str]:
+    """A table from ids in files to labels, -1 for others; None where they are equal."""
+    ignored = sorted({int(i) for i in np.atleast_1d(ignore)})
+    known = range(num_classes) if ids is None else [int(i) for i in ids]
+    if len(known) != num_classes or len({*known, *ignored}) != num_classes + len(
+        ignored
+    ):
+        raise ValueError(
+            "Expected `ids` to be one per class, none twice and none of `ignore`. "
+            f"Received: {list(known)} for {num_classes} classes, ignore={ignored}"
+        )
+    if min([*known, *ignored]) < 0 or max([*known, *ignored]) > _LARGEST_ID:
+        raise ValueError(
+            f"Expected ids in 0..{_LARGEST_ID}. Received: {[*known, *ignored]}"
+        )
+    names_of = f"0..{num_classes - 1}" if ids is None else "those of `ids`"
+    if ids is None and ignored == [IGNORE]:
+        return None, names_of
+    table = np.full(_LARGEST_ID + 1, -1, np.int32)
+    table[list(known)] = range(num_classes)
+    table[ignored] = IGNORE
+    return tf.constant(table), f"{names_of}, or {ignored} where there is no label"
+
+
+def _unknown_ids(found: tf.Tensor, labels: tf.Tensor, names_of: str) -> str:
+    values = np.unique(found.numpy()[labels.numpy() < 0]).tolist()
+    shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+    return (
+        f"Expected a mask of ids {names_of}. Received: {shown}. Give their classes in "
+        "`class_names` and `ids`, or add them to `ignore`."
+    )
+
+
+def _palette_of_classes(
+    palette: Any, num_classes: int, ids: Sequence[int] | None
+) -> Any:
+    if palette is None:
+        return None
+    rows = range(num_classes) if ids is None else ids
+    if max(rows) >= len(palette):
+        raise ValueError(
+            f"Expected a colour for id {max(rows)} in `palette`, whose row i is that "
+            f"of id i. Received: {len(palette)} rows."
+        )
+    return np.asarray(palette)[list(rows)]
