@@ -266,3 +266,117 @@ def test_interrupted_training_leaves_a_model(tmp_path):
     model = keras.models.load_model(out / "model.keras")
     assert model.name == "unet"
     assert not re.findall(r"writing", " ".join(os.listdir(out)))
+
+
+@pytest.fixture(scope="session")
+def own_folders(tmp_path_factory) -> Path:
+    """Images of four bands and masks of 0 and 255, 20 of each."""
+    root = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for k in range(20):
+        mask = np.zeros((36, 44), np.uint8)
+        mask[5 : 5 + k, 8:30] = 255
+        bands = (
+            rng.integers(0, 100, (36, 44, 4)).astype(np.uint8) + mask[..., None] // 2
+        )
+        Image.fromarray(bands, "RGBA").save(root / f"images/tile{k}.png")
+        Image.fromarray(mask).save(root / f"masks/tile{k}_mask.png")
+    return root
+
+
+def folder_options(root):
+    options = ["--images", str(root / "images"), "--masks", f"{root}/masks/*_mask.png"]
+    options += ["--names", "land, water", "--ids", "0,255", "--ignore", "7"]
+    return ["--data", "folder", *options]
+
+
+def test_an_own_folder_is_trained_on_and_a_fifth_held_out(own_folders, tmp_path):
+    out = tmp_path / "run"
+    assert main(["train", *folder_options(own_folders), "--out", str(out), *TINY]) == 0
+    described = json.loads((out / "run.json").read_text())
+    assert described["class_names"] == ["land", "water"]
+    first = json.loads((out / "metrics.json").read_text())
+    assert first["images"] == 4
+    assert set(first["iou"]) == {"land", "water"}
+    assert main(["evaluate", str(out)]) == 0
+    assert json.loads((out / "metrics.json").read_text()) == first
+    assert keras.models.load_model(out / "model.keras").input_shape[-1] == 4
+
+    image = str(own_folders / "images/tile3.png")
+    assert main(["predict", str(out), image, "--out", str(tmp_path / "masks")]) == 0
+    assert Image.open(tmp_path / "masks/tile3_overlay.png").size == (44, 36)
+
+
+def test_lists_say_what_an_own_folder_learns_from(own_folders, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("tile1\ntile2\n")
+    (tmp_path / "b.txt").write_text("tile3\ntile4\ntile5\n")
+    (tmp_path / "names.txt").write_text("land\nwater\n")
+    options = folder_options(own_folders)
+    options[options.index("land, water")] = str(tmp_path / "names.txt")
+    options += ["--train-split", str(tmp_path / "a.txt")]
+    out = tmp_path / "run"
+    assert main(["train", *options, "--out", str(out), *TINY]) == 1
+    assert "--val-split" in capsys.readouterr().err
+    options += ["--val-split", str(tmp_path / "b.txt")]
+    assert main(["train", *options, "--out", str(out), *TINY]) == 0
+    assert json.loads((out / "metrics.json").read_text())["images"] == 3
+    assert main(["evaluate", str(out), "--split", str(tmp_path / "a.txt")]) == 0
+    assert json.loads((out / "metrics.json").read_text())["images"] == 2
+
+
+def test_coco_is_trained_on(tmp_path):
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split, year in (("train", "train2017"), ("val", "val2017")):
+        (root / year).mkdir()
+        names = [f"{split}{k}.jpg" for k in range(2)]
+        for name in names:
+            pixels = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / year / name)
+        content = {
+            "categories": [{"id": 17, "name": "cat"}, {"id": 3, "name": "car"}],
+            "images": [
+                {"id": k, "file_name": name, "height": 30, "width": 40}
+                for k, name in enumerate(names)
+            ],
+            "annotations": [
+                {
+                    "id": k,
+                    "image_id": k,
+                    "category_id": 17,
+                    "iscrowd": 0,
+                    "area": 200,
+                    "segmentation": [[5, 5, 25, 5, 25, 15, 5, 15]],
+                }
+                for k in range(2)
+            ],
+        }
+        path = root / f"annotations/instances_{year}.json"
+        path.write_text(json.dumps(content))
+    out = tmp_path / "run"
+    options = ["--data", "coco", "--root", str(root), "--classes", "cat"]
+    assert main(["train", *options, "--out", str(out), *TINY]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert list(metrics["iou"]) == ["background", "cat"]
+    assert metrics["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "coco"], "--root"),
+        (["--data", "folder", "--images", "a", "--masks", "b"], "--names"),
+        (["--data", "voc", "--root", ".", "--images", "a"], "--images"),
+        (["--classes", "cat"], "--classes"),
+        (
+            "--data folder --images a --masks b --names x,y --ids one".split(),
+            "one",
+        ),
+    ],
+)
+def test_options_of_another_data_set_are_refused(arguments, says, capsys):
+    assert main(["train", *arguments]) == 1
+    assert says in capsys.readouterr().err

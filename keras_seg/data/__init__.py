@@ -2,6 +2,9 @@
 
 from keras_seg.data.arrays import arrays as arrays
 from keras_seg.data.augment import standard_augmentation as standard_augmentation
+from keras_seg.data.balance import border_weights as border_weights
+from keras_seg.data.balance import class_frequencies as class_frequencies
+from keras_seg.data.balance import class_weights as class_weights
 from keras_seg.data.coco import coco as coco
 from keras_seg.data.coco import coco_panoptic as coco_panoptic
 from keras_seg.data.coco_stuff import COCO_STUFF as COCO_STUFF

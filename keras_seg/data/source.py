@@ -135,13 +135,24 @@ class Source:
         Returns:
             A dataset of uint8 `[height, width, channels]` and int32 `[height, width]`.
         """
+        return self._in_order(self._read).map(_with_wide_masks)
+
+    def masks(self) -> tf.data.Dataset:
+        """Make a dataset of all masks, whole, in order, once; images aren't read.
+
+        Returns:
+            A dataset of int32 `[height, width]`.
+        """
+        return self._in_order(self._ids).map(_wide)
+
+    def _in_order(self, read: Callable[[Any], Any]) -> tf.data.Dataset:
+        """What `read` makes of each index."""
         n = self._length
         data = read_in_order(
             steps_in_order(n),
-            self._read,
-            explanation(self._read, lambda index: self.names[index]),
+            read,
+            explanation(read, lambda index: self.names[index]),
         )
-        data = data.map(_with_wide_masks)
         return data.apply(tf.data.experimental.assert_cardinality(n))
 
     def batches(

@@ -1,7 +1,6 @@
-"""The command `keras-seg`: train, evaluate, predict, export.
+"""What `keras-seg train`, `evaluate`, `predict` and `export` do.
 
-It is thin: everything that it does is a few lines of the Python interface, and a run
-is a folder whose files say all that the next command needs to know.
+A run is a folder whose files say all that the next command needs to know.
 """
 
 import argparse
@@ -9,8 +8,6 @@ import json
 import os
 import platform
 import shutil
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +17,11 @@ import tensorflow as tf
 
 import keras_seg
 from keras_seg.callbacks import BestModel, StopOnInvalidLabels, save_model
+from keras_seg.cli.sources import PATHS, data_source
 from keras_seg.data import Source
-from keras_seg.data.checks import reason
 from keras_seg.data.image import read_image
 from keras_seg.data.png import write_label_png
 from keras_seg.visualize import IGNORE_COLOR, curves, overlay, samples
-
-MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
 
 # Everything that train writes into a run's folder.
 _RUN, _MODEL, _HISTORY = "run.json", "model.keras", "history.csv"
@@ -34,25 +29,11 @@ _CURVES, _SAMPLES, _SAVED_MODEL = "curves.png", "samples.png", "saved_model"
 _METRICS = "metrics.json"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.command(options)
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError, RuntimeError, tf.errors.OpError) as error:
-        print(f"\nkeras-seg: error: {_plain(error)}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def train(options: argparse.Namespace) -> None:
     """Train a model; see `keras-seg train --help`."""
     size = options.size or (64 if options.data == "shapes" else 256)
-    training = _source(options.data, options.root, options.train_split)
-    validation = _source(options.data, options.root, options.val_split)
+    training = data_source(vars(options), "train")
+    validation = data_source(vars(options), "val")
     image, _ = training[0]  # a bad first file is an error now
     validation[0]
 
@@ -114,7 +95,7 @@ def train(options: argparse.Namespace) -> None:
 
     print("Scores of the best model:")
     model = _load(out)
-    _score(model, validation, out, options.val_split)
+    _score(model, validation, out, options.val_split or "val")
     keras.utils.save_img(out / _SAMPLES, _sample_rows(model, validation), scale=False)
     keras_seg.export(
         model, out / _SAVED_MODEL, class_names=training.class_names, overwrite=True
@@ -125,8 +106,9 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Score a run on a split; see `keras-seg evaluate --help`."""
     run = _describe_run(options.run)
-    split = options.split or run["val_split"]
-    source = _source(run["data"], options.root or run["root"], split)
+    given = {k: v for k, v in vars(options).items() if k in PATHS and v is not None}
+    source = data_source(run | given, options.split or "val")
+    split = options.split or run["val_split"] or "val"
     _score(_load(options.run), source, options.run, split)
 
 
@@ -154,7 +136,7 @@ def predict(options: argparse.Namespace) -> None:
         write_label_png(str(options.out / f"{stem}.png"), mask, colors)
         keras.utils.save_img(
             options.out / f"{stem}_overlay.png",
-            overlay(image, mask, palette),
+            overlay(_visible(image), mask, palette),
             scale=False,
         )
         progress.add(1)
@@ -190,21 +172,6 @@ def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
     return make(num_classes, input_shape=(None, None, channels), **arguments)
 
 
-def _source(data: str, root: str | None, split: str) -> Source:
-    """The data set that the options name."""
-    if data == "voc":
-        if root is None:
-            raise ValueError("Expected --root PATH with --data voc: .../VOC2012")
-        return keras_seg.data.voc(root, split)
-    if root is not None:
-        raise ValueError("Expected --root with a data set on disk only, not shapes.")
-    if split == "train":
-        return keras_seg.data.shapes(1600, seed=0)
-    if split == "val":
-        return keras_seg.data.shapes(100, seed=1)
-    raise ValueError(f"Expected split train or val of shapes. Received: {split!r}")
-
-
 def _whole_images(source: Source) -> tf.data.Dataset:
     """Batches of one image each, at its own size."""
     return source.dataset().batch(1).prefetch(tf.data.AUTOTUNE)
@@ -235,8 +202,10 @@ def _describe(
 ) -> dict[str, Any]:
     """What run.json says."""
     given = {k: v for k, v in vars(options).items() if k not in ("command", "out")}
-    if given["root"] is not None:
-        given["root"] = os.path.abspath(given["root"])
+    lists = ("train_split", "val_split") if options.data == "folder" else ()
+    for name in (*PATHS, *lists):  # the next command may be given elsewhere
+        if given[name] is not None and "://" not in given[name]:
+            given[name] = os.path.abspath(given[name])
     return given | {
         "size": size,
         "steps_per_epoch": steps,
@@ -309,105 +278,17 @@ def _sample_rows(model: keras.Model, source: Source, count: int = 4) -> np.ndarr
     rows = []
     for index in np.linspace(0, len(source) - 1, min(count, len(source)), dtype=int):
         image, truth = source[int(index)]
-        rows.append((image, truth, keras_seg.predict_mask(model, image)))
+        prediction = keras_seg.predict_mask(model, image)
+        rows.append((_visible(image), truth, prediction))
     return samples(rows, source.palette, source.class_names)
+
+
+def _visible(image: np.ndarray) -> np.ndarray:
+    """The first three bands of an image, or the first one."""
+    return image[..., : 3 if image.shape[-1] >= 3 else 1]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     aside = path.with_name(f".{path.name}.writing")
     aside.write_text(json.dumps(content, indent=2, default=str) + "\n")
     os.replace(aside, path)
-
-
-def _plain(error: Exception) -> str:
-    """The sentence of an error, out of what TensorFlow and Python put around it."""
-    text = reason(error)
-    if "ValueError: " in text:  # raised while reading, inside tf.data
-        text = text.split("ValueError: ", 1)[1].split("\nTraceback", 1)[0]
-    return text.split("\n\n")[0].strip()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="keras-seg", description="Semantic segmentation in Keras."
-    )
-    parser.add_argument("--version", action="version", version=keras_seg.__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser(
-        "train",
-        help="train a model",
-        description="Train a model, keep the best, score it, picture it, export it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    command.set_defaults(command=train)
-    add = command.add_argument
-    add("--data", choices=("shapes", "voc"), default="shapes", help="data set")
-    add("--root", help="its folder: .../VOCdevkit/VOC2012")
-    add("--train-split", default="train", metavar="NAME", help="to learn from")
-    add("--val-split", default="val", metavar="NAME", help="to validate on")
-    add("--model", choices=MODELS, default="unet", help="network")
-    add("--widths", type=_widths, help="of unet's levels (16,32,64,128)")
-    add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
-    add("--weights", metavar="W", help="to start from: imagenet, or a file")
-    add(
-        "--upsampling",
-        choices=("transpose", "bilinear", "nearest"),
-        default="transpose",
-        help="how maps come back up",
-    )
-    add(
-        "--size",
-        type=_positive,
-        metavar="PIXELS",
-        help="side of the training crops (64 for shapes, 256 otherwise)",
-    )
-    add("--batch-size", type=_positive, default=8, metavar="N", help="crops per step")
-    add("--epochs", type=_positive, default=10, metavar="N", help="epochs")
-    add(
-        "--steps-per-epoch",
-        type=_positive,
-        metavar="N",
-        help="steps of an epoch (images / batch size)",
-    )
-    add("--learning-rate", type=float, default=1e-3, metavar="X", help="of Adam")
-    add("--seed", type=int, default=0, metavar="N", help="of all that is random")
-    add(
-        "--precision",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        default="float32",
-        help="dtype policy",
-    )
-    add("--out", type=Path, help="folder of the run (runs/DATA-MODEL)")
-    add("--overwrite", action="store_true", help="write over a run in --out")
-
-    command = commands.add_parser("evaluate", help="score a trained model")
-    command.set_defaults(command=evaluate)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    command.add_argument("--root", help="folder of the data set, if it has moved")
-    command.add_argument("--split", help="split to score (that of validation)")
-
-    command = commands.add_parser("predict", help="predict masks of image files")
-    command.set_defaults(command=predict)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    command.add_argument("image", type=Path, metavar="IMAGE", nargs="+")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
-
-    command = commands.add_parser("export", help="export a trained model")
-    command.set_defaults(command=export)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    command.add_argument("--format", choices=("saved_model",), default="saved_model")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
-    command.add_argument("--overwrite", action="store_true", help="replace DIR")
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
-    return value
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    return tuple(_positive(word) for word in text.split(","))

@@ -1,0 +1,125 @@
+"""The command `keras-seg`.
+
+It is thin: everything that it does is a few lines of the Python interface. `sources.py`
+finds the data set that options name, `runs.py` does the work.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+import keras_seg
+from keras_seg.cli import runs
+from keras_seg.cli.sources import PATHS, add_data_options
+from keras_seg.data.checks import reason
+
+MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError, RuntimeError, tf.errors.OpError) as error:
+        print(f"\nkeras-seg: error: {_plain(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _plain(error: Exception) -> str:
+    """The sentence of an error, out of what TensorFlow and Python put around it."""
+    text = reason(error)
+    if "ValueError: " in text:  # raised while reading, inside tf.data
+        text = text.split("ValueError: ", 1)[1].split("\nTraceback", 1)[0]
+    return text.split("\n\n")[0].strip()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keras-seg", description="Semantic segmentation in Keras."
+    )
+    parser.add_argument("--version", action="version", version=keras_seg.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser(
+        "train",
+        help="train a model",
+        description="Train a model, keep the best, score it, picture it, export it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.set_defaults(command=runs.train)
+    add = command.add_argument
+    add_data_options(command)
+    add("--model", choices=MODELS, default="unet", help="network")
+    add("--widths", type=_widths, help="of unet's levels (16,32,64,128)")
+    add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
+    add("--weights", metavar="W", help="to start from: imagenet, or a file")
+    add(
+        "--upsampling",
+        choices=("transpose", "bilinear", "nearest"),
+        default="transpose",
+        help="how maps come back up",
+    )
+    add(
+        "--size",
+        type=_positive,
+        metavar="PIXELS",
+        help="side of the training crops (64 for shapes, 256 otherwise)",
+    )
+    add("--batch-size", type=_positive, default=8, metavar="N", help="crops per step")
+    add("--epochs", type=_positive, default=10, metavar="N", help="epochs")
+    add(
+        "--steps-per-epoch",
+        type=_positive,
+        metavar="N",
+        help="steps of an epoch (images / batch size)",
+    )
+    add("--learning-rate", type=float, default=1e-3, metavar="X", help="of Adam")
+    add("--seed", type=int, default=0, metavar="N", help="of all that is random")
+    add(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        default="float32",
+        help="dtype policy",
+    )
+    add("--out", type=Path, help="folder of the run (runs/DATA-MODEL)")
+    add("--overwrite", action="store_true", help="write over a run in --out")
+
+    command = commands.add_parser("evaluate", help="score a trained model")
+    command.set_defaults(command=runs.evaluate)
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    command.add_argument("--split", help="split to score (that of validation)")
+    for name in PATHS:
+        command.add_argument(f"--{name}", metavar="PATH", help="if it has moved")
+
+    command = commands.add_parser("predict", help="predict masks of image files")
+    command.set_defaults(command=runs.predict)
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    command.add_argument("image", type=Path, metavar="IMAGE", nargs="+")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    command = commands.add_parser("export", help="export a trained model")
+    command.set_defaults(command=runs.export)
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    command.add_argument("--format", choices=("saved_model",), default="saved_model")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument("--overwrite", action="store_true", help="replace DIR")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
+    return value
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(_positive(word) for word in text.split(","))

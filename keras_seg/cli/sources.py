@@ -1,0 +1,126 @@
+"""The data set that the options of a command name."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_seg import data
+from keras_seg.data import Source
+from keras_seg.data.files import read_lines
+
+#: Options that are paths.
+PATHS = ("root", "images", "masks", "colors")
+# Options of each data set: those it needs, and those that it may have.
+_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "shapes": ((), ()),
+    "voc": (("root",), ()),
+    "coco": (("root",), ("classes",)),
+    "folder": (("images", "masks", "names"), ("ignore", "ids", "colors")),
+}
+
+
+def add_data_options(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options that name a data set."""
+    add = command.add_argument
+    add("--data", choices=tuple(_OPTIONS), default="shapes", help="data set")
+    add("--root", metavar="PATH", help="voc: .../VOCdevkit/VOC2012; coco: its folder")
+    add("--classes", metavar="C", help="coco: voc (default), coco, or cat,dog")
+    add("--images", metavar="PATH", help="folder: images, or 'PATH/*_image.png'")
+    add("--masks", metavar="PATH", help="folder: masks, or 'PATH/*_mask.png'")
+    add("--names", metavar="N", help="folder: of the classes, in a row or a text file")
+    add("--ignore", metavar="IDS", help="folder: ids without a label (255)")
+    add("--ids", metavar="IDS", help="folder: id of each class in the masks (0,1,...)")
+    add("--colors", metavar="FILE", help="folder: of ids in RGB masks, 'R G B' a line")
+    add("--train-split", metavar="S", help="to learn from: train, ...; folder: a list")
+    add("--val-split", metavar="S", help="to validate on: val, ...; folder: a list")
+
+
+def data_source(options: Mapping[str, Any], split: str) -> Source:
+    """Open the data set that options name.
+
+    Args:
+        options: Those of `add_data_options`, and `seed`.
+        split: "train" or "val", for what `train_split` and `val_split` name; or another
+            name of a split, or of a list.
+
+    Raises:
+        ValueError: for options that are missing, or belong to another data set.
+    """
+    kind = options["data"]
+    needed, possible = _OPTIONS[kind]
+    for name in needed:
+        if options[name] is None:
+            raise ValueError(f"Expected {_flag(name)} with --data {kind}.")
+    for other, (theirs, theirs_too) in _OPTIONS.items():
+        for name in {*theirs, *theirs_too} - {*needed, *possible}:
+            if options[name] is not None:
+                raise ValueError(
+                    f"Expected {_flag(name)} with --data {other} only. Received: "
+                    f"--data {kind}"
+                )
+    chosen = options.get(f"{split}_split") or split
+    if kind == "voc":
+        return data.voc(options["root"], chosen)
+    if kind == "coco":
+        return _coco(options, chosen)
+    if kind == "folder":
+        return _folder(options, split)
+    if chosen == "train":
+        return data.shapes(1600, seed=0)
+    if chosen == "val":
+        return data.shapes(100, seed=1)
+    raise ValueError(f"Expected split train or val of shapes. Received: {chosen!r}")
+
+
+def _coco(options: Mapping[str, Any], split: str) -> Source:
+    root = options["root"]
+    year = f"{split}2017"
+    if os.path.isdir(f"{root}/{year}"):
+        split = year
+    classes = options["classes"] or "voc"
+    return data.coco(
+        f"{root}/{split}",
+        f"{root}/annotations/instances_{split}.json",
+        classes=classes if classes in ("voc", "coco") else _words(classes),
+    )
+
+
+def _folder(options: Mapping[str, Any], split: str) -> Source:
+    colors, names = options["colors"], options["names"]
+    lists = {"train": options["train_split"], "val": options["val_split"]}
+    if any(lists.values()) and not all(lists.values()):
+        raise ValueError("Expected --train-split and --val-split, or neither of them.")
+    source = data.folder(
+        options["images"],
+        options["masks"],
+        class_names=read_lines(names) if os.path.isfile(names) else _words(names),
+        ignore=_numbers(options["ignore"] or "255"),
+        ids=None if options["ids"] is None else _numbers(options["ids"]),
+        palette=None if colors is None else np.loadtxt(colors, int, usecols=(0, 1, 2)),
+        split=lists[split] if split in lists else split,
+    )
+    if any(lists.values()) or split not in lists:
+        return source
+    # A fifth is held out, the same one in every command of a run.
+    train, val = source.split(0.8, seed=options["seed"])
+    return {"train": train, "val": val}[split]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"Expected numbers in a row, 0,255. Received: {text}"
+        ) from None
