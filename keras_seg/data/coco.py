@@ -116,6 +116,7 @@ def coco(
     sizes = [(image["height"], image["width"]) for image in chosen]
     of_image = [objects[image["id"]] for image in chosen]
     names_of = [image["file_name"] for image in chosen]
+    files = _image_paths(images, chosen, path)
 
     def draw(index: int) -> np.ndarray:
         with naming(tf.constant(f"{path}: {names_of[index]}")):
@@ -123,10 +124,11 @@ def coco(
 
     return Source(
         len(chosen),
-        _image_reader(images, chosen, path),
+        _jpeg_reader(files),
         lambda index: numpy_op(draw, index, tf.uint8, (None, None)),
         class_names=class_names,
         names=[os.path.splitext(name)[0] for name in names_of],
+        image_path=files.__getitem__,
     )
 
 
@@ -229,13 +231,14 @@ def coco_panoptic(
             )
         return label
 
-    listed = [by_id[annotation["image_id"]] for annotation in chosen]
+    files = _image_paths(images, (by_id[a["image_id"]] for a in chosen), path)
     return Source(
         len(chosen),
-        _image_reader(images, listed, path),
+        _jpeg_reader(files),
         mask,
         class_names=class_names,
         names=stems,
+        image_path=files.__getitem__,
     )
 
 
@@ -339,12 +342,16 @@ def _choose(
     return ["background", *wanted], labels
 
 
-def _image_reader(folder: str | os.PathLike, images: Iterable[dict], path: str) -> Any:
-    """The function of a Source that reads images by index."""
+def _image_paths(folder: str | os.PathLike, images: Iterable[dict], path: str) -> Paths:
+    """The files of images that the annotations at `path` name."""
     folder = os.fspath(folder)
-    files = [image["file_name"] for image in images]
-    check_exist(folder, files, "", path)
-    paths = Paths(files, f"{folder}/", "")
+    names = [image["file_name"] for image in images]
+    check_exist(folder, names, "", path)
+    return Paths(names, f"{folder}/", "")
+
+
+def _jpeg_reader(paths: Paths) -> Any:
+    """The function of a Source that reads images by index."""
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
         return read_jpeg(paths[index], window, mask_size=mask_size)

@@ -4,6 +4,7 @@ Masks are PNGs of class ids (palette or grey, 1 to 16 bits deep) or of colours. 
 are JPEGs or PNGs, of 8 or 16 bits and 1 to 4 channels.
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,16 +25,20 @@ _IMAGES, _MASKS = (".jpg", ".jpeg", ".png"), (".png",)
 _REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".heic")
 _LARGEST_ID = 2**16 - 1
 
+#: What describes a set that `data.prepare` wrote, and one that isn't finished.
+DATASET, UNFINISHED = "dataset.json", ".unfinished.json"
+
 
 def folder(
     images: str | os.PathLike,
     masks: str | os.PathLike,
     *,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None = None,
     ignore: int | Sequence[int] = IGNORE,
     palette: Any = None,
     split: str | os.PathLike | None = None,
     ids: Sequence[int] | None = None,
+    channels: int | None = None,
 ) -> Source:
     """Read images and masks that lie in two folders, or in one under two names.
 
@@ -44,7 +49,8 @@ def folder(
     Args:
         images: Folder of images, or with a `*` in the name of its files.
         masks: Folder of masks, likewise.
-        class_names: A name per class.
+        class_names: A name per class. None for a set that `data.prepare` wrote, whose
+            `dataset.json` beside the folder of masks has them.
         ignore: Id, or several, of pixels without a label in the files. They become
             255.
         palette: Colours of the ids, if masks are RGB: row i is the colour of id i,
@@ -52,10 +58,12 @@ def folder(
         split: Text file of the stems to read, one a line, in this order; repeats are
             allowed, and a suffix may follow a stem. None for all, in order of stems.
         ids: The id in the files of each class; None means 0, 1, 2, ...
+        channels: Of the images, 1 to 4; None for those of the first one. With 3, grey
+            images are made RGB and a fourth channel is left out; with others, an image
+            of another number is an error.
 
     Returns:
-        A Source. Its images have the channels of the first one; in RGB sets grey
-        images are made RGB and a fourth channel is left out.
+        A Source; what its examples are called are the stems.
 
     Raises:
         FileNotFoundError: for a folder that isn't there.
@@ -73,7 +81,11 @@ def folder(
         image_files.leave_out(mask_files)
     stems = _stems(image_files, mask_files, split)
     image_paths, mask_paths = image_files.paths(stems), mask_files.paths(stems)
-    channels = count_channels(image_paths[0].numpy().decode())
+    described = _prepared(mask_files.root) if class_names is None else {}
+    class_names = described.get("class_names", class_names)
+    channels = channels or described.get("channels")
+    if channels is None:
+        channels = count_channels(image_paths[0].numpy().decode())
     to_ids = _ids_of_colors(palette)
     to_labels, names_of = _labels_of_ids(len(class_names), ids, ignore)
 
@@ -105,7 +117,28 @@ def folder(
         mask,
         class_names=class_names,
         names=stems,
-        palette=_palette_of_classes(palette, len(class_names), ids),
+        palette=described.get(
+            "palette", _palette_of_classes(palette, len(class_names), ids)
+        ),
+        image_path=image_paths.__getitem__,
+    )
+
+
+def _prepared(masks: str) -> dict[str, Any]:
+    """What `data.prepare` wrote of the set whose masks are here."""
+    root = os.path.dirname(masks) or "."
+    path = f"{root}/{DATASET}"
+    if tf.io.gfile.exists(path):
+        with tf.io.gfile.GFile(path) as file:
+            return json.load(file)
+    if tf.io.gfile.exists(f"{root}/{UNFINISHED}"):
+        raise ValueError(
+            f"Expected a set that is whole in {root}. Preparing it was stopped: call "
+            "`prepare` again, with the same arguments."
+        )
+    raise ValueError(
+        f"Expected `class_names`, or {path}, which `data.prepare` writes. Received: "
+        "neither."
     )
 
 

@@ -40,6 +40,8 @@ class Source:
         class_names: A name per class id, the background among them.
         names: What errors call the examples; the stems of their files, say.
         palette: (red, green, blue) per class; None for VOC's colours.
+        image_path: Function (index) -> scalar string tensor, where each image is a
+            whole file: `prepare` copies it, and `inspect` looks into it.
 
     Raises:
         ValueError: for fewer than two classes or more than 255, names that repeat, or
@@ -68,6 +70,7 @@ class Source:
         class_names: Sequence[str],
         names: Sequence[str] | None = None,
         palette: Any = None,
+        image_path: Callable[[Any], Any] | None = None,
     ):
         if isinstance(class_names, str) or len(set(class_names)) != len(class_names):
             raise ValueError(
@@ -87,6 +90,7 @@ class Source:
         self._image = image
         self._tell_mask_size = "mask_size" in inspect.signature(image).parameters
         self._mask = mask
+        self._image_path = image_path
 
     def __len__(self) -> int:
         return self._length
@@ -333,6 +337,7 @@ class Source:
     def _take(self, indices: np.ndarray) -> "Source":
         """The examples at these places, as a Source."""
         places = tf.constant(indices, tf.int64)
+        path = self._image_path
         return Source(
             len(indices),
             lambda index, window=None, mask_size=None: self._pixels(
@@ -342,7 +347,14 @@ class Source:
             class_names=self.class_names,
             names=[self.names[index] for index in indices],
             palette=self.palette,
+            image_path=None if path is None else lambda index: path(places[index]),
         )
+
+    def image_file(self, index: int) -> str | None:
+        """Path of the file of an image; None where images aren't files."""
+        if self._image_path is None:
+            return None
+        return self._image_path(tf.constant(index, tf.int64)).numpy().decode()
 
 
 def color_map(count: int) -> np.ndarray:

@@ -113,6 +113,7 @@ def voc(
         read_either if any(mats) else read_png,
         class_names=CLASS_NAMES,
         names=names,
+        image_path=images.__getitem__,
     )
 
 

@@ -1,0 +1,204 @@
+"""Any Source -> a folder of images and label PNGs, once; `folder` reads it back.
+
+PATH/
+    dataset.json: class names, palette, channels; written last, so half a set has none
+    images/STEM.jpg or .png: the source's own files where it has some, else PNGs
+    masks/STEM.png: palette PNGs of class ids, 255 where there is no label
+
+Files are written aside and renamed, so one that has its name is whole. Started again,
+the work goes on where it was stopped.
+"""
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_seg.data.folder import DATASET, UNFINISHED
+from keras_seg.data.png import write_label_png
+from keras_seg.data.source import Source, color_map
+
+
+def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) -> None:
+    """Write a Source as a folder of images and label PNGs.
+
+    It saves what costs time in every epoch, such as drawing COCO's polygons. Read it
+    with `data.folder(f"{path}/images", f"{path}/masks")`: examples, their order, class
+    names and palette are those of `source`.
+
+    It can be stopped at any moment; the same call goes on.
+
+    Args:
+        source: What to write; images of 1 to 4 channels.
+        path: Folder to write to, made if it isn't there.
+        verbose: Whether to show a progress bar.
+
+    Raises:
+        FileExistsError: if the folder holds another set, or other files.
+        OSError: if the disk is full, saying how far it came.
+        ValueError: for an example that can't be read, naming its file, or images of
+            more than 4 channels.
+
+    Example:
+        source = keras_seg.data.coco("coco/train2017", "coco/instances_train2017.json")
+        keras_seg.data.prepare(source, "coco_voc/train")
+        train = keras_seg.data.folder("coco_voc/train/images", "coco_voc/train/masks")
+    """
+    path = Path(path)
+    stems = _stems(source)
+    description = _claim(source, path, stems)
+    images, masks = path / "images", path / "masks"
+    for folder in (images, masks):
+        folder.mkdir(exist_ok=True)
+        for left in folder.glob(".*.writing"):  # by a run that was killed
+            left.unlink()
+
+    there = {file.stem for file in images.iterdir()} & {f.stem for f in masks.iterdir()}
+    todo = [index for index, stem in enumerate(stems) if stem not in there]
+    _check_written(source, [i for i, s in enumerate(stems) if s in there], masks, stems)
+
+    colors = color_map(256)
+    colors[: source.num_classes] = source.palette
+
+    def write(index: int, image: np.ndarray | None, mask: np.ndarray) -> None:
+        stem = stems[index]
+        with _aside(masks / f"{stem}.png") as aside:
+            write_label_png(str(aside), mask, colors)
+        file = source.image_file(index)
+        if file is not None:
+            with _aside(images / (stem + os.path.splitext(file)[1].lower())) as aside:
+                tf.io.gfile.copy(file, str(aside), overwrite=True)
+            return
+        assert image is not None  # it is read where there is no file
+        with _aside(images / f"{stem}.png") as aside:
+            if image.shape[-1] == 1:
+                image = image[..., 0]
+            Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
+
+    progress = keras.utils.Progbar(len(stems), verbose=int(verbose), unit_name="image")
+    done = len(stems) - len(todo)
+    progress.update(done)
+    try:
+        for _ in _in_threads(write, _examples(source, todo)):
+            done += 1
+            progress.update(done)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"The disk is full: {done} of {len(stems)} examples are in {path}, all of "
+            "them whole. Make room and start again; it goes on from there.",
+        ) from None
+    with _aside(path / DATASET) as aside:
+        aside.write_text(json.dumps(description, indent=2) + "\n")
+    (path / UNFINISHED).unlink(missing_ok=True)
+
+
+def _stems(source: Source) -> list[str]:
+    """Names of files, in whose order the examples are."""
+    names = [str(name) for name in source.names]
+    plain = all(name and not name.startswith(".") and "/" not in name for name in names)
+    if plain and all(a < b for a, b in itertools.pairwise(names)):
+        return names
+    digits = len(str(len(names) - 1))
+    last = [name.rsplit("/", 1)[-1] for name in names]
+    return [f"{index:0{digits}}_{name}" for index, name in enumerate(last)]
+
+
+def _claim(source: Source, path: Path, stems: Sequence[str]) -> dict[str, Any]:
+    """Make the folder this set's, and return what describes the set."""
+    image, _ = source[0]
+    if image.shape[-1] > 4:
+        raise ValueError(
+            f"Expected images of 1 to 4 channels. Received: {image.shape[-1]}"
+        )
+    description = {
+        "class_names": list(source.class_names),
+        "palette": source.palette.tolist(),
+        "ignore": 255,
+        "channels": image.shape[-1],
+        "examples": len(stems),
+        "first": stems[0],
+        "last": stems[-1],
+    }
+    for name in (DATASET, UNFINISHED):
+        if (path / name).exists():
+            if json.loads((path / name).read_text()) == description:
+                return description
+            raise FileExistsError(
+                f"Expected an empty folder, or one where this set was begun. {path} "
+                f"holds another set, see {path / name}."
+            )
+    if path.exists() and any(path.iterdir()):
+        raise FileExistsError(f"Expected an empty folder at {path}. It holds files.")
+    path.mkdir(parents=True, exist_ok=True)
+    with _aside(path / UNFINISHED) as aside:
+        aside.write_text(json.dumps(description, indent=2) + "\n")
+    return description
+
+
+def _check_written(
+    source: Source, written: Sequence[int], masks: Path, stems: Sequence[str]
+) -> None:
+    """Raise if masks that are there differ from the source's: three of them tell."""
+    for index in {*written[:1], *written[len(written) // 2 :][:1], *written[-1:]}:
+        with Image.open(masks / f"{stems[index]}.png") as image:
+            if not np.array_equal(np.asarray(image), source[index][1]):
+                raise FileExistsError(
+                    f"Expected masks of this set. {masks / stems[index]}.png is of "
+                    "another: it was begun from other data, or with other options."
+                )
+
+
+def _examples(
+    source: Source, todo: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray | None, np.ndarray]]:
+    """(index, image, mask) of each example, read in parallel; no image for a file."""
+    if not todo:
+        return
+    rest = source if len(todo) == len(source) else source._take(np.array(todo))
+    if source.image_file(0) is None:
+        for index, (image, mask) in zip(
+            todo, rest.dataset().as_numpy_iterator(), strict=True
+        ):
+            yield index, image, mask
+    else:
+        for index, mask in zip(todo, rest.masks().as_numpy_iterator(), strict=True):
+            yield index, None, mask
+
+
+def _in_threads(function: Any, calls: Iterator[tuple]) -> Iterator[None]:
+    """Call a function in threads, a few calls ahead; errors come out here."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        running: set = set()
+        for arguments in calls:
+            running.add(pool.submit(function, *arguments))
+            if len(running) >= 4 * threads:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for one in finished:
+                    yield one.result()
+        for one in running:
+            yield one.result()
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A path to write to, which gets its name when it is whole."""
+    writing = path.with_name(f".{path.name}.writing")
+    try:
+        yield writing
+        os.replace(writing, path)
+    finally:
+        writing.unlink(missing_ok=True)
