@@ -94,8 +94,8 @@ def fcn32s(
 
     x = _score(fc7, num_classes, name="score_fr")
     x = _enlarge(x, 32, upsampling, padding, name="upscore")
-    offset = 19 if padding == "caffe" else 0
-    return _model(image, logits_of(x, image, activation, offset=offset), name, weights)
+    x = crop_to(x, image, offset=19 if padding == "caffe" else 0, name="crop")
+    return _model(image, logits_of(x, activation), name, weights)
 
 
 def fcn16s(
@@ -141,8 +141,8 @@ def fcn16s(
     x = _enlarge(x, 2, upsampling, padding, name="upscore2")
     x = _fuse(x, pool4, padding, name="pool4", offset=5)
     x = _enlarge(x, 16, upsampling, padding, name="upscore16")
-    offset = 27 if padding == "caffe" else 0
-    return _model(image, logits_of(x, image, activation, offset=offset), name, weights)
+    x = crop_to(x, image, offset=27 if padding == "caffe" else 0, name="crop")
+    return _model(image, logits_of(x, activation), name, weights)
 
 
 def fcn8s(
@@ -191,8 +191,8 @@ def fcn8s(
     x = _enlarge(x, 2, upsampling, padding, name="upscore_pool4")
     x = _fuse(x, pool3, padding, name="pool3", offset=9)
     x = _enlarge(x, 8, upsampling, padding, name="upscore8")
-    offset = 31 if padding == "caffe" else 0
-    return _model(image, logits_of(x, image, activation, offset=offset), name, weights)
+    x = crop_to(x, image, offset=31 if padding == "caffe" else 0, name="crop")
+    return _model(image, logits_of(x, activation), name, weights)
 
 
 def _vgg16(

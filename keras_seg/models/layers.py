@@ -99,9 +99,8 @@ def crop_to(x: Any, like: Any, *, name: str, offset: int | str = 0) -> Any:
     return CropTo(offset, name=name)(x, like)
 
 
-def logits_of(scores: Any, image: Any, activation: Any, *, offset: int = 0) -> Any:
-    """Scores as large as the image, in float32 under every policy: a model's output."""
-    scores = crop_to(scores, image, offset=offset, name="crop")
+def logits_of(scores: Any, activation: Any) -> Any:
+    """Scores in float32 under every policy: a model's output."""
     return layers.Activation(
         activation or "linear",
         dtype="float32",

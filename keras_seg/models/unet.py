@@ -126,9 +126,9 @@ def unet(
         x = double_conv(x, width, name=f"up{level}", **conv)
 
     x = layers.Conv2D(num_classes, 1, dtype="float32", name="score")(x)
-    # An encoder pads to multiples of 32; without padding, the output is smaller.
-    like = image if padding == "same" else x
-    model = keras.Model(image, logits_of(x, like, activation), name=name)
+    if encoder is not None:
+        x = crop_to(x, image, name="crop")  # it pads to multiples of 32
+    model = keras.Model(image, logits_of(x, activation), name=name)
 
     if weights == "imagenet" and encoder is None:
         raise ValueError("Expected an `encoder` with weights='imagenet'.")

@@ -1,8 +1,10 @@
-"""Tests of models leave graphs behind, which are collected after each of them."""
+"""What tests of models share: garbage, and what each backend does in its own way."""
 
 import gc
 
+import keras
 import pytest
+import tensorflow as tf
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,3 +14,40 @@ def _collections_pass_over_what_was_imported():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def gradients():
+    """A function: gradients of a loss of a model in its trainable weights."""
+
+    def of(model, loss):
+        variables = model.trainable_variables
+        values = [variable.value for variable in variables]
+        if keras.backend.backend() == "jax":
+            import jax
+
+            def at(values):
+                state = list(zip(variables, values, strict=True))
+                with keras.StatelessScope(state_mapping=state):
+                    return loss(model)
+
+            return jax.grad(at)(values)
+        with tf.GradientTape() as tape:
+            total = loss(model)
+        return tape.gradient(total, values)
+
+    return of
+
+
+@pytest.fixture
+def compiled():
+    """A function: a model that XLA compiles."""
+
+    def of(model):
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return jax.jit(model)
+        return tf.function(model, jit_compile=True)
+
+    return of

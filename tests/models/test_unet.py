@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import unet
-from keras_seg.models.layers import UpsampleBilinear
+from keras_seg.models.layers import CropTo, UpsampleBilinear
 from keras_seg.models.unet import is_valid_size, upsample
 
 
@@ -32,7 +32,7 @@ def test_parameters_are_those_of_the_paper(
 
 @pytest.mark.parametrize("upsampling", ["transpose", "bilinear", "nearest"])
 @pytest.mark.parametrize("level", [1, 2, 3])
-def test_every_skip_reaches_the_logits(level, upsampling):
+def test_every_skip_reaches_the_logits(level, upsampling, gradients):
     keras.utils.set_random_seed(0)
     model = unet(num_classes=3, widths=(4, 4, 4, 4), upsampling=upsampling)
     # With the way up from below cut off, the skip alone is left.
@@ -41,10 +41,9 @@ def test_every_skip_reaches_the_logits(level, upsampling):
         variable.assign(keras.ops.zeros(variable.shape))
     image = np.random.default_rng(0).uniform(0, 255, (1, 17, 31, 3)).astype("float32")
 
-    kernel = model.get_layer(f"down{level}_conv2").kernel
-    with tf.GradientTape() as tape:
-        total = tf.reduce_sum(model(image) ** 2)
-    assert np.any(tape.gradient(total, kernel.value))
+    found = gradients(model, lambda model: keras.ops.sum(model(image) ** 2))
+    paths = [variable.path for variable in model.trainable_variables]
+    assert np.any(found[paths.index(f"down{level}_conv2/kernel")])
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
@@ -71,7 +70,7 @@ def test_images_are_scaled_to_minus_1_to_1_inside_the_model():
     model = unet(num_classes=3, widths=(4, 8))
     scaled = keras.Model(model.input, model.get_layer("rescale").output)
     image = np.array([0, 51, 255], "uint8").reshape(1, 1, 1, 3)
-    np.testing.assert_allclose(scaled(image).numpy().ravel(), [-1, -0.6, 1], rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(scaled(image)), [-1, -0.6, 1], rtol=1e-6)
 
 
 def test_dropout_is_at_the_two_deepest_levels():
@@ -186,7 +185,7 @@ def test_skips_are_cropped_around_their_centre(fixed):
     parts = ("down{}_conv2", "up{}_crop", "up{}_join")
     outputs = [model.get_layer(p.format(k)).output for k in (1, 2) for p in parts]
     image = np.random.default_rng(0).uniform(0, 255, (1, *size, 3))
-    values = [v.numpy() for v in keras.Model(model.input, outputs)(image)]
+    values = [np.asarray(v) for v in keras.Model(model.input, outputs)(image)]
     for skip, cropped, joined in (values[:3], values[3:]):
         top, left = (np.subtract(skip.shape, cropped.shape) // 2)[1:3]
         assert min(top, left) > 0
@@ -209,6 +208,13 @@ def test_a_mask_shows_the_centre_of_its_image():
 
 
 # ------------------------------------------------------------------ layers
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_only_what_comes_up_to_a_skip_is_cropped(padding):
+    model = unet(2, widths=(2, 2, 2), padding=padding)
+    cropped = {layer.name for layer in model.layers if isinstance(layer, CropTo)}
+    assert cropped == {"up1_crop", "up2_crop"}
 
 
 def test_kernels_start_he_normal():
