@@ -114,13 +114,54 @@ def samples(
         for x, panel in zip(columns, panels, strict=True):
             sheet.paste(panel, (x, y))
         y += panels[0].height + gap
-    for entries_of_line in lines:
-        x = gap
-        for name, color, advance in entries_of_line:
-            draw.rectangle((x, y + 4, x + 12, y + 16), fill=color, outline="gray")
-            draw.text((x + 17, y + 2), name, fill="black", font=font)
-            x += advance
-        y += line
+    _draw_legend(draw, lines, gap, y)
+    return np.asarray(sheet)
+
+
+def contact_sheet(
+    pictures: Iterable[tuple[str, Any, Any]],
+    palette: Any,
+    class_names: Sequence[str],
+    *,
+    columns: int = 4,
+    side: int = 240,
+) -> np.ndarray:
+    """Draw small pictures of images under their masks, and a legend.
+
+    Args:
+        pictures: Of (title, image `[h, w, 1 or 3]`, mask `[h, w]`).
+        palette: Colours in 0..255, `[num_classes, 3]`.
+        class_names: A name per class; the legend has those that occur.
+        columns: Pictures in a row.
+        side: Height and width in pixels that a picture has at most.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+    """
+    gap, line = 8, 22
+    font = ImageFont.load_default(13)
+    tiles, ids = [], set()
+    for title, image, mask in pictures:
+        tile = Image.fromarray(overlay(image, mask, palette))
+        tile.thumbnail((side, side))
+        tiles.append((title, tile))
+        ids |= set(np.unique(mask).tolist())
+
+    step = side + gap
+    entries = _legend(sorted(ids), class_names, palette, font)
+    lines = _wrap(entries, columns * step, gap + line)
+    rows = -(-len(tiles) // columns)
+    size = (columns * step + gap, rows * (step + line) + len(lines) * line + gap)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (title, tile) in enumerate(tiles):
+        x = gap + number % columns * step
+        y = gap + number // columns * (step + line)
+        sheet.paste(tile, (x, y))
+        while font.getlength(title) > side:
+            title = title[:-2].rstrip("…") + "…"
+        draw.text((x, y + tile.height + 2), title, fill="black", font=font)
+    _draw_legend(draw, lines, gap, rows * (step + line))
     return np.asarray(sheet)
 
 
@@ -172,6 +213,16 @@ def _legend(
         color = IGNORE_COLOR if i == IGNORE else tuple(int(c) for c in palette[i])
         entries.append((name, color, int(font.getlength(name)) + 34))
     return entries
+
+
+def _draw_legend(draw: Any, lines: list[list], left: int, top: int) -> None:
+    font = ImageFont.load_default(14)
+    for number, entries in enumerate(lines):
+        x, y = left, top + 22 * number
+        for name, color, advance in entries:
+            draw.rectangle((x, y + 4, x + 12, y + 16), fill=color, outline="gray")
+            draw.text((x + 17, y + 2), name, fill="black", font=font)
+            x += advance
 
 
 def _wrap(entries: list, width: int, indent: int) -> list[list]:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,7 +289,7 @@ def own_folders(tmp_path_factory) -> Path:
 
 def folder_options(root):
     options = ["--images", str(root / "images"), "--masks", f"{root}/masks/*_mask.png"]
-    options += ["--names", "land, water", "--ids", "0,255", "--ignore", "7"]
+    options += ["--names", "land, water", "--ids", "0,255"]
     return ["--data", "folder", *options]
 
 
@@ -368,7 +369,7 @@ def test_coco_is_trained_on(tmp_path):
     ("arguments", "says"),
     [
         (["--data", "coco"], "--root"),
-        (["--data", "folder", "--images", "a", "--masks", "b"], "--names"),
+        (["--data", "folder", "--images", "a"], "--masks"),
         (["--data", "voc", "--root", ".", "--images", "a"], "--images"),
         (["--classes", "cat"], "--classes"),
         (
@@ -380,3 +381,61 @@ def test_coco_is_trained_on(tmp_path):
 def test_options_of_another_data_set_are_refused(arguments, says, capsys):
     assert main(["train", *arguments]) == 1
     assert says in capsys.readouterr().err
+
+
+def test_inspect_tells_of_a_healthy_set_and_pictures_it(voc_tree, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    options = ["--data", "voc", "--root", str(voc_tree), "--sheet", str(sheet)]
+    assert main(["inspect", *options]) == 0
+    said = capsys.readouterr().out
+    assert "train: 6 examples" in said
+    assert "val: 5 examples" in said
+    assert "Nothing that would make training go wrong." in said
+    assert Image.open(sheet).size[0] > 500
+
+
+def test_inspect_of_a_sick_set_goes_on_and_exits_with_1(own_folders, tmp_path, capsys):
+    root = tmp_path / "own"
+    shutil.copytree(own_folders, root)
+    (root / "images/tile3.png").unlink()
+    (root / "masks/tile4_mask.png").write_bytes(b"")
+    options = [*folder_options(root), "--sheet", str(tmp_path / "sheet.png")]
+    assert main(["inspect", *options]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"WRONG .*tile3.*has no image", said)
+    assert re.search(r"WRONG .*tile4.*an empty file", said)
+    assert "19 examples" in said
+
+    assert main(["inspect", *options, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["serious"]
+    wrong = {p["example"] for p in report["problems"] if p["serious"]}
+    assert wrong == {"tile3", "tile4"}
+    assert report["splits"]["all"]["classes"]["water"]["images"] > 0
+
+
+def test_training_does_not_begin_with_what_inspect_finds_at_a_glance(
+    own_folders, tmp_path, capsys
+):
+    options = ["--images", f"{own_folders}/images", "--names", "land,water"]
+    options += ["--masks", f"{own_folders}/masks/*_mask.png", "--data", "folder"]
+    assert main(["train", *options, "--out", str(tmp_path / "run"), *TINY]) == 1
+    assert "ids=[0, 255]" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_image_in_both_lists_is_found_before_training(voc_tree, tmp_path, capsys):
+    options = ["--data", "voc", "--root", str(voc_tree), "--train-split", "val"]
+    assert main(["train", *options, "--out", str(tmp_path / "run"), *TINY]) == 1
+    assert "says nothing" in capsys.readouterr().err
+
+
+def test_a_prepared_set_is_trained_on(voc_tree, tmp_path, capsys):
+    options = ["--data", "voc", "--root", str(voc_tree)]
+    assert main(["prepare", *options, "--out", str(tmp_path / "set")]) == 0
+    assert "--masks" in capsys.readouterr().out
+    options = ["--images", f"{tmp_path}/set/train/images", "--data", "folder"]
+    options += ["--masks", f"{tmp_path}/set/train/masks"]
+    out = tmp_path / "run"
+    assert main(["train", *options, "--out", str(out), *TINY]) == 0
+    assert json.loads((out / "run.json").read_text())["class_names"][15] == "person"

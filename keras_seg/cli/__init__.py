@@ -1,7 +1,7 @@
 """The command `keras-seg`.
 
 It is thin: everything that it does is a few lines of the Python interface. `sources.py`
-finds the data set that options name, `runs.py` does the work.
+finds the data set that options name, `runs.py` and `data.py` do the work.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli import runs
+from keras_seg.cli import data, runs
 from keras_seg.cli.sources import PATHS, add_data_options
 from keras_seg.data.checks import reason
 
@@ -23,14 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, RuntimeError, tf.errors.OpError) as error:
         print(f"\nkeras-seg: error: {_plain(error)}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _plain(error: Exception) -> str:
@@ -91,6 +90,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, help="folder of the run (runs/DATA-MODEL)")
     add("--overwrite", action="store_true", help="write over a run in --out")
+
+    command = commands.add_parser(
+        "inspect",
+        help="tell what is wrong with a data set",
+        description="Look at every example of a data set and tell what is wrong with "
+        "it. The exit status is 1 if training would go wrong.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.set_defaults(command=data.inspect)
+    add_data_options(command)
+    command.add_argument("--json", action="store_true", help="for scripts")
+    command.add_argument(
+        "--sheet", default="contact_sheet.png", metavar="FILE", help="pictures"
+    )
+
+    command = commands.add_parser(
+        "prepare",
+        help="write a data set as folders that are quick to read",
+        description="Write train and val of a data set as folders of images and label "
+        "PNGs. Stopped and started again, it goes on.",
+    )
+    command.set_defaults(command=data.prepare)
+    add_data_options(command)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     command = commands.add_parser("evaluate", help="score a trained model")
     command.set_defaults(command=runs.evaluate)

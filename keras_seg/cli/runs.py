@@ -34,8 +34,8 @@ def train(options: argparse.Namespace) -> None:
     size = options.size or (64 if options.data == "shapes" else 256)
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
-    image, _ = training[0]  # a bad first file is an error now
-    validation[0]
+    _look_at_some({"train": training, "val": validation})
+    image, _ = training[0]
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
@@ -136,7 +136,7 @@ def predict(options: argparse.Namespace) -> None:
         write_label_png(str(options.out / f"{stem}.png"), mask, colors)
         keras.utils.save_img(
             options.out / f"{stem}_overlay.png",
-            overlay(_visible(image), mask, palette),
+            overlay(visible(image), mask, palette),
             scale=False,
         )
         progress.add(1)
@@ -154,6 +154,17 @@ def export(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     print(f"Wrote {options.out}")
+
+
+def _look_at_some(sources: dict[str, Source]) -> None:
+    """Raise, before training begins, for what a few examples show to be wrong."""
+    report = keras_seg.data.inspect(sources, examples=16, verbose=False)
+    if report.serious:
+        first = report.problems[0]
+        raise ValueError(
+            f"{first.split}: {first.example}: {first.message} `keras-seg inspect` with "
+            "the same options looks at all examples."
+        )
 
 
 def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
@@ -279,11 +290,11 @@ def _sample_rows(model: keras.Model, source: Source, count: int = 4) -> np.ndarr
     for index in np.linspace(0, len(source) - 1, min(count, len(source)), dtype=int):
         image, truth = source[int(index)]
         prediction = keras_seg.predict_mask(model, image)
-        rows.append((_visible(image), truth, prediction))
+        rows.append((visible(image), truth, prediction))
     return samples(rows, source.palette, source.class_names)
 
 
-def _visible(image: np.ndarray) -> np.ndarray:
+def visible(image: np.ndarray) -> np.ndarray:
     """The first three bands of an image, or the first one."""
     return image[..., : 3 if image.shape[-1] >= 3 else 1]
 

@@ -18,7 +18,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shapes": ((), ()),
     "voc": (("root",), ()),
     "coco": (("root",), ("classes",)),
-    "folder": (("images", "masks", "names"), ("ignore", "ids", "colors")),
+    "folder": (("images", "masks"), ("names", "ignore", "ids", "colors")),
 }
 
 
@@ -38,13 +38,13 @@ def add_data_options(command: argparse.ArgumentParser) -> None:
     add("--val-split", metavar="S", help="to validate on: val, ...; folder: a list")
 
 
-def data_source(options: Mapping[str, Any], split: str) -> Source:
+def data_source(options: Mapping[str, Any], split: Any) -> Source:
     """Open the data set that options name.
 
     Args:
-        options: Those of `add_data_options`, and `seed`.
-        split: "train" or "val", for what `train_split` and `val_split` name; or another
-            name of a split, or of a list.
+        options: Those of `add_data_options`.
+        split: "train" or "val", for what `train_split` and `val_split` name; another
+            name of a split, or of a list; of folders, "all", or stems.
 
     Raises:
         ValueError: for options that are missing, or belong to another data set.
@@ -88,25 +88,32 @@ def _coco(options: Mapping[str, Any], split: str) -> Source:
     )
 
 
-def _folder(options: Mapping[str, Any], split: str) -> Source:
+def _folder(options: Mapping[str, Any], split: Any) -> Source:
     colors, names = options["colors"], options["names"]
     lists = {"train": options["train_split"], "val": options["val_split"]}
     if any(lists.values()) and not all(lists.values()):
         raise ValueError("Expected --train-split and --val-split, or neither of them.")
+    ids = None if options["ids"] is None else _numbers(options["ids"])
+    # 255 is a class of masks of 0 and 255, and else the usual word for no label.
+    ignore = () if ids and 255 in ids else (255,)
     source = data.folder(
         options["images"],
         options["masks"],
-        class_names=read_lines(names) if os.path.isfile(names) else _words(names),
-        ignore=_numbers(options["ignore"] or "255"),
-        ids=None if options["ids"] is None else _numbers(options["ids"]),
+        class_names=None if names is None else _names(names),
+        ignore=_numbers(options["ignore"]) if options["ignore"] else ignore,
+        ids=ids,
         palette=None if colors is None else np.loadtxt(colors, int, usecols=(0, 1, 2)),
-        split=lists[split] if split in lists else split,
+        split=None if split == "all" else lists.get(str(split), split),
     )
-    if any(lists.values()) or split not in lists:
+    if any(lists.values()) or split not in ("train", "val"):
         return source
     # A fifth is held out, the same one in every command of a run.
-    train, val = source.split(0.8, seed=options["seed"])
+    train, val = source.split(0.8, seed=0)
     return {"train": train, "val": val}[split]
+
+
+def _names(names: str) -> list[str]:
+    return read_lines(names) if os.path.isfile(names) else _words(names)
 
 
 def _flag(name: str) -> str:

@@ -8,6 +8,7 @@ from keras_seg.data.balance import class_weights as class_weights
 from keras_seg.data.coco import coco as coco
 from keras_seg.data.coco import coco_panoptic as coco_panoptic
 from keras_seg.data.coco_stuff import COCO_STUFF as COCO_STUFF
+from keras_seg.data.doctor import inspect as inspect
 from keras_seg.data.folder import folder as folder
 from keras_seg.data.prepare import prepare as prepare
 from keras_seg.data.shapes import shapes as shapes

@@ -6,7 +6,7 @@ file a name.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -55,12 +55,28 @@ def check_ids(mask: Any, num_classes: int) -> None:
         shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
         return (
             f"Expected a mask of class ids 0..{num_classes - 1}, or {IGNORE} where "
-            f"there is no label. Received: {shown}. Likely causes: a mask of another "
-            "set of classes, ids that start at 1, or a palette mask that was saved as "
-            "grey."
+            f"there is no label. Received: {shown}. {_likely_cause(found, num_classes)}"
         )
 
     require(tf.logical_not(tf.reduce_any(stray)), message)
+
+
+def _likely_cause(strays: Sequence[int], num_classes: int) -> str:
+    """Where ids that are no class come from."""
+    if {*strays} <= _VOC_GREYS and max(strays) > 20:
+        return (
+            "These are the greys of VOC's colours: a palette mask was saved as grey. "
+            "Make it anew from the original; grey can't be turned back for all ids."
+        )
+    if len(strays) > 20:
+        return (
+            "So many ids come from a mask that was resized smoothly or stored as JPEG, "
+            "or from a photo. Masks are resized with the nearest pixel and stored as "
+            "PNG."
+        )
+    if [*strays] == [num_classes]:
+        return "Likely cause: ids that start at 1, or a class too few in the list."
+    return "Likely causes: a mask of another set of classes, or classes too few."
 
 
 def check_ids_of_file(path: tf.Tensor, mask: Any, num_classes: int) -> None:
@@ -87,6 +103,22 @@ def check_same_size(image_size: Any, mask_size: Any) -> None:
         )
 
     require(tf.reduce_all(tf.equal(image_size, mask_size)), message)
+
+
+def _voc_greys() -> set[int]:
+    """Luminance of VOC's colours (ITU-R BT.601), cut off as Pillow does, or rounded."""
+    greys: set[int] = set()
+    for label in (*range(1, 21), IGNORE):
+        red, green, blue = (
+            sum((label >> (3 * k + plane) & 1) << (7 - k) for k in range(3))
+            for plane in range(3)
+        )
+        grey = 0.299 * red + 0.587 * green + 0.114 * blue
+        greys |= {int(grey), round(grey)}
+    return greys
+
+
+_VOC_GREYS = _voc_greys()
 
 
 def _by(size: Any) -> str:

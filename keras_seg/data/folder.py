@@ -36,7 +36,7 @@ def folder(
     class_names: Sequence[str] | None = None,
     ignore: int | Sequence[int] = IGNORE,
     palette: Any = None,
-    split: str | os.PathLike | None = None,
+    split: str | os.PathLike | Sequence[str] | None = None,
     ids: Sequence[int] | None = None,
     channels: int | None = None,
 ) -> Source:
@@ -55,8 +55,9 @@ def folder(
             255.
         palette: Colours of the ids, if masks are RGB: row i is the colour of id i,
             also of ignored ones. It also gives the classes the colours of pictures.
-        split: Text file of the stems to read, one a line, in this order; repeats are
-            allowed, and a suffix may follow a stem. None for all, in order of stems.
+        split: Text file of the stems to read, one a line, in this order, or a list of
+            them; repeats are allowed, and in a file a suffix may follow a stem. None
+            for all, in order of stems.
         ids: The id in the files of each class; None means 0, 1, 2, ...
         channels: Of the images, 1 to 4; None for those of the first one. With 3, grey
             images are made RGB and a fourth channel is left out; with others, an image
@@ -81,13 +82,16 @@ def folder(
         image_files.leave_out(mask_files)
     stems = _stems(image_files, mask_files, split)
     image_paths, mask_paths = image_files.paths(stems), mask_files.paths(stems)
-    described = _prepared(mask_files.root) if class_names is None else {}
-    class_names = described.get("class_names", class_names)
+    described: dict[str, Any] = {}
+    if class_names is None:
+        described = _prepared(mask_files.root)
+        class_names = list(described["class_names"])
+    num_classes = len(class_names)
     channels = channels or described.get("channels")
     if channels is None:
         channels = count_channels(image_paths[0].numpy().decode())
     to_ids = _ids_of_colors(palette)
-    to_labels, names_of = _labels_of_ids(len(class_names), ids, ignore)
+    to_labels, names_of = _labels_of_ids(num_classes, ids, ignore)
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
         return read_image(
@@ -101,7 +105,7 @@ def folder(
         else:
             found = read_label_png(path, tf.uint8 if to_labels is None else tf.int32)
         if to_labels is None:
-            check_ids_of_file(path, found, len(class_names))
+            check_ids_of_file(path, found, num_classes)
             return found
         with naming(path):
             labels = tf.gather(to_labels, found)
@@ -118,7 +122,7 @@ def folder(
         class_names=class_names,
         names=stems,
         palette=described.get(
-            "palette", _palette_of_classes(palette, len(class_names), ids)
+            "palette", _palette_of_classes(palette, num_classes, ids)
         ),
         image_path=image_paths.__getitem__,
     )
@@ -218,19 +222,32 @@ class _Files:
         return " or ".join(suffix.lstrip(".").upper() for suffix in self._suffixes)
 
 
-def _stems(images: _Files, masks: _Files, split: str | os.PathLike | None) -> list[str]:
+class OrphansError(ValueError):
+    """Images without a mask, or masks without an image."""
+
+    def __init__(self, images: Sequence[str], masks: Sequence[str], pairs: list[str]):
+        super().__init__(
+            "Expected a mask for each image and an image for each mask. Images without "
+            f"a mask: {listed(images) or 'none'}. Masks without an image: "
+            f"{listed(masks) or 'none'}. Add what is missing, take away what is too "
+            "much, or name the stems to read in a file, `split`."
+        )
+        self.images, self.masks, self.pairs = images, masks, pairs
+
+
+def _stems(
+    images: _Files, masks: _Files, split: str | os.PathLike | Sequence[str] | None
+) -> list[str]:
     """Stems to read: those of a split file, or all, if all have their partner."""
     if split is None:
         lonely = sorted(images.after.keys() - masks.after.keys())
         unused = sorted(masks.after.keys() - images.after.keys())
         if lonely or unused:
-            raise ValueError(
-                f"Expected a mask for each image and an image for each mask. "
-                f"Images without a mask: {listed(lonely) or 'none'}. Masks without an "
-                f"image: {listed(unused) or 'none'}. Add what is missing, take away "
-                "what is too much, or name the stems to read in a file, `split`."
-            )
+            pairs = sorted(images.after.keys() & masks.after.keys())
+            raise OrphansError(lonely, unused, pairs)
         return sorted(images.after)
+    if not isinstance(split, str | os.PathLike):
+        return list(split)
 
     path = os.fspath(split)
     if not tf.io.gfile.exists(path):

@@ -1,0 +1,87 @@
+"""What `keras-seg inspect` and `keras-seg prepare` do."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_seg import data
+from keras_seg.cli.runs import visible
+from keras_seg.cli.sources import data_source
+from keras_seg.data import Source
+from keras_seg.data.doctor import Problem, Report
+from keras_seg.data.folder import OrphansError
+from keras_seg.visualize import contact_sheet
+
+# Pictures on a contact sheet, at most.
+_PICTURES = 40
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Tell what is wrong with a data set; see `keras-seg inspect --help`."""
+    problems: list[Problem] = []
+    sources = {}
+    for split in _splits(options):
+        try:
+            sources[split] = _open(options, split, problems)
+        except (ValueError, OSError) as error:
+            problems.append(Problem(split, "", str(error)))
+    if not sources:
+        raise ValueError(problems[0].message)
+    report = data.inspect(sources, verbose=not options.json)
+    report.problems[:0] = problems
+
+    if options.json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        print(f"\n{report}")
+    pictures = list(_pictures(report, sources))
+    if pictures:
+        first = next(iter(sources.values()))
+        sheet = contact_sheet(pictures, first.palette, first.class_names)
+        keras.utils.save_img(options.sheet, sheet, scale=False)
+        if not options.json:
+            print(f"Pictures of examples of each class are in {options.sheet}")
+    return 1 if report.serious else 0
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Write a data set as folders; see `keras-seg prepare --help`."""
+    for split in ("train", "val"):
+        source = data_source(vars(options), split)
+        print(f"{split}: {len(source)} examples to {options.out / split}")
+        data.prepare(source, options.out / split)
+        images, masks = (options.out / split / kind for kind in ("images", "masks"))
+        print(f"\nRead them with --data folder --images {images} --masks {masks}")
+
+
+def _splits(options: argparse.Namespace) -> tuple[str, ...]:
+    """Splits to look at; folders without lists are one."""
+    whole = options.data == "folder" and not (options.train_split or options.val_split)
+    return ("all",) if whole else ("train", "val")
+
+
+def _open(options: argparse.Namespace, split: str, problems: list[Problem]) -> Source:
+    """Open a split; of folders, the images that have a mask."""
+    try:
+        return data_source(vars(options), split)
+    except OrphansError as error:
+        for names, lacks in ((error.images, "mask"), (error.masks, "image")):
+            for name in names:
+                message = f"It has no {lacks}: there is no file of this stem."
+                problems.append(Problem(split, name, message))
+        if not error.pairs:
+            raise
+        return data_source(vars(options), error.pairs)
+
+
+def _pictures(
+    report: Report, sources: dict[str, Source]
+) -> Iterator[tuple[str, Any, Any]]:
+    """(name, image, mask) of examples in which every class occurs."""
+    for split, found in report.splits.items():
+        for index in found.sample[: _PICTURES // len(sources)]:
+            image, mask = sources[split][index]
+            yield f"{split}: {sources[split].names[index]}", visible(image), mask
