@@ -1,0 +1,88 @@
+"""The Python of docs/data.md runs, on small data of each kind."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_seg
+
+DATA = Path(__file__).parent.parent / "docs" / "data.md"
+
+
+@pytest.fixture
+def small_data(tmp_path, monkeypatch):
+    """A tree of each kind that the page reads, and the page's folder."""
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "val"):
+        source = keras_seg.data.shapes(4, size=(64, 64))
+        keras_seg.data.write_voc(source, "VOCdevkit/VOC2012", split)
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "masks", "coco/train2017", "coco/val2017"):
+        Path(folder).mkdir(parents=True)
+    panoptic = Path("coco/annotations/panoptic_val2017")
+    panoptic.mkdir(parents=True)
+    pixels = rng.integers(0, 256, (64, 80, 3)).astype(np.uint8)
+    for k in range(5):
+        Image.fromarray(pixels).save(f"photos/{k}.jpg")
+        Image.fromarray(pixels[..., 0] // 128).save(f"masks/{k}.png")
+    for split in ("train2017", "val2017"):
+        Image.fromarray(pixels).save(f"coco/{split}/1.jpg")
+    Image.new("RGB", (80, 64), (7, 0, 0)).save(panoptic / "1.png")
+    voc = keras_seg.data.voc("VOCdevkit/VOC2012", "val").class_names[1:]
+    other = {
+        "aeroplane": "airplane",
+        "diningtable": "dining table",
+        "motorbike": "motorcycle",
+        "pottedplant": "potted plant",
+        "sofa": "couch",
+        "tvmonitor": "tv",
+    }
+    content = {
+        "images": [{"id": 1, "file_name": "1.jpg", "height": 64, "width": 80}],
+        "categories": [
+            {"id": k, "name": other.get(n, n), "isthing": 1}
+            for k, n in enumerate(voc, start=1)
+        ],
+    }
+    box = {"category_id": 8, "iscrowd": 0, "area": 1200, "image_id": 1, "id": 1}
+    box["segmentation"] = [[2, 2, 42, 2, 42, 32, 2, 32]]
+    instances = content | {"annotations": [box]}
+    segment = {"id": 7, "category_id": 8, "iscrowd": 0}
+    segments = {"image_id": 1, "file_name": "1.png", "segments_info": [segment]}
+    for name, annotations in (
+        ("instances_train2017", instances),
+        ("panoptic_val2017", content | {"annotations": [segments]}),
+    ):
+        Path(f"coco/annotations/{name}.json").write_text(json.dumps(annotations))
+
+
+def test_python_of_the_page_on_data_runs(small_data):
+    blocks = re.findall(r"(<!-- .*? -->\n)?```python\n(.*?)```", DATA.read_text(), re.S)
+    assert len(blocks) >= 8
+    names: dict = {}
+    for remark, code in blocks:
+        if "not run" in remark:
+            continue  # COCO-Stuff's maps; test_folder.py reads such
+        if "albumentations" in remark and not importlib.util.find_spec(
+            "albumentations"
+        ):
+            continue  # not one of our dependencies
+        names.pop("batches", None)
+        exec(code, names)
+        if "batches" in names:
+            images, masks, *_ = next(iter(names["batches"]))
+            assert images.dtype == "uint8"
+            assert masks.dtype == "int32"
+            assert images.shape[:3] == masks.shape
+    assert len(names["weights"]) == 2
+
+
+def test_links_of_the_docs_lead_somewhere():
+    for page in DATA.parent.glob("*.md"):
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
