@@ -66,7 +66,7 @@ def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
     reaches a loss.
 
     Args:
-        labels: Tensor of integers, of any shape.
+        labels: Tensor of integers, of any shape. Floats are labels if they are whole.
         num_classes: Number of classes.
         ignore: Label of the pixels to leave out.
 
@@ -82,15 +82,15 @@ def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
         array([ True,  True, False])
     """
     labels = ops.convert_to_tensor(labels)
-    if keras.backend.standardize_dtype(labels.dtype) not in ("int64", "uint32"):
-        labels = ops.cast(labels, "int32")
-    labelled = ops.logical_and(labels >= 0, labels < num_classes)
+    ids = as_ids(labels)
+    labelled = ops.logical_and(ids >= 0, ids < num_classes)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        stray = tf.logical_not(tf.logical_or(labelled, tf.equal(labels, ignore)))
+        stray = tf.logical_not(tf.logical_or(labelled, tf.equal(ids, ignore)))
         # One of the stray labels, without a tensor whose size XLA can't know.
-        example = tf.reduce_max(tf.where(stray, labels, labels.dtype.min))
+        shown = labels if labels.dtype.is_floating else ids
+        example = tf.reduce_max(tf.where(stray, shown, shown.dtype.min))
         tf.debugging.Assert(
             tf.logical_not(tf.reduce_any(stray)),
             [
@@ -98,8 +98,71 @@ def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
                 "none. Received:",
                 example,
                 "Likely causes: num_classes too small; ids that start at 1; a palette "
-                "mask read as grey or RGB; another value than `ignore` for unlabelled "
-                "pixels.",
+                "mask read as grey or RGB, or scaled to 0..1; another value than "
+                "`ignore` for unlabelled pixels.",
             ],
         )
     return labelled
+
+
+def as_ids(labels: Any) -> Any:
+    """Labels as integers: of 32 bits, or of 64 where 32 might not hold them.
+
+    A label that isn't whole becomes one that is no class.
+
+    Example:
+        >>> as_ids(ops.convert_to_tensor([2.0, 0.5])).numpy()
+        array([          2, -2147483648], dtype=int32)
+    """
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if dtype in ("int64", "uint32"):
+        return labels
+    if dtype == "uint64":
+        return ops.cast(labels, "int64")
+    if "float" in dtype:
+        return ops.where(
+            labels == ops.floor(labels), ops.cast(labels, "int32"), -(2**31)
+        )
+    return ops.cast(labels, "int32")
+
+
+def fit_masks(masks: Any, size: tuple) -> Any:
+    """Return masks without a last axis of 1, if they are as large as predictions.
+
+    Args:
+        masks: Tensor `[batch, height, width]`, or with a last axis of 1.
+        size: `ops.shape` of the predictions, without their classes.
+
+    Raises:
+        ValueError: if the sizes differ.
+        tf.errors.InvalidArgumentError: if they differ where only the graph sees them.
+
+    Example:
+        >>> fit_masks(ops.zeros((2, 30, 40, 1)), (2, 30, 40)).shape
+        TensorShape([2, 30, 40])
+    """
+    if len(masks.shape) == len(size) + 1 and masks.shape[-1] == 1:
+        masks = ops.squeeze(masks, -1)
+    received = ops.shape(masks)
+    pairs = list(zip(received, size, strict=False))
+    if len(received) != len(size) or any(
+        a != b for a, b in pairs if isinstance(a, int) and isinstance(b, int)
+    ):
+        known = [
+            tuple(n if isinstance(n, int) else None for n in x)
+            for x in (received, size)
+        ]
+        raise ValueError(
+            "Expected masks `[batch, height, width]` of the size of the predictions. "
+            f"Received: masks {known[0]}, predictions {known[1]}"
+        )
+    for a, b in pairs:
+        if not (isinstance(a, int) and isinstance(b, int)):
+            # Only TensorFlow has sizes that aren't known. Without this an axis of 1
+            # would be broadcast.
+            import tensorflow as tf
+
+            tf.debugging.assert_equal(
+                a, b, "Expected masks of the size of the predictions. Received:"
+            )
+    return masks

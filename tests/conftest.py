@@ -24,9 +24,19 @@ def _keras_as_it_was():
 @pytest.fixture(scope="session")
 def real_voc() -> Path:
     """Folder VOC2012 of the real images."""
+    return _real("VOCdevkit/VOC2012")
+
+
+@pytest.fixture(scope="session")
+def real_coco() -> Path:
+    """Folder of the real images and annotations of COCO 2017."""
+    return _real("coco")
+
+
+def _real(name: str) -> Path:
     data = os.environ.get("KERAS_SEG_DATA")
     if not data:
-        pytest.skip("KERAS_SEG_DATA doesn't name a folder with VOCdevkit/VOC2012")
-    root = Path(data) / "VOCdevkit/VOC2012"
+        pytest.skip(f"KERAS_SEG_DATA doesn't name a folder with {name}")
+    root = Path(data) / name
     assert root.is_dir(), f"KERAS_SEG_DATA has no {root}"
     return root

@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_seg.callbacks import BestModel, save_model
+from keras_seg.callbacks import BestModel, StopOnInvalidLabels, save_model
+from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.metrics import BoundaryIoU, MeanIoU
 
 
 def tiny_model(kernel=0.0):
@@ -92,3 +94,46 @@ def test_the_old_file_survives_a_failed_save(tmp_path, monkeypatch, fails):
         save_model(model, path)
     assert kernel_in(path) == 7
     assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
+
+
+class Epochs(keras.callbacks.Callback):
+    """How many epochs ended."""
+
+    ended = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ended += 1
+
+
+def fit_with_xla(labels, validation, metric, epochs):
+    """Fit three epochs where nothing raises at a label that is no class."""
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Conv2D(3, 1)])
+    loss, metrics = WeightedCrossEntropy(), [metric(num_classes=3)]
+    model.compile("sgd", loss, metrics=metrics, jit_compile=True)
+    images = np.ones((2, 2, 2, 1), "float32")
+    held_out = (images, validation)
+    callbacks = [epochs, StopOnInvalidLabels()]
+    options = {"epochs": 3, "verbose": 0, "callbacks": callbacks}
+    model.fit(images, labels, validation_data=held_out, **options)
+
+
+CLEAN = np.array([[[0, 1], [2, 255]]] * 2)
+STRAY = np.array([[[0, 1], [2, 77]], [[0, 1], [-1, 255]]])
+either_metric = pytest.mark.parametrize("metric", [MeanIoU, BoundaryIoU])
+
+
+@either_metric
+def test_labels_that_are_classes_or_ignored_stop_nothing(metric):
+    epochs = Epochs()
+    fit_with_xla(CLEAN, CLEAN, metric, epochs)
+    assert epochs.ended == 3
+
+
+@either_metric
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_a_label_that_is_no_class_stops_the_run_in_its_first_epoch(where, metric):
+    pair = (STRAY, CLEAN) if where == "training" else (CLEAN, STRAY)
+    epochs = Epochs()
+    with pytest.raises(ValueError, match=f"2 pixels of {where}"):
+        fit_with_xla(*pair, metric, epochs)
+    assert epochs.ended == 0

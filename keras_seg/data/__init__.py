@@ -13,5 +13,6 @@ from keras_seg.data.folder import folder as folder
 from keras_seg.data.prepare import prepare as prepare
 from keras_seg.data.shapes import shapes as shapes
 from keras_seg.data.source import Source as Source
+from keras_seg.data.tfds import tfds as tfds
 from keras_seg.data.voc import voc as voc
 from keras_seg.data.voc import write_voc as write_voc

@@ -6,6 +6,7 @@ file a name.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def reason(error: Exception) -> str:
     """What an error says, without what TensorFlow puts around it."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     text = text.split("} ")[-1] if text.startswith("{{") else text
-    return text.removesuffix(" [Op:ReadFile]").strip()
+    return re.sub(r"\s*\[Op:\w+\]( name:)?\s*$", "", text).strip()
 
 
 def check_ids(mask: Any, num_classes: int) -> None:

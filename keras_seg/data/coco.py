@@ -9,10 +9,11 @@ coco/
     annotations/panoptic_val2017.json and panoptic_val2017/*.png: a segment per pixel
 """
 
+import contextlib
 import difflib
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ from pycocotools import mask as coco_mask
 
 from keras_seg.data.arrays import numpy_op
 from keras_seg.data.checks import naming, require
-from keras_seg.data.files import Paths, check_exist
-from keras_seg.data.image import read_jpeg
+from keras_seg.data.files import Paths, check_exist, listed
+from keras_seg.data.image import read_image
 from keras_seg.data.png import read_color_png
 from keras_seg.data.source import Source
 from keras_seg.data.voc import CLASS_NAMES as VOC
@@ -38,6 +39,12 @@ _AS_COCO = {
     "sofa": "couch",
     "tvmonitor": "tv",
 }
+
+
+# Numbers that three bytes hold; 0 are pixels of no segment.
+_SEGMENTS = range(1, 2**24)
+# What `isthing` is of the categories of "things", "stuff" and "all".
+_KINDS = {"things": (1,), "stuff": (0,), "all": (0, 1)}
 
 
 def coco(
@@ -88,23 +95,28 @@ def coco(
         if word not in words:
             raise ValueError(f"Expected `{name}` to be {words}. Received: {word!r}")
     path = os.fspath(annotations)
-    content = _read_json(path, ("images", "annotations", "categories"))
+    content = _read_json(path)
+    _check_parts(
+        content,
+        path,
+        images=("id", "file_name", "height", "width"),
+        annotations=("image_id", "category_id"),
+    )
     names = {c["id"]: c["name"] for c in content["categories"]}
     class_names, labels = _choose(classes, names, path)
 
     objects: dict[int, list[_Object]] = defaultdict(list)
     area: dict[int, float] = defaultdict(float)
     for annotation in content["annotations"]:
-        if annotation.get("category_id") not in names:
+        category, image_id = annotation["category_id"], annotation["image_id"]
+        if category not in names:
             raise ValueError(
                 f"{path}: Expected categories that the file lists. Received: "
-                f"annotation {annotation.get('id')} with category "
-                f"{annotation.get('category_id')}."
+                f"annotation {annotation.get('id')} with category {category}."
             )
-        label = labels.get(annotation["category_id"])
-        if label is not None:
-            objects[annotation["image_id"]].append(_Object(annotation, label, crowd))
-            area[annotation["image_id"]] += annotation.get("area", 0)
+        if category in labels:
+            objects[image_id].append(_Object(annotation, labels[category], crowd))
+            area[image_id] += annotation.get("area") or 0
     if not objects:
         raise ValueError(
             f"{path}: Expected objects of {', '.join(class_names[1:])}. Received: none."
@@ -113,6 +125,11 @@ def coco(
     chosen = sorted(content["images"], key=lambda image: image["id"])
     if min_area is not None:
         chosen = [image for image in chosen if area[image["id"]] > min_area]
+        if not chosen:
+            raise ValueError(
+                f"{path}: Expected images with objects of more than `min_area` = "
+                f"{min_area}. Received: none."
+            )
     sizes = [(image["height"], image["width"]) for image in chosen]
     of_image = [objects[image["id"]] for image in chosen]
     names_of = [image["file_name"] for image in chosen]
@@ -124,7 +141,7 @@ def coco(
 
     return Source(
         len(chosen),
-        _jpeg_reader(files),
+        _reader(files),
         lambda index: numpy_op(draw, index, tf.uint8, (None, None)),
         class_names=class_names,
         names=[os.path.splitext(name)[0] for name in names_of],
@@ -163,17 +180,19 @@ def coco_panoptic(
         )
     """
     path = os.fspath(annotations)
-    content = _read_json(path, ("images", "annotations", "categories"))
+    content = _read_json(path)
+    _check_parts(
+        content,
+        path,
+        images=("id", "file_name"),
+        annotations=("image_id", "file_name", "segments_info"),
+    )
     categories = content["categories"]
-    if not all("segments_info" in a for a in content["annotations"]):
-        raise ValueError(
-            f"{path}: Expected panoptic annotations, which have `segments_info`. "
-            "Received others. Is it a file of instances, for `data.coco`?"
-        )
-    if classes in ("all", "things", "stuff"):
-        kinds = {"things": (1,), "stuff": (0,), "all": (0, 1)}[str(classes)]
+    if isinstance(classes, str) and classes in _KINDS:
         named = sorted(
-            (c["id"], c["name"]) for c in categories if c.get("isthing", 1) in kinds
+            (c["id"], c["name"])
+            for c in categories
+            if c.get("isthing", 1) in _KINDS[classes]
         )
         class_names = [name for _, name in named]
         labels = {category: label for label, (category, _) in enumerate(named)}
@@ -197,18 +216,9 @@ def coco_panoptic(
             )
         keys.append(index << 24)  # pixels of no segment
         values.append(other)
-        for segment in annotation["segments_info"]:
-            if segment["category_id"] not in known:
-                raise ValueError(
-                    f"{path}: Expected categories that the file lists. Received: "
-                    f"segment {segment['id']} of {annotation['file_name']} with "
-                    f"category {segment['category_id']}."
-                )
-            label = labels.get(segment["category_id"], other)
-            if segment.get("iscrowd") and segment["category_id"] in labels:
-                label = IGNORE
-            keys.append(index << 24 | segment["id"])
-            values.append(label)
+        of_segment = _labels_of_segments(annotation, labels, known, other, path)
+        keys += [index << 24 | segment for segment in of_segment]
+        values += of_segment.values()
     # One table for all images: from image and segment to label.
     table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
@@ -219,7 +229,7 @@ def coco_panoptic(
     folder = path.removesuffix(".json")
     stems = [os.path.splitext(a["file_name"])[0] for a in chosen]
     check_exist(folder, stems, ".png", path)
-    pngs = Paths(stems, f"{folder}/", ".png")
+    pngs = Paths(stems, (f"{folder}/", ".png"))
 
     def mask(index: Any) -> tf.Tensor:
         index = tf.cast(index, tf.int64)
@@ -234,7 +244,7 @@ def coco_panoptic(
     files = _image_paths(images, (by_id[a["image_id"]] for a in chosen), path)
     return Source(
         len(chosen),
-        _jpeg_reader(files),
+        _reader(files),
         mask,
         class_names=class_names,
         names=stems,
@@ -251,44 +261,86 @@ class _Object:
         self.name = annotation.get("id")
         is_crowd = annotation.get("iscrowd") and crowd == "ignore"
         self.label = IGNORE if is_crowd else label
-        shape = annotation.get("segmentation")
-        if isinstance(shape, list):  # a fifth of the room of Python's floats
-            shape = [np.asarray(polygon, np.float64) for polygon in shape]
-        self.shape = shape
+        self.shape = annotation.get("segmentation")
+        if isinstance(self.shape, list):  # a fifth of the room of Python's floats
+            with contextlib.suppress(TypeError, ValueError):  # `draw` says what's wrong
+                self.shape = [np.asarray(part, np.float64) for part in self.shape]
 
     def draw(self, height: int, width: int) -> np.ndarray:
         """Pixels of the object, bool `[height, width]`."""
-        shape = self.shape
-        if isinstance(shape, dict):
-            if list(shape.get("size", ())) != [height, width]:
-                raise ValueError(
-                    f"annotation {self.name}: Expected runs of an image of {height} x "
-                    f"{width}. Received: {shape.get('size')}"
-                )
-            runs = shape.get("counts")
-            if isinstance(runs, list):
-                if sum(runs) != height * width or min(runs, default=0) < 0:
-                    raise ValueError(
-                        f"annotation {self.name}: Expected runs of {height * width} "
-                        f"pixels in all. Received: {sum(runs)}"
-                    )
-                shape = coco_mask.frPyObjects(shape, height, width)
-            return coco_mask.decode(shape).astype(bool)
-        if not shape:
+        try:
+            if isinstance(self.shape, dict):
+                return _pixels_of_runs(self.shape, height, width)
+            return _pixels_of_polygons(self.shape, height, width)
+        except ValueError as error:
+            raise ValueError(f"annotation {self.name}: {error}") from None
+
+
+def _pixels_of_runs(shape: dict, height: int, width: int) -> np.ndarray:
+    """Runs of pixels outside and inside in turn, down the columns."""
+    if list(shape.get("size") or ()) != [height, width]:
+        raise ValueError(
+            f"Expected runs of an image of {height} x {width}. Received: "
+            f"{shape.get('size')}"
+        )
+    counts = shape.get("counts")
+    runs = _uncompressed(counts) if isinstance(counts, str) else np.asarray(counts)
+    if runs.dtype.kind != "i" or runs.ndim != 1 or runs.min() < 0:
+        raise ValueError("Expected `counts` of runs: integers, none below 0.")
+    if runs.sum() != height * width:
+        raise ValueError(
+            f"Expected runs of {height * width} pixels in all. Received: {runs.sum()}"
+        )
+    inside = np.arange(len(runs)) % 2 == 1
+    return np.repeat(inside, runs).reshape(width, height).T
+
+
+def _uncompressed(counts: str) -> np.ndarray:
+    """Runs from COCO's compressed ones.
+
+    A character, less 48, holds five bits of a number, the lowest first, and whether
+    more follow; the last one's highest bit is the sign. From the fourth on, numbers
+    are differences to the last but one.
+    """
+    codes = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - 48
+    is_last = codes & 32 == 0
+    if not codes.size or codes.min() < 0 or codes.max() > 63 or not is_last[-1]:
+        raise ValueError("Expected whole compressed `counts` of runs.")
+    first = np.flatnonzero(np.r_[True, is_last[:-1]])
+    lengths = np.diff([*first, codes.size])
+    place = np.arange(codes.size) - np.repeat(first, lengths)
+    if place.max() > 6:
+        raise ValueError("Expected whole compressed `counts` of runs.")
+    runs = np.add.reduceat((codes & 31) << 5 * place, first)
+    runs -= np.where(codes[is_last] & 16, 1 << 5 * lengths, 0)
+    runs[1::2] = runs[1::2].cumsum()
+    runs[2::2] = runs[2::2].cumsum()
+    return runs
+
+
+def _pixels_of_polygons(shape: Any, height: int, width: int) -> np.ndarray:
+    """All that is in one of the polygons, as COCO's own tool draws them."""
+    if not isinstance(shape, list) or not shape:
+        raise ValueError(
+            f"Expected polygons or runs of pixels as `segmentation`. Received: {shape}"
+        )
+    # Far points would take all memory, and the interpreter down.
+    far = 100 * max(height, width)
+    for polygon in shape:
+        if not isinstance(polygon, np.ndarray):
+            raise ValueError(f"Expected polygons of numbers. Received: {polygon}")
+        if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(
-                f"annotation {self.name}: Expected polygons or runs of pixels as "
-                f"`segmentation`. Received: {shape!r}"
+                "Expected polygons x1, y1, x2, y2, ... of three points or more. "
+                f"Received: {polygon.tolist()}"
             )
-        for polygon in shape:
-            if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2:
-                raise ValueError(
-                    f"annotation {self.name}: Expected polygons x1, y1, x2, y2, ... of "
-                    f"three points or more. Received: {polygon.tolist()}"
-                )
-            if not np.isfinite(polygon).all():
-                raise ValueError(f"annotation {self.name}: Expected finite numbers.")
-        runs = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
-        return coco_mask.decode(runs).astype(bool)
+        if not np.isfinite(polygon).all() or abs(polygon).max() > far:
+            raise ValueError(
+                "Expected points in or near the image, all finite. Received: "
+                f"{polygon.tolist()}"
+            )
+    runs = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+    return coco_mask.decode(runs).astype(bool)
 
 
 def _draw(
@@ -325,17 +377,19 @@ def _choose(
             "Expected `classes` to be 'voc', 'coco' or names (of panoptic annotations "
             f"'all', 'things', 'stuff' or names). Received: {classes!r}"
         )
-    wanted = [name for name in (VOC if classes == "voc" else classes)]
+    wanted = list(VOC if classes == "voc" else classes)
     if wanted[:1] == ["background"]:
         del wanted[0]
     ids = {name: category for category, name in names.items()}
     if classes == "voc":
         ids |= {voc: ids[name] for voc, name in _AS_COCO.items() if name in ids}
     missing = [name for name in wanted if name not in ids]
-    if missing or not wanted:
+    if not wanted:
+        raise ValueError("Expected names of `classes`. Received: none.")
+    if missing:
         near = {n for m in missing for n in difflib.get_close_matches(m, ids)}
         raise ValueError(
-            f"{path}: Expected categories named {', '.join(missing) or '...'}. The "
+            f"{path}: Expected categories named {', '.join(missing)}. The "
             f"file has none. Like them: {', '.join(sorted(near)) or 'none'}."
         )
     labels = {ids[name]: label for label, name in enumerate(wanted, start=1)}
@@ -347,16 +401,39 @@ def _image_paths(folder: str | os.PathLike, images: Iterable[dict], path: str) -
     folder = os.fspath(folder)
     names = [image["file_name"] for image in images]
     check_exist(folder, names, "", path)
-    return Paths(names, f"{folder}/", "")
+    return Paths(names, (f"{folder}/", ""))
 
 
-def _jpeg_reader(paths: Paths) -> Any:
+def _reader(paths: Paths) -> Any:
     """The function of a Source that reads images by index."""
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
-        return read_jpeg(paths[index], window, mask_size=mask_size)
+        return read_image(paths[index], window=window, mask_size=mask_size)
 
     return image
+
+
+def _labels_of_segments(
+    annotation: dict, labels: dict[int, int], known: set[int], other: int, path: str
+) -> dict[int, int]:
+    """Label of each segment of an image by its number in the PNG."""
+    of_segment: dict[int, int] = {}
+    for segment in annotation["segments_info"]:
+        number, category = segment.get("id"), segment.get("category_id")
+        what = f"segment {number} of {annotation['file_name']}"
+        if category not in known:
+            raise ValueError(
+                f"{path}: Expected categories that the file lists. Received: {what} "
+                f"with category {category}."
+            )
+        if number in of_segment or number not in _SEGMENTS:
+            raise ValueError(
+                f"{path}: Expected segments numbered from 1 to {_SEGMENTS[-1]}, none "
+                f"twice in an image. Received: {what}."
+            )
+        is_crowd = segment.get("iscrowd") and category in labels
+        of_segment[number] = IGNORE if is_crowd else labels.get(category, other)
+    return of_segment
 
 
 def _unknown_segments(segments: tf.Tensor, label: tf.Tensor) -> str:
@@ -367,7 +444,7 @@ def _unknown_segments(segments: tf.Tensor, label: tf.Tensor) -> str:
     )
 
 
-def _read_json(path: str, keys: Sequence[str]) -> dict[str, Any]:
+def _read_json(path: str) -> dict[str, Any]:
     if not tf.io.gfile.exists(path):
         raise FileNotFoundError(f"Expected annotations at {path}. There is no file.")
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -375,13 +452,50 @@ def _read_json(path: str, keys: Sequence[str]) -> dict[str, Any]:
             content = json.loads(file.read())
         except ValueError as error:
             raise ValueError(f"{path}: Expected a whole JSON file. {error}") from None
+    parts = ("images", "annotations", "categories")
     missing = [
-        key for key in keys if not isinstance(content, dict) or key not in content
+        part
+        for part in parts
+        if not isinstance(content, dict) or not isinstance(content.get(part), list)
     ]
     if missing or not content["annotations"]:
         raise ValueError(
-            f"{path}: Expected COCO's format with images, annotations and categories. "
-            f"Missing: {', '.join(missing) or 'any annotation'}. The files of test "
-            "images have none."
+            f"{path}: Expected COCO's format: lists of images, annotations and "
+            f"categories. Missing: {', '.join(missing) or 'any annotation'}. The files "
+            "of test images have none."
         )
     return content
+
+
+def _check_parts(
+    content: dict, path: str, *, images: Sequence[str], annotations: Sequence[str]
+) -> None:
+    """Raise unless all items have these keys, and what should be unique is."""
+    for part, keys in (
+        ("images", images),
+        ("annotations", annotations),
+        ("categories", ("id", "name")),
+    ):
+        needed = frozenset(keys)
+        for item in content[part]:
+            if isinstance(item, dict) and needed <= item.keys():
+                continue
+            missing = [k for k in keys if not isinstance(item, dict) or k not in item]
+            hint = ""
+            if part == "annotations" and missing != ["image_id"]:
+                hint = (
+                    " Files of instances are read by `data.coco`, panoptic ones, which "
+                    "have `segments_info`, by `data.coco_panoptic`."
+                )
+            raise ValueError(
+                f"{path}: Expected `{missing[0]}` in all {part}. Received: "
+                f"{str(item)[:200]}.{hint}"
+            )
+    for part, key in (("images", "id"), ("categories", "id"), ("categories", "name")):
+        counts = Counter(item[key] for item in content[part])
+        twice = [str(value) for value, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"{path}: Expected each `{key}` of {part} once. Received more than "
+                f"once: {listed(twice, 8)}."
+            )

@@ -6,8 +6,9 @@ are JPEGs or PNGs, of 8 or 16 bits and 1 to 4 channels.
 
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from keras_seg.labels import IGNORE
 
 _IMAGES, _MASKS = (".jpg", ".jpeg", ".png"), (".png",)
 # Pictures that aren't read: to pass over them would hide images.
-_REFUSED = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".heic")
+_NO_IMAGES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".heic")
+_NO_MASKS = (*_NO_IMAGES, ".jpg", ".jpeg")
 _LARGEST_ID = 2**16 - 1
 
 #: What describes a set that `data.prepare` wrote, and one that isn't finished.
@@ -76,12 +78,15 @@ def folder(
         source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
         train, val = source.split(0.8, seed=0)
     """
-    image_files = _Files(images, _IMAGES)
-    mask_files = _Files(masks, _MASKS)
+    image_files = _Files(images, _IMAGES, _NO_IMAGES)
+    mask_files = _Files(masks, _MASKS, _NO_MASKS)
     if image_files.root == mask_files.root:
-        image_files.leave_out(mask_files)
+        fewer, more = sorted((image_files, mask_files), key=lambda f: len(f.pattern))
+        fewer.leave_out(more)
     stems = _stems(image_files, mask_files, split)
-    image_paths, mask_paths = image_files.paths(stems), mask_files.paths(stems)
+    as_tensor = tf.constant(stems)
+    image_paths = image_files.paths(stems, as_tensor)
+    mask_paths = mask_files.paths(stems, as_tensor)
     described: dict[str, Any] = {}
     if class_names is None:
         described = _prepared(mask_files.root)
@@ -149,7 +154,12 @@ def _prepared(masks: str) -> dict[str, Any]:
 class _Files:
     """Files of one kind in a folder, by stem."""
 
-    def __init__(self, pattern: str | os.PathLike, suffixes: Sequence[str]):
+    def __init__(
+        self,
+        pattern: str | os.PathLike,
+        suffixes: tuple[str, ...],
+        refused: tuple[str, ...],
+    ):
         self.pattern = os.fspath(pattern)
         self.root, name = self.pattern.rstrip("/"), "*"
         if "*" in os.path.basename(self.root):
@@ -161,28 +171,29 @@ class _Files:
                 f"{self.pattern!r}"
             )
         self._before, after = name.split("*")
-        self._suffixes = (after,) if after else tuple(suffixes)
+        self._suffixes = (after,) if after else suffixes
+        ends = "|".join(map(re.escape, self._suffixes))
+        self._parts = re.compile(f"{re.escape(self._before)}(.*)((?i:{ends}))", re.S)
         #: What follows each stem in the name of its file.
         self.after: dict[str, str] = {}
-        refused = []
-        for path in walk(self.root):
-            within, base = os.path.split(path)
-            end = self._end(base)
-            if end and base.startswith(self._before):
-                stem = base[len(self._before) : len(base) - len(end)]
-                stem = f"{within}/{stem}" if within else stem
-                if self.after.setdefault(stem, end) != end:
-                    raise ValueError(
-                        f"Expected one file of stem {stem!r} in {self.root}. Received: "
-                        f"{self._name(stem)} and {path}."
-                    )
-            elif base.lower().endswith(_REFUSED if not after else ()):
-                refused.append(path)
-        if refused:
+        pictures = []
+        for where, names in walk(self.root):
+            within = f"{where}/" if where else ""
+            for base in names:
+                parts = self._parts.fullmatch(base)
+                if parts:
+                    stem, end = within + parts[1], sys.intern(parts[2])
+                    if self.after.setdefault(stem, end) != end:
+                        raise ValueError(
+                            f"Expected one file of stem {stem!r} in {self.root}. "
+                            f"Received: {self._name(stem)} and {within}{base}."
+                        )
+                elif not after and base.lower().endswith(refused):
+                    pictures.append(within + base)
+        if pictures:
             raise ValueError(
                 f"Expected {self._kinds()} files in {self.root}. Received: "
-                f"{listed(sorted(refused), 8)}. Convert them to PNG, which holds up to "
-                "4 channels of 8 or 16 bits."
+                f"{listed(sorted(pictures), 8)}. {_hint(pictures)}"
             )
         if not self.after:
             raise ValueError(
@@ -191,35 +202,40 @@ class _Files:
 
     def leave_out(self, others: "_Files") -> None:
         """Forget files that others has too: a mask that is named like an image."""
-        taken = {others._name(stem) for stem in others.after}
         self.after = {
-            stem: after
-            for stem, after in self.after.items()
-            if self._name(stem) not in taken
+            stem: end
+            for stem, end in self.after.items()
+            if not others._parts.fullmatch(os.path.basename(self._name(stem)))
         }
 
-    def paths(self, stems: Sequence[str]) -> Paths:
+    def paths(self, stems: Sequence[str], as_tensor: tf.Tensor) -> Paths:
         """Paths of the files of these stems."""
-        ends = [self.after[stem] for stem in stems]
-        if not self._before:
-            return Paths(stems, f"{self.root}/", ends)
-        names = [self._name(stem)[: -len(self.after[stem])] for stem in stems]
-        return Paths(names, f"{self.root}/", ends)
+        if self._before:  # a folder may stand before it, in the stem
+            as_tensor = tf.constant(
+                [self._name(stem).removesuffix(self.after[stem]) for stem in stems]
+            )
+        kinds = sorted({*self.after.values()})
+        which = None
+        if len(kinds) > 1:
+            which = [kinds.index(self.after[stem]) for stem in stems]
+        return Paths(as_tensor, *[(f"{self.root}/", k) for k in kinds], which=which)
 
     def _name(self, stem: str) -> str:
         within, base = os.path.split(stem)
-        name = f"{self._before}{base}{self.after[stem]}"
-        return f"{within}/{name}" if within else name
-
-    def _end(self, base: str) -> str:
-        """The suffix of a file of this kind, as it is written; else nothing."""
-        for suffix in self._suffixes:
-            if base.lower().endswith(suffix.lower()):
-                return sys.intern(base[-len(suffix) :])  # a million of them is one
-        return ""
+        return os.path.join(within, f"{self._before}{base}{self.after[stem]}")
 
     def _kinds(self) -> str:
         return " or ".join(suffix.lstrip(".").upper() for suffix in self._suffixes)
+
+
+def _hint(pictures: Sequence[str]) -> str:
+    """What to do with pictures that aren't read."""
+    if pictures[0].lower().endswith((".jpg", ".jpeg")):
+        return (
+            "JPEG changes ids: make the masks anew, as PNGs. If these are images, say "
+            "how masks are called, as in `masks/*.png`."
+        )
+    return "Convert them to PNG, which holds up to 4 channels of 8 or 16 bits."
 
 
 class OrphansError(ValueError):
@@ -246,16 +262,15 @@ def _stems(
             pairs = sorted(images.after.keys() & masks.after.keys())
             raise OrphansError(lonely, unused, pairs)
         return sorted(images.after)
-    if not isinstance(split, str | os.PathLike):
-        return list(split)
-
-    path = os.fspath(split)
-    if not tf.io.gfile.exists(path):
-        raise FileNotFoundError(f"Expected the split file {path}. It isn't there.")
-    stems = [
-        line if line in images.after else os.path.splitext(line)[0]
-        for line in read_lines(path)
-    ]
+    if isinstance(split, str | os.PathLike):
+        path = os.fspath(split)
+        if not tf.io.gfile.exists(path):
+            raise FileNotFoundError(f"Expected the split file {path}. It isn't there.")
+        stems = read_lines(path)
+        for place, line in enumerate(stems):  # no second list beside a long one
+            stems[place] = _without_suffix(line, images.after)
+    else:
+        path, stems = "`split`", list(split)
     if not stems:
         raise ValueError(f"Expected stems in {path}, one a line. Received: none.")
     for files in (images, masks):
@@ -266,6 +281,12 @@ def _stems(
                 f"{listed(missing)}."
             )
     return stems
+
+
+def _without_suffix(line: str, stems: Container[str]) -> str:
+    """The stem that a line of a split file means."""
+    stem, _, kind = line.rpartition(".")
+    return stem if f".{kind.lower()}" in _IMAGES and line not in stems else line
 
 
 def _ids_of_colors(palette: Any) -> tf.lookup.StaticHashTable | None:

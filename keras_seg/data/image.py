@@ -156,7 +156,8 @@ def _require_channels(expected: int, found: Any) -> None:
         found == expected,
         lambda: (
             f"Expected an image of {expected} channel{'s' * (expected > 1)}. "
-            f"Received: {int(found)}."
+            f"Received: {int(found)}. How many are read is said by `channels` of "
+            "`data.folder`, else by the first image."
         ),
     )
 

@@ -17,8 +17,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.arrays import numpy_op
-from keras_seg.data.checks import check_ids_of_file, naming
-from keras_seg.data.files import Paths, check_exist, list_folder, listed, read_lines
+from keras_seg.data.checks import check_ids, check_ids_of_file, naming
+from keras_seg.data.files import (
+    Paths,
+    check_exist,
+    list_folder,
+    listed,
+    read_lines,
+    without_file,
+)
 from keras_seg.data.image import read_jpeg
 from keras_seg.data.png import read_label_png, write_label_png
 from keras_seg.data.source import Source, color_map
@@ -86,9 +93,8 @@ def voc(
     root = os.fspath(root)
     names = _stems(root, split)
     check_exist(f"{root}/JPEGImages", names, ".jpg", "the split file")
-    images = Paths(names, f"{root}/JPEGImages/", ".jpg")
-    places, mats = _mask_places(root, names, sbd)
-    masks = Paths(places, "", "")
+    images = Paths(names, (f"{root}/JPEGImages/", ".jpg"))
+    masks, is_mat = _mask_paths(root, names, images.stems, sbd)
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
         return read_jpeg(images[index], window, mask_size=mask_size)
@@ -98,19 +104,20 @@ def voc(
         check_ids_of_file(masks[index], ids, len(CLASS_NAMES))
         return ids
 
+    def read_mat(index: int) -> np.ndarray:
+        return _read_mat(masks[index].numpy().decode())
+
     def read_either(index: Any) -> tf.Tensor:
         return tf.cond(
-            tf.constant(mats)[index],
-            lambda: numpy_op(
-                lambda i: _read_mat(places[i]), index, tf.uint8, (None, None)
-            ),
+            tf.gather(is_mat, index),
+            lambda: numpy_op(read_mat, index, tf.uint8, (None, None)),
             lambda: read_png(index),
         )
 
     return Source(
         len(names),
         image,
-        read_either if any(mats) else read_png,
+        read_png if is_mat is None else read_either,
         class_names=CLASS_NAMES,
         names=names,
         image_path=images.__getitem__,
@@ -179,19 +186,18 @@ def _stems(root: str, split: str) -> list[str]:
     return stems
 
 
-def _mask_places(
-    root: str, stems: list[str], sbd: str | os.PathLike | None
-) -> tuple[list[str], list[bool]]:
-    """The file of each mask, and whether it is one of SBD's own."""
+def _mask_paths(
+    root: str, stems: list[str], as_tensor: tf.Tensor, sbd: str | os.PathLike | None
+) -> tuple[Paths, tf.Tensor | None]:
+    """The files of masks, and which of them are SBD's own; None if none is."""
     official, augmented = f"{root}/SegmentationClass", f"{root}/SegmentationClassAug"
-    there = list_folder(official)
-    rest = [stem for stem in stems if f"{stem}.png" not in there]
+    rest = without_file(official, stems, ".png")
     if not rest:
-        return [f"{official}/{stem}.png" for stem in stems], [False] * len(stems)
-
-    added = list_folder(augmented) if tf.io.gfile.isdir(augmented) else set()
-    own = set() if sbd is None else list_folder(os.fspath(sbd))
-    missing = [s for s in rest if f"{s}.png" not in added and f"{s}.mat" not in own]
+        return Paths(as_tensor, (f"{official}/", ".png")), None
+    own = rest
+    if tf.io.gfile.isdir(augmented):
+        own = without_file(augmented, rest, ".png")
+    missing = own if sbd is None else without_file(os.fspath(sbd), own, ".mat")
     if missing:
         raise FileNotFoundError(
             f"Expected {official}/{missing[0]}.png, which the split file names, or the "
@@ -199,18 +205,18 @@ def _mask_places(
             "Unpack the data set again, take them out of the split file, or give the "
             "folder of SBD's .mat files as `sbd`."
         )
-    places = []
-    for stem in stems:
-        if f"{stem}.png" in there:
-            places.append(f"{official}/{stem}.png")
-        elif f"{stem}.png" in added:
-            places.append(f"{augmented}/{stem}.png")
-        else:
-            places.append(f"{os.fspath(sbd)}/{stem}.mat")  # type: ignore[arg-type]
-    mats = [place.endswith(".mat") for place in places]
-    if any(mats):
-        _read_mat(next(place for place in places if place.endswith(".mat")))
-    return places, mats
+    not_official, not_augmented = set(rest), set(own)
+    which = [(s in not_official) + (s in not_augmented) for s in stems]
+    paths = Paths(
+        as_tensor,
+        (f"{official}/", ".png"),
+        (f"{augmented}/", ".png"),
+        (f"{sbd}/", ".mat"),
+        which=which,
+    )
+    if own:
+        _read_mat(f"{sbd}/{own[0]}.mat")
+    return paths, tf.equal(which, 2) if own else None
 
 
 def _read_mat(path: str) -> np.ndarray:
@@ -227,5 +233,10 @@ def _read_mat(path: str) -> np.ndarray:
                 ids = loadmat(file)["GTcls"][0]["Segmentation"][0]
         except Exception as error:  # a damaged file fails in many ways
             raise ValueError(f"Expected one of SBD's .mat files. {error}") from None
-        check_ids_of_file(tf.constant(path), tf.constant(ids), len(CLASS_NAMES))
-    return ids
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise ValueError(
+                "Expected a mask of integers [height, width]. Received: "
+                f"{ids.dtype}, shape {ids.shape}"
+            )
+        check_ids(tf.constant(ids), len(CLASS_NAMES))
+    return ids.astype(np.uint8)

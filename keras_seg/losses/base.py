@@ -1,11 +1,12 @@
 """What all losses share: the labels' door, weights of pixels, sums, and replicas."""
 
+import warnings
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, check_labels, check_num_classes
+from keras_seg.labels import IGNORE, check_labels, check_num_classes, fit_masks
 
 
 class SegmentationLoss(keras.losses.Loss):
@@ -36,13 +37,17 @@ class SegmentationLoss(keras.losses.Loss):
         # (and turn labels into floats on the way).
         with keras.name_scope(self.name):
             y_pred = ops.cast(y_pred, self.dtype)
-            y_true = _drop_last_axis(ops.convert_to_tensor(y_true), y_pred)
+            y_true = fit_masks(ops.convert_to_tensor(y_true), ops.shape(y_pred)[:-1])
             num_classes = check_num_classes(y_pred.shape[-1], ignore=self.ignore)
+            if self.from_logits:
+                y_pred = _before_softmax(y_pred, self.name)
+            else:
+                _check_probabilities(y_pred)
             labelled = check_labels(y_true, num_classes, ignore=self.ignore)
             label = ops.where(labelled, ops.cast(y_true, "int32"), 0)
             weight = ops.cast(labelled, y_pred.dtype)
             if sample_weight is not None:
-                weight = weight * _as_map(ops.cast(sample_weight, y_pred.dtype))
+                weight = weight * _as_map(ops.cast(sample_weight, y_pred.dtype), weight)
             return self.call(label, y_pred, weight)
 
     def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
@@ -132,6 +137,43 @@ class Sum(keras.losses.Loss):
     __rmul__ = __mul__
 
 
+def _before_softmax(y_pred: Any, name: str) -> Any:
+    """Logits: `y_pred`, or what a softmax in a TensorFlow graph made it from."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.is_symbolic_tensor(y_pred) and y_pred.op.type == "Softmax":
+            # As Keras's own cross-entropy does it.
+            warnings.warn(
+                f"{name} has from_logits=True, but the predictions come out of a "
+                "softmax. What went into it is taken: use from_logits=False.",
+                stacklevel=3,
+            )
+            return y_pred.op.inputs[0]
+    return y_pred
+
+
+def _check_probabilities(y_pred: Any) -> None:
+    """Refuse logits where probabilities are expected; XLA and JAX can't raise."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    # Not true of NaN: that is another fault, and shows in the loss.
+    stray = tf.logical_or(y_pred < -0.01, y_pred > 1.01)
+    example = tf.reduce_max(tf.where(stray, tf.abs(y_pred), 0))
+    tf.debugging.Assert(
+        tf.logical_not(tf.reduce_any(stray)),
+        [
+            "Expected probabilities, 0..1, with from_logits=False. Received a value of "
+            "this size:",
+            example,
+            "Likely cause: the model gives logits. Then use from_logits=True, or "
+            'build it with activation="softmax".',
+        ],
+    )
+
+
 def check_class_weights(class_weights: Any) -> list[float] | None:
     """Return class weights as floats if they are finite and 0 or more."""
     if class_weights is None:
@@ -162,10 +204,11 @@ def weigh_classes(
 def weighted_mean(x: Any, weight: Any) -> Any:
     """This replica's share of sum(weight x) / sum(weight) over all replicas.
 
-    Keras adds up what replicas give. Each divides by the sum of weights of all, so
-    together they are one mean, however unequal their shares of void.
+    Keras adds up what replicas give. All give the same, however unequal their shares
+    of void: what Keras logs is then right for a last batch of unequal parts as well.
     """
-    return ops.divide_no_nan(ops.sum(weight * x), sum_over_replicas(ops.sum(weight)))
+    sums = sum_over_replicas(ops.stack([ops.sum(weight * x), ops.sum(weight)]))
+    return share_of_replica(ops.divide_no_nan(sums[0], sums[1]))
 
 
 def sum_over_replicas(x: Any) -> Any:
@@ -175,6 +218,15 @@ def sum_over_replicas(x: Any) -> Any:
 
         replica = tf.distribute.get_replica_context()
         return replica.all_reduce(tf.distribute.ReduceOp.SUM, x)
+    return x
+
+
+def gather_over_replicas(x: Any) -> Any:
+    """`x` of all replicas, one after another on the first axis, with its gradient."""
+    if _replicas() > 1:
+        import tensorflow as tf
+
+        return tf.distribute.get_replica_context().all_gather(x, axis=0)
     return x
 
 
@@ -192,27 +244,20 @@ def _replicas() -> int:
     return 1 if replica is None else replica.num_replicas_in_sync
 
 
-def _drop_last_axis(y_true: Any, y_pred: Any) -> Any:
-    """Labels `[batch, height, width]`, checked against the logits they belong to."""
-    if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
-    expected = tuple(y_pred.shape[:-1])
-    received = tuple(y_true.shape)
-    if len(expected) != len(received) or any(
-        e != r for e, r in zip(expected, received, strict=True) if None not in (e, r)
+def _as_map(sample_weight: Any, weight: Any) -> Any:
+    """Weights that broadcast to `weight`, `[batch, height, width]`."""
+    given = tuple(sample_weight.shape)
+    if len(given) == 1:
+        sample_weight = sample_weight[:, None, None]
+    elif len(given) == 4 and given[-1] == 1:
+        sample_weight = ops.squeeze(sample_weight, -1)
+    if len(sample_weight.shape) not in (0, 3) or any(
+        s not in (1, w, None) and w is not None
+        for s, w in zip(sample_weight.shape, weight.shape, strict=False)
     ):
         raise ValueError(
-            "Expected masks `[batch, height, width]` as large as the logits "
-            "`[batch, height, width, num_classes]`. Received: masks "
-            f"{received}, logits {tuple(y_pred.shape)}"
+            "Expected `sample_weight` to be `[batch, height, width]`, or that with a "
+            f"last axis of 1, or `[batch]`. Received: {given} for masks "
+            f"{tuple(weight.shape)}"
         )
-    return y_true
-
-
-def _as_map(sample_weight: Any) -> Any:
-    """Weights that broadcast to `[batch, height, width]`."""
-    if len(sample_weight.shape) == 1:
-        return sample_weight[:, None, None]
-    if len(sample_weight.shape) == 4:
-        return ops.squeeze(sample_weight, -1)
     return sample_weight

@@ -10,6 +10,7 @@ from keras_seg.labels import IGNORE
 from keras_seg.losses.base import (
     SegmentationLoss,
     check_class_weights,
+    gather_over_replicas,
     share_of_replica,
     weigh_classes,
     weighted_mean,
@@ -171,10 +172,9 @@ class TopKCrossEntropy(SegmentationLoss):
 
     where K are the labelled pixels of the batch with the largest ce_p = -log
     softmax(z_p)_{y_p}, a fraction of them, rounded up. A batch without labels has loss
-    0. Under `tf.distribute` pixels are ranked within a replica, and the loss is the
-    mean over replicas. Wu, Shen and van den Hengel, "Bridging Category-level and
-    Instance-level Semantic Image Segmentation", 2016,
-    https://arxiv.org/abs/1605.06885, section 3.3.
+    0. Under `tf.distribute` the batch is that of all replicas, here as well. Wu, Shen
+    and van den Hengel, "Bridging Category-level and Instance-level Semantic Image
+    Segmentation", 2016, https://arxiv.org/abs/1605.06885, section 3.3.
 
     Args:
         fraction: Of the labelled pixels to learn from, above 0, up to 1.
@@ -215,15 +215,18 @@ class TopKCrossEntropy(SegmentationLoss):
         self.class_weights = check_class_weights(class_weights)
 
     def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
-        counted = ops.reshape(weight > 0, (-1,))
+        counted = ops.reshape(ops.cast(weight > 0, y_pred.dtype), (-1,))
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
         cross_entropy = ops.reshape(self.cross_entropy(label, y_pred), (-1,))
         weight = ops.reshape(weight, (-1,))
+        counted, weight, cross_entropy = (
+            gather_over_replicas(x) for x in (counted, weight, cross_entropy)
+        )
 
         # Hardest first, pixels without a label last.
-        rank = ops.where(counted, ops.stop_gradient(cross_entropy), -1.0)
+        rank = ops.where(counted > 0, ops.stop_gradient(cross_entropy), -1.0)
         order = ops.argsort(-rank)
-        number = ops.sum(ops.cast(counted, y_pred.dtype))
+        number = ops.sum(counted)
         # A little less, so that 0.3 of 50 pixels are 15 of them in float32 too.
         limit = ops.cast(ops.ceil(self.fraction * number * (1 - 1e-6)), "int32")
         place = ops.arange(ops.shape(order)[0], dtype="int32")

@@ -11,7 +11,11 @@ import keras
 from keras import ops
 
 from keras_seg.labels import IGNORE
-from keras_seg.losses.base import SegmentationLoss, share_of_replica
+from keras_seg.losses.base import (
+    SegmentationLoss,
+    gather_over_replicas,
+    share_of_replica,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -23,8 +27,7 @@ class Lovasz(SegmentationLoss):
 
     where y is 1 on pixels of class c and s the weight of a pixel: J_i is the Jaccard
     loss if just the i worst pixels were wrong. It takes a sort of the batch for each
-    class. Under `tf.distribute` pixels are ranked within a replica, and the loss is
-    the mean over replicas.
+    class. Under `tf.distribute` each replica gathers and sorts the pixels of all.
 
     Args:
         ignore: Label of the pixels to leave out.
@@ -56,8 +59,9 @@ class Lovasz(SegmentationLoss):
     def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
         num_classes = y_pred.shape[-1]
         p = ops.reshape(self.probabilities(y_pred), (-1, num_classes))
-        weight = ops.reshape(weight, (-1,))
-        y = ops.one_hot(ops.reshape(label, (-1,)), num_classes, dtype=p.dtype)
+        label, weight = ops.reshape(label, (-1,)), ops.reshape(weight, (-1,))
+        p, label, weight = (gather_over_replicas(x) for x in (p, label, weight))
+        y = ops.one_hot(label, num_classes, dtype=p.dtype)
 
         # Classes first. Pixels of no weight have no error, so they come last.
         counted = ops.cast(weight > 0, p.dtype)

@@ -71,8 +71,8 @@ class BoundaryIoU(ExactCounts):
             raise ValueError(
                 f"Expected `absent` to be one of {list(ABSENT)}. Received: {absent!r}"
             )
-        # Of each class, the intersection, then the union.
-        super().__init__(2 * num_classes, name=name, dtype=dtype)
+        # Of each class, the intersection, then the union; then the invalid pixels.
+        super().__init__(2 * num_classes + 1, name=name, dtype=dtype)
         self.num_classes = num_classes
         self.distance = distance
         self.ignore = ignore
@@ -83,17 +83,25 @@ class BoundaryIoU(ExactCounts):
         """Count the rims of a batch; arguments are those of `MeanIoU.update_state`."""
         y_true, y_pred = ids(y_true, y_pred, sample_weight, self.num_classes, self.name)
         labelled = (y_true >= 0) & (y_true < self.num_classes)
+        known = labelled & (y_pred >= 0) & (y_pred < self.num_classes)
+        invalid = ops.logical_not(known) & (y_true != self.ignore)
         labelled = labelled[..., None]
         true, predicted = self._rims(y_true, labelled), self._rims(y_pred, labelled)
         both, either = true & predicted, true | predicted
         counts = [ops.sum(ops.cast(x, "int32"), axis=(0, 1, 2)) for x in (both, either)]
+        counts.append(ops.sum(ops.cast(invalid, "int32"), keepdims=True)[0, 0])
         self.add_counts(ops.concatenate(counts))
 
     def result(self) -> Any:
         """Return the score of all images counted so far."""
         counts = self.float_counts()
         n = self.num_classes
-        return mean_of_classes(counts[:n], counts[n:], self.absent)
+        return mean_of_classes(counts[:n], counts[n : 2 * n], self.absent)
+
+    @property
+    def invalid_pixels(self) -> int:
+        """Pixels whose label or prediction is neither a class nor `ignore`."""
+        return int(self.counts()[-1])
 
     def get_config(self) -> dict:
         return {

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_seg.labels import IGNORE, check_num_classes
+from keras_seg.labels import IGNORE, as_ids, check_num_classes, fit_masks
 
 # Counts are kept as high * 2**20 + low: exact far beyond 2**32 pixels where integers
 # have 32 bits (JAX), also after the counts of a thousand replicas were added up.
@@ -171,7 +171,7 @@ def ids(
         )
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     if "float" not in keras.backend.standardize_dtype(y_pred.dtype):
-        y_pred = _as_ids(y_pred)
+        y_pred = as_ids(y_pred)
         y_pred = ops.squeeze(y_pred, -1) if len(y_pred.shape) == 4 else y_pred
     elif y_pred.shape[-1] != num_classes:
         raise ValueError(
@@ -180,19 +180,7 @@ def ids(
         )
     else:
         y_pred = _argmax(y_pred)
-    y_true = _as_ids(y_true)
-    if len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
-
-    truth, prediction = tuple(y_true.shape), tuple(y_pred.shape)
-    if len(truth) != len(prediction) or any(
-        t != p for t, p in zip(truth, prediction, strict=True) if None not in (t, p)
-    ):
-        raise ValueError(
-            f"Expected predictions of the size of the masks. Received: masks {truth}, "
-            f"predictions {prediction}"
-        )
-    return y_true, y_pred
+    return fit_masks(as_ids(y_true), ops.shape(y_pred)), y_pred
 
 
 def _argmax(scores: Any) -> Any:
@@ -262,9 +250,3 @@ def confusion_matrix(
     cells = truth.astype(np.int64) * num_classes + prediction
     counts = np.bincount(cells.ravel(), minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
-
-
-def _as_ids(x: Any) -> Any:
-    """Integers, of 64 bits where they come so: none becomes another when it is cast."""
-    wide = keras.backend.standardize_dtype(x.dtype) in ("int64", "uint32")
-    return x if wide else ops.cast(x, "int32")

@@ -121,7 +121,7 @@ class Killed(BaseException):
 
 
 def test_stopped_at_any_file_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
-    source = own()
+    source = own(3)
     data.prepare(source, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
 

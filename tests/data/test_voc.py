@@ -1,7 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scipy.io import savemat
 
 from keras_seg import data
 
@@ -148,3 +151,170 @@ def test_an_augmented_image_is_decoded_in_its_window_only(voc_tree, monkeypatch)
     augment = data.standard_augmentation()
     next(iter(source.batches(1, size=(16, 16), augment=augment)))
     assert windows == [1]
+
+
+AUGMENT = data.standard_augmentation()
+
+
+def save_mat(path, ids):
+    """A mask as SBD's authors store it."""
+    present = np.unique(ids[ids > 0])[:, None]
+    fields = {"Boundaries": 0, "Segmentation": ids, "CategoriesPresent": present}
+    savemat(path, {"GTcls": fields}, do_compression=True)
+
+
+@pytest.fixture
+def sbd_tree(voc_tree, tmp_path):
+    """A tree whose train_aug.txt has masks of all three kinds, and those masks.
+
+    `stem0x` and `stem3x` are VOC's own, `stem1x` is in SegmentationClassAug, `stem2x`
+    in a .mat file. SegmentationClassAug has `stem3x` too, without its border.
+    """
+    root = voc_tree([(20, 30), (20, 30), (12, 9), (20, 30)])
+    masks = {}
+    for stem in ("stem0x", "stem1x", "stem2x", "stem3x"):
+        with Image.open(root / f"SegmentationClass/{stem}.png") as image:
+            masks[stem] = np.asarray(image).copy()
+    for folder in ("SegmentationClassAug", "cls"):
+        (root / folder).mkdir()
+    for stem in ("stem1x", "stem3x"):
+        bare = np.where(masks[stem] == 255, 0, masks[stem])
+        save_label(root / f"SegmentationClassAug/{stem}.png", bare)
+    masks["stem1x"][masks["stem1x"] == 255] = 0
+    masks["stem2x"][masks["stem2x"] == 255] = 0
+    save_mat(root / "cls/stem2x.mat", masks["stem2x"])
+    for stem in ("stem1x", "stem2x"):
+        (root / f"SegmentationClass/{stem}.png").unlink()
+    write_split(root, "train_aug", ["stem3x", "stem2x", "stem1x", "stem0x", "stem2x"])
+    write_split(root, "val", ["stem9x"])
+    return root, masks
+
+
+def save_label(path, mask):
+    image = Image.fromarray(mask)
+    image.putpalette(bytes(768))
+    image.save(path)
+
+
+def write_split(root, split, stems):
+    path = root / f"ImageSets/Segmentation/{split}.txt"
+    path.write_text("".join(f"{stem}\n" for stem in stems))
+
+
+def test_masks_of_train_aug_are_vocs_where_it_has_them_else_sbds(sbd_tree):
+    root, masks = sbd_tree
+    source = data.voc(root, "train_aug", sbd=root / "cls")
+    names = ["stem3x", "stem2x", "stem1x", "stem0x", "stem2x"]
+    assert list(source.names) == names
+    for name, (image, mask) in zip(names, source, strict=True):
+        assert mask.dtype == np.int32
+        np.testing.assert_array_equal(mask, masks[name], err_msg=name)
+        with Image.open(root / f"JPEGImages/{name}.jpg") as expected:
+            np.testing.assert_array_equal(image, np.asarray(expected))
+    assert 255 in masks["stem3x"]  # the border, which SegmentationClassAug hasn't
+    for name, (_, mask) in zip(names, source.batches(1), strict=True):
+        height, width = masks[name].shape
+        np.testing.assert_array_equal(mask[0, :height, :width], masks[name])
+
+
+def test_masks_of_mat_files_are_read_in_parts_and_augmented(sbd_tree):
+    root, masks = sbd_tree
+    source = data.voc(root, "train_aug", sbd=str(root / "cls"))[1:2]
+    np.testing.assert_array_equal(source[0][1], masks["stem2x"])
+    ((_, mask),) = source.batches(1, size=(40, 40), augment=AUGMENT)
+    assert {*np.unique(mask)} <= {*np.unique(masks["stem2x"]), 255}
+    assert np.unique(mask).size > 2
+
+
+def test_sbds_masks_need_no_mat_files_where_pngs_are(sbd_tree):
+    root, masks = sbd_tree
+    write_split(root, "train_aug", ["stem1x", "stem0x"])
+    source = data.voc(root, "train_aug")
+    for name, (_, mask) in zip(["stem1x", "stem0x"], source, strict=True):
+        np.testing.assert_array_equal(mask, masks[name])
+
+
+def test_a_mask_that_is_nowhere_is_an_error_that_says_what_to_give(sbd_tree):
+    root, _ = sbd_tree
+    message = r"SegmentationClass/stem2x\.png.*SegmentationClassAug.*1 more.*`sbd`"
+    with pytest.raises(FileNotFoundError, match=message):
+        data.voc(root, "train_aug")
+    (root / "cls/stem2x.mat").rename(root / "cls/other.mat")
+    with pytest.raises(FileNotFoundError, match=message):
+        data.voc(root, "train_aug", sbd=root / "cls")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        data.voc(root, "train_aug", sbd=root / "nowhere")
+
+
+def test_mat_files_without_scipy_are_an_error_that_says_what_to_install(
+    sbd_tree, monkeypatch
+):
+    root, _ = sbd_tree
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-seg\[scipy\]'"):
+        data.voc(root, "train_aug", sbd=root / "cls")
+
+
+def test_a_train_aug_with_images_of_val_is_an_error_that_names_them(sbd_tree):
+    root, _ = sbd_tree
+    write_split(root, "val", ["stem9x", "stem1x", "stem0x"])
+    message = r"train_aug\.txt.*Received: stem0x, stem1x\."
+    with pytest.raises(ValueError, match=message):
+        data.voc(root, "train_aug", sbd=root / "cls")
+    (root / "ImageSets/Segmentation/val.txt").unlink()
+    assert len(data.voc(root, "train_aug", sbd=root / "cls")) == 5
+
+
+IDS = np.zeros((12, 9), np.uint8)
+BAD_MATS = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("version https://git-lfs.github.com"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-60]),
+    "other contents": lambda path: savemat(path, {"masks": IDS}),
+    "a label too large": lambda path: save_mat(path, IDS + np.uint8(21)),
+    "a negative label": lambda path: save_mat(path, IDS.astype(np.int16) - 1),
+    "fractions": lambda path: save_mat(path, IDS + 0.5),
+    "three axes": lambda path: save_mat(path, np.stack([IDS, IDS])),
+    "another size": lambda path: save_mat(path, IDS.T),
+}
+
+
+@pytest.mark.parametrize("damage", BAD_MATS.values(), ids=BAD_MATS)
+def test_a_bad_mat_file_is_an_error_by_name(sbd_tree, damage):
+    root, masks = sbd_tree
+    save_mat(root / "cls/stem1x.mat", masks["stem1x"])
+    (root / "SegmentationClassAug/stem1x.png").unlink()
+    write_split(root, "train_aug", ["stem1x", "stem2x", "stem0x"])
+    source = data.voc(root, "train_aug", sbd=root / "cls")
+    damage(root / "cls/stem2x.mat")
+    named = "stem2x.*Expected"
+    with pytest.raises(ValueError, match=named) as error:
+        source[1]
+    assert "stem1x" not in str(error.value)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+        list(source.batches(1, size=(8, 8), augment=AUGMENT))
+
+
+def test_what_is_no_file_of_sbds_is_an_error_at_once(sbd_tree):
+    root, _ = sbd_tree
+    savemat(root / "cls/stem2x.mat", {"masks": IDS})
+    with pytest.raises(ValueError, match=r"stem2x\.mat: Expected one of SBD's"):
+        data.voc(root, "train_aug", sbd=root / "cls")
+
+
+@pytest.mark.real_data
+def test_every_mask_of_train_aug_equals_pillows(real_voc):
+    source = data.voc(real_voc, "train_aug")
+    stems = (real_voc / "ImageSets/Segmentation/train_aug.txt").read_text().split()
+    assert len(source) == len(stems) == 500
+    with_border = 0
+    for stem, mask in zip(stems, source.masks().as_numpy_iterator(), strict=True):
+        path = real_voc / f"SegmentationClass/{stem}.png"
+        is_official = path.exists()
+        if not is_official:
+            path = real_voc / f"SegmentationClassAug/{stem}.png"
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(mask, np.asarray(image), err_msg=stem)
+        assert is_official == (255 in mask), stem
+        with_border += is_official
+    assert with_border == 440

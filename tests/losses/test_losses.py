@@ -1,6 +1,5 @@
 """One list of all losses, and what holds for each of them."""
 
-import functools
 import json
 
 import keras
@@ -151,38 +150,16 @@ LOSSES = {
     ),
 }
 
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="other backends can't raise at what is in a tensor",
+)
 every_loss = pytest.mark.parametrize(
     "build", [build for build, _ in LOSSES.values()], ids=LOSSES
 )
 every_loss_with_formula = pytest.mark.parametrize(
     ("build", "formula"), LOSSES.values(), ids=LOSSES
 )
-
-
-def value_and_gradient(loss, y, z, s=None):
-    z = tf.constant(z)
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        value = loss(y, z, s)
-    return float(value), tf.cast(tape.gradient(value, z), "float32").numpy()
-
-
-@functools.cache
-def _compiled(build):
-    return tf.function(functools.partial(_graph, build()), jit_compile=True)
-
-
-def _graph(loss, y, z, s):
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        value = loss(y, z, s)
-    return value, tape.gradient(value, z)
-
-
-def of_xla(build, y, z, s):
-    """Value and gradient of the loss, compiled once for all tests."""
-    value, gradient = _compiled(build)(*map(tf.constant, (y, z, s)))
-    return float(value), gradient.numpy()
 
 
 @every_loss_with_formula
@@ -196,7 +173,7 @@ def test_loss_is_the_formula(build, formula, seed, weighted):
 
 
 @every_loss_with_formula
-def test_gradient_is_the_slope_of_the_formula(build, formula):
+def test_gradient_is_the_slope_of_the_formula(value_and_gradient, build, formula):
     _, gradient = value_and_gradient(build(), LABELS, LOGITS, MAP)
     step = 1e-5
     for pixel in np.argwhere(LABELS != 255)[::5]:
@@ -210,7 +187,7 @@ def test_gradient_is_the_slope_of_the_formula(build, formula):
 
 
 @every_loss
-def test_ignored_pixels_have_no_gradient_and_no_say(build):
+def test_ignored_pixels_have_no_gradient_and_no_say(value_and_gradient, build):
     value, gradient = value_and_gradient(build(), LABELS, LOGITS, MAP)
     assert np.isfinite(gradient).all()
     assert not gradient[LABELS == 255].any()
@@ -221,7 +198,7 @@ def test_ignored_pixels_have_no_gradient_and_no_say(build):
 
 
 @every_loss
-def test_a_pixel_of_weight_0_counts_like_an_ignored_one(build):
+def test_a_pixel_of_weight_0_counts_like_an_ignored_one(value_and_gradient, build):
     known = np.where(LABELS == 255, 0, LABELS)
     weights = MAP * (LABELS != 255)
     expected = value_and_gradient(build(), LABELS, LOGITS, MAP)
@@ -232,7 +209,9 @@ def test_a_pixel_of_weight_0_counts_like_an_ignored_one(build):
 
 @every_loss
 @pytest.mark.parametrize("void", ["ignored", "of weight 0"])
-def test_a_batch_without_labels_has_loss_0_and_no_gradient(build, void):
+def test_a_batch_without_labels_has_loss_0_and_no_gradient(
+    value_and_gradient, of_xla, build, void
+):
     labels = np.full(SHAPE, 255 if void == "ignored" else 1)
     weights = np.full(SHAPE, 1.0 if void == "ignored" else 0.0, "float32")
     for value, gradient in (
@@ -245,10 +224,14 @@ def test_a_batch_without_labels_has_loss_0_and_no_gradient(build, void):
 
 @every_loss_with_formula
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_huge_logits_have_a_finite_loss_and_gradient(build, formula, dtype):
-    z = tf.cast(np.sign(LOGITS) * 1e4, dtype)
+def test_huge_logits_have_a_finite_loss_and_gradient(
+    value_and_gradient, build, formula, dtype
+):
+    z = keras.ops.cast(np.sign(LOGITS) * 1e4, dtype)
     value, gradient = value_and_gradient(build(), LABELS, z)
-    expected = formula(LABELS, tf.cast(z, "float64").numpy(), np.ones(SHAPE))
+    expected = formula(
+        LABELS, keras.ops.convert_to_numpy(keras.ops.cast(z, "float32")), np.ones(SHAPE)
+    )
     np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
     assert np.isfinite(gradient).all()
 
@@ -256,7 +239,9 @@ def test_huge_logits_have_a_finite_loss_and_gradient(build, formula, dtype):
 @every_loss
 @pytest.mark.parametrize("sign", [1, -1], ids=["right", "wrong"])
 @pytest.mark.parametrize("from_logits", [True, False])
-def test_certainty_has_a_finite_loss_and_gradient(build, sign, from_logits):
+def test_certainty_has_a_finite_loss_and_gradient(
+    value_and_gradient, build, sign, from_logits
+):
     one_hot = np.eye(CLASSES, dtype="float32")[np.where(LABELS == 255, 0, LABELS)]
     z = 1e4 * (2 * one_hot - 1) * sign
     sure = one_hot if sign == 1 else np.roll(one_hot, 1, axis=-1)
@@ -277,13 +262,14 @@ def test_the_loss_is_float32_under_a_mixed_policy(build):
 
 
 @every_loss
-def test_xla_gives_the_same_loss_and_gradient(build):
+def test_xla_gives_the_same_loss_and_gradient(value_and_gradient, of_xla, build):
     value, gradient = of_xla(build, LABELS, LOGITS, MAP)
     expected, expected_gradient = value_and_gradient(build(), LABELS, LOGITS, MAP)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
 
 
+@tensorflow_only
 @every_loss
 @pytest.mark.parametrize("label", [CLASSES, 254, -1])
 def test_a_label_that_is_no_class_raises_and_is_named(build, label):
@@ -295,7 +281,9 @@ def test_a_label_that_is_no_class_raises_and_is_named(build, label):
 
 
 @every_loss
-def test_a_label_that_is_no_class_is_left_out_under_xla(build):
+def test_a_label_that_is_no_class_is_left_out_under_xla(
+    value_and_gradient, of_xla, build
+):
     stray, ignored = LABELS.copy(), LABELS.copy()
     stray[0, 0], ignored[0, 0] = [CLASSES, -1, 254, 100, -7, 99], 255
     value, gradient = of_xla(build, stray, LOGITS, MAP)
@@ -308,6 +296,45 @@ def test_a_label_that_is_no_class_is_left_out_under_xla(build):
 def test_probabilities_give_the_loss_of_their_logits(build):
     value = build(from_logits=False)(LABELS, softmax(LOGITS), MAP)
     np.testing.assert_allclose(value, build()(LABELS, LOGITS, MAP), rtol=1e-5)
+
+
+def train(build, activation, from_logits):
+    """Loss and weights of a step with a model that ends in `activation`."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((5, 6, CLASSES)), keras.layers.Conv2D(CLASSES, 1)]
+    model = keras.Sequential([*layers, keras.layers.Activation(activation)])
+    model.compile("sgd", loss=build(from_logits=from_logits))
+    logs = model.fit(LOGITS, LABELS, verbose=0).history
+    return logs["loss"][0], model.get_weights()
+
+
+@tensorflow_only
+@every_loss
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_softmax_taken_for_logits_is_noticed_and_does_no_harm(build):
+    with pytest.warns(UserWarning, match="from_logits=True"):
+        loss, weights = train(build, "softmax", from_logits=True)
+    expected, expected_weights = train(build, "linear", from_logits=True)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    for one, other in zip(weights, expected_weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@every_loss
+def test_a_model_with_a_softmax_trains_without_a_word(build, recwarn):
+    loss, _ = train(build, "softmax", from_logits=False)
+    expected, _ = train(build, "linear", from_logits=True)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    assert not [w for w in recwarn if "from_logits" in str(w.message)]
+
+
+@tensorflow_only
+@every_loss
+def test_logits_taken_for_probabilities_raise(build):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="from_logits=True"):
+        build(from_logits=False)(LABELS, LOGITS)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="from_logits=True"):
+        train(build, "linear", from_logits=False)
 
 
 @every_loss
@@ -351,6 +378,24 @@ def test_one_logit_raises(build):
 def test_masks_of_another_shape_raise(build, masks):
     with pytest.raises(ValueError, match=r"Expected masks .*Received: masks"):
         build()(np.zeros(masks, int), LOGITS)
+
+
+@every_loss
+@tensorflow_only
+@pytest.mark.parametrize("size", [(2, 1, 6), (2, 5, 1), (1, 5, 6), (2, 6, 5)])
+def test_masks_of_another_size_raise_where_sizes_are_unknown(build, size):
+    # An axis of 1 would be broadcast without a word.
+    signature = [tf.TensorSpec([None] * 3, tf.int32), tf.TensorSpec([None] * 3 + [4])]
+    loss = tf.function(build().__call__, input_signature=signature)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected masks of the"):
+        loss(tf.zeros(size, tf.int32), LOGITS)
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(2, 6), (5, 6), (2, 5, 7), (3, 5, 6), (3,)])
+def test_weights_of_another_shape_raise(build, shape):
+    with pytest.raises(ValueError, match=r"Expected `sample_weight`.*Received: "):
+        build()(LABELS, LOGITS, np.ones(shape, "float32"))
 
 
 @pytest.mark.parametrize("loss", [WeightedCrossEntropy, Focal, TopKCrossEntropy])
