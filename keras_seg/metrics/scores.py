@@ -55,13 +55,15 @@ def _mean_accuracy(matrix: Any, absent: str) -> Any:
 
 
 def _pixel_accuracy(matrix: Any) -> Any:
-    return ops.divide_no_nan(ops.trace(matrix), ops.sum(matrix))
+    tp, _, fn = _parts(matrix)
+    return ops.divide_no_nan(ops.sum(tp), ops.sum(tp + fn))
 
 
 def _frequency_weighted_iou(matrix: Any) -> Any:
     tp, fp, fn = _parts(matrix)
     iou = ops.divide_no_nan(tp, tp + fp + fn)
-    return ops.divide_no_nan(ops.sum((tp + fn) * iou), ops.sum(matrix))
+    # Both sums in one order: else a perfect score may be 1.0000001.
+    return ops.divide_no_nan(ops.sum((tp + fn) * iou), ops.sum(tp + fn))
 
 
 def _class_iou(matrix: Any, class_names: Sequence[str]) -> dict[str, Any]:

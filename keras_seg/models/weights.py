@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 
+import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 
@@ -36,10 +37,16 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
         return
     try:
         model.load_weights(path)
+        held = _count_arrays(path)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
             f"{path}: Expected weights of a model like this one. {error}"
         ) from None
+    if held != len(model.weights):  # Keras passes over what is left
+        raise ValueError(
+            f"{path}: Expected {len(model.weights)} arrays, the weights of "
+            f"{model.name!r}. Received: {held}, of a larger model."
+        )
 
 
 def assign(
@@ -137,6 +144,16 @@ def imagenet(build: Callable[[], keras.Model]) -> keras.Model:
             f"Couldn't download {url[0]}. Put {url[1]} into "
             f"{os.path.join(home, 'models')} and try again."
         ) from None
+
+
+def _count_arrays(path: str) -> int:
+    """How many weights a `.weights.h5` file holds, all layers together."""
+    names: list[str] = []
+    with h5py.File(path) as file:
+        file["layers"].visititems(
+            lambda name, item: names.append(name) if hasattr(item, "shape") else None
+        )
+    return sum("seed_generator" not in name for name in names)  # those of dropout
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -212,13 +212,14 @@ def test_a_star_elsewhere_is_an_error(tree, pattern):
         (b"b\na\nb\nb\n", "b a b b"),
         (b"b.jpg\na.png\n", "b a"),
         (b"f.v2\nx/c\n", "f.v2 x/c"),
+        (b"c.jpg\nb.JPG\n", "c.jpg b"),
         (b"f.v2.png\nx/c.png\n", "f.v2 x/c"),
         (b"with space\nb\n", "with space|b"),
         ("grün\n".encode(), "grün"),
     ],
 )
 def test_a_split_file_gives_stems_and_their_order(tree, contents, names):
-    stems = ["a", "b", "x/c", "f.v2", "with space", "grün"]
+    stems = ["a", "b", "x/c", "f.v2", "with space", "grün", "c.jpg"]
     root = tree(*stems)
     (root / "images/orphan.png").write_bytes(b"")  # not in the list
     (root / "train.txt").write_bytes(contents)
@@ -243,6 +244,7 @@ def test_a_list_gives_stems_and_their_order(tree):
         (b"../images/a\n", r"Missing: \.\./images/a"),
         (b"images/a.png masks/a.png\n", r"Missing: images/a.png masks/a"),
         (b"/etc/passwd\n", "Missing: /etc/passwd"),
+        (b"a.v2\n", r"Missing: a\.v2"),
         ("a\n".encode("utf-16"), r"train\.txt: Expected text in UTF-8"),
         (None, r"train\.txt\. It isn't there"),
     ],

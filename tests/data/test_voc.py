@@ -318,3 +318,13 @@ def test_every_mask_of_train_aug_equals_pillows(real_voc):
         assert is_official == (255 in mask), stem
         with_border += is_official
     assert with_border == 440
+
+
+def test_a_stem_that_leads_out_of_the_folders_is_an_error(voc_tree):
+    root = voc_tree([(4, 5)])
+    (root / "x").mkdir()
+    for path in ("JPEGImages/stem0x.jpg", "SegmentationClass/stem0x.png"):
+        (root / path).rename(root / "x" / path.rsplit("/", 1)[1])
+    write_split(root, "train", ["../x/stem0x"])
+    with pytest.raises(FileNotFoundError, match=r"\.\./x/stem0x"):
+        data.voc(root)

@@ -382,7 +382,7 @@ def test_masks_of_another_shape_raise(build, masks):
 
 @every_loss
 @tensorflow_only
-@pytest.mark.parametrize("size", [(2, 1, 6), (2, 5, 1), (1, 5, 6), (2, 6, 5)])
+@pytest.mark.parametrize("size", [(2, 1, 6), (2, 6, 5)])
 def test_masks_of_another_size_raise_where_sizes_are_unknown(build, size):
     # An axis of 1 would be broadcast without a word.
     signature = [tf.TensorSpec([None] * 3, tf.int32), tf.TensorSpec([None] * 3 + [4])]

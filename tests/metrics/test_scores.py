@@ -3,9 +3,19 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from keras_seg.metrics import MeanIoU, PixelAccuracy
+from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.metrics import (
+    BoundaryIoU,
+    ClassIoU,
+    FrequencyWeightedIoU,
+    MeanAccuracy,
+    MeanDice,
+    MeanIoU,
+    PixelAccuracy,
+    SegmentationScores,
+    confusion_matrix,
+)
 
 CLASSES = 5
 RNG = np.random.default_rng(0)
@@ -13,7 +23,8 @@ RNG = np.random.default_rng(0)
 TRUTH = RNG.choice([0, 1, 2, 3, 255], (6, 7, 9))
 PREDICTION = RNG.integers(0, 3, (6, 7, 9))
 
-every_metric = pytest.mark.parametrize("build", [MeanIoU, PixelAccuracy])
+METRICS = [MeanIoU, PixelAccuracy, MeanAccuracy, FrequencyWeightedIoU, MeanDice]
+every_metric = pytest.mark.parametrize("build", METRICS)
 
 
 def count(truth, prediction):
@@ -27,6 +38,20 @@ def iou(matrix):
     matrix = matrix.astype("float64")
     with np.errstate(invalid="ignore"):
         return np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
+
+
+def formulas(matrix):
+    """Each score, its mean over the classes that aren't absent."""
+    matrix = matrix.astype("float64")
+    tp, true, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    with np.errstate(invalid="ignore"):
+        return {
+            "mean_iou": np.nanmean(iou(matrix)),
+            "pixel_accuracy": tp.sum() / matrix.sum(),
+            "mean_accuracy": np.nanmean(tp / true),
+            "frequency_weighted_iou": np.nansum(true * iou(matrix)) / matrix.sum(),
+            "mean_dice": np.nanmean(2 * tp / (true + predicted)),
+        }
 
 
 def updated(metric, truth=TRUTH, prediction=PREDICTION):
@@ -49,10 +74,63 @@ def test_confusion_matrix_has_truth_in_rows_and_prediction_in_columns(build):
     assert metric.invalid_pixels == 0
 
 
-def test_pixel_accuracy_is_the_share_of_labelled_pixels():
-    expected = (TRUTH == PREDICTION)[TRUTH != 255].mean()
-    result = updated(PixelAccuracy(CLASSES)).result()
-    np.testing.assert_allclose(result, expected, rtol=1e-6)
+@every_metric
+@pytest.mark.parametrize("images", [1, 6])
+def test_a_score_is_its_formula(build, images):
+    metric = updated(build(CLASSES), TRUTH[:images], PREDICTION[:images])
+    expected = formulas(count(TRUTH[:images], PREDICTION[:images]))
+    np.testing.assert_allclose(metric.result(), expected[metric.name], rtol=1e-6)
+
+
+def test_all_scores_come_from_one_matrix():
+    metric = updated(SegmentationScores(CLASSES, class_names="abcde", per_class=True))
+    expected = formulas(count(TRUTH, PREDICTION))
+    of_classes = iou(count(TRUTH, PREDICTION))
+    expected |= {f"iou/{name}": of_classes[c] for c, name in enumerate("abcde")}
+    result = {name: float(score) for name, score in metric.result().items()}
+    assert result == pytest.approx(expected, rel=1e-6, nan_ok=True)
+    plain = updated(SegmentationScores(CLASSES)).result()
+    assert list(plain) == list(formulas(count(TRUTH, PREDICTION)))
+
+
+def test_class_iou_is_in_the_logs_by_name():
+    result = updated(ClassIoU(CLASSES, class_names="abcde")).result()
+    expected = iou(count(TRUTH, PREDICTION))
+    assert list(result) == [f"iou/{name}" for name in "abcde"]
+    np.testing.assert_allclose(list(result.values()), expected, rtol=1e-6)
+    assert list(updated(ClassIoU(2), TRUTH * 0, PREDICTION * 0).result()) == [
+        "iou/0",
+        "iou/1",
+    ]
+
+
+@pytest.mark.parametrize("build", [ClassIoU, SegmentationScores])
+@pytest.mark.parametrize("names", ["abcd", "abcda"])
+def test_names_that_are_not_one_for_each_class_raise(build, names):
+    with pytest.raises(ValueError, match="Expected `class_names`"):
+        build(CLASSES, class_names=list(names))
+
+
+def test_a_confusion_matrix_without_a_model():
+    matrix = confusion_matrix(TRUTH.astype("uint8"), PREDICTION, CLASSES)
+    assert matrix.dtype == np.int64
+    np.testing.assert_array_equal(matrix, count(TRUTH, PREDICTION))
+    again = confusion_matrix(np.where(TRUTH == 255, 9, TRUTH), PREDICTION, 5, ignore=9)
+    np.testing.assert_array_equal(again, matrix)
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "message"),
+    [
+        ([0, 1], [0], "one shape"),
+        ([0, 77], [0, 1], r"truth. Received: \[77\]"),
+        ([0, -1], [0, 1], r"truth. Received: \[-1\]"),
+        ([0, 1], [0, 255], r"prediction. Received: \[255\]"),
+    ],
+)
+def test_a_confusion_matrix_of_what_is_no_class_raises(truth, prediction, message):
+    with pytest.raises(ValueError, match=message):
+        confusion_matrix(truth, prediction, num_classes=2)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +185,11 @@ def test_a_perfect_prediction_of_many_pixels_scores_exactly_1(build):
 
 
 @every_metric
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "bfloat16"])
 def test_logits_of_any_dtype_are_taken_for_their_largest(build, dtype):
-    metric = updated(build(CLASSES), prediction=tf.cast(one_hot(PREDICTION), dtype))
+    metric = updated(
+        build(CLASSES), prediction=keras.ops.cast(one_hot(PREDICTION), dtype)
+    )
     np.testing.assert_array_equal(metric.confusion_matrix, count(TRUTH, PREDICTION))
 
 
@@ -145,6 +225,18 @@ def test_labels_and_predictions_that_are_no_class_are_counted_as_invalid(build):
     assert metric.confusion_matrix[0, 0] == metric.confusion_matrix[1, 1] == 1
 
 
+@every_metric
+def test_a_fraction_is_no_class(build):
+    # A mask that was scaled to 0..1, where each would be class 0.
+    truth = np.array([[[0.5, 1 / 255, 1.0, 0.0, 255.0, np.nan]]], "float32")
+    metric = updated(build(CLASSES), truth, np.zeros((1, 1, 6), int))
+    assert (metric.invalid_pixels, metric.ignored_pixels) == (3, 1)
+    assert metric.confusion_matrix.sum() == 2
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="NumPy's 64 bits are cut to 32 there"
+)
 @every_metric
 def test_an_id_beyond_32_bits_is_invalid(build):
     truth, prediction = np.array([[[2**32 + 1, 1]]]), np.array([[[1, 2**32 + 1]]])
@@ -229,7 +321,7 @@ def test_weights_raise(build):
     [PREDICTION[:, :5], PREDICTION[:1], PREDICTION[0], one_hot(PREDICTION)[:, :, :8]],
 )
 def test_predictions_of_another_size_raise(build, prediction):
-    with pytest.raises(ValueError, match="Expected predictions of the size"):
+    with pytest.raises(ValueError, match=r"Expected masks .* of the size"):
         build(CLASSES).update_state(TRUTH, prediction)
 
 
@@ -282,36 +374,56 @@ def test_the_choice_for_absent_classes_survives_serialisation():
     )
 
 
-def metrics_model(**options):
-    """A model whose logits are its images."""
-    image = keras.Input((7, 9, CLASSES))
-    model = keras.Model(image, keras.layers.Activation("linear")(image))
-    metrics = [MeanIoU(CLASSES), PixelAccuracy(CLASSES)]
-    model.compile(
-        "sgd", loss=lambda y, z: keras.ops.mean(z), metrics=metrics, **options
-    )
+def metrics_model(metrics, **options):
+    """A model whose logits are its images, and stay so: its learning rate is 0."""
+    layers = [keras.Input((7, 9, CLASSES)), keras.layers.Dense(CLASSES)]
+    model = keras.Sequential(layers)
+    model.set_weights([np.eye(CLASSES), np.zeros(CLASSES)])
+    adam, loss = keras.optimizers.Adam(0.0), WeightedCrossEntropy()
+    model.compile(adam, loss, metrics=metrics, **options)
     return model
 
 
-@pytest.mark.parametrize("options", [{"jit_compile": True}, {"run_eagerly": True}, {}])
+OPTIONS = [{"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 2}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: next(iter(options)))
 def test_fit_and_evaluate_log_the_numbers_of_eager_mode(options):
     logits = one_hot(PREDICTION).astype("float32")
-    expected = {
-        "mean_iou": float(updated(MeanIoU(CLASSES)).result()),
-        "pixel_accuracy": float(updated(PixelAccuracy(CLASSES)).result()),
-    }
-    model = metrics_model(**options)
-    logs = model.evaluate(logits, TRUTH, batch_size=4, return_dict=True, verbose=0)
-    assert {name: logs[name] for name in expected} == expected
-    history = model.fit(logits, TRUTH, batch_size=4, epochs=2, verbose=0).history
+    expected = formulas(count(TRUTH, PREDICTION))
+    model = metrics_model([SegmentationScores(CLASSES)], **options)
+    logs = model.evaluate(logits, TRUTH, batch_size=2, return_dict=True, verbose=0)
+    assert {name: logs[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    history = model.fit(logits, TRUTH, batch_size=2, epochs=2, verbose=0).history
     # Equal in both epochs: Keras resets metrics between them.
-    assert {name: history[name] for name in expected} == {
-        name: [value] * 2 for name, value in expected.items()
-    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(history[name], [value] * 2, rtol=1e-6)
+
+
+def test_a_compiled_model_with_all_metrics_survives_saving(tmp_path):
+    metrics = [build(CLASSES, absent="one") for build in METRICS]
+    metrics += [MeanDice(CLASSES, per_image=True), BoundaryIoU(CLASSES, distance=2)]
+    metrics += [ClassIoU(CLASSES, class_names=list("abcde"))]
+    model = metrics_model(metrics)
+    logits = one_hot(PREDICTION).astype("float32")
+    model.fit(logits, TRUTH, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    for own, kept in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(kept, own)
+    for own, kept in zip(
+        model.optimizer.variables, loaded.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(kept, own)
+    logs, again = (
+        m.evaluate(logits, TRUTH, return_dict=True, verbose=0) for m in (model, loaded)
+    )
+    assert len(logs) == 1 + len(METRICS) + 2 + CLASSES
+    assert again == pytest.approx(logs, rel=1e-6, nan_ok=True)
 
 
 def test_a_metric_counts_under_fit_with_weights_as_without():
-    model = metrics_model(run_eagerly=True)
+    model = metrics_model([PixelAccuracy(CLASSES)], run_eagerly=True)
     logits, weights = one_hot(PREDICTION), np.zeros(len(TRUTH))
     logs = model.evaluate(
         logits, TRUTH, sample_weight=weights, return_dict=True, verbose=0

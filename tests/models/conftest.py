@@ -17,6 +17,13 @@ def _collections_pass_over_what_was_imported():
 
 
 @pytest.fixture
+def tensorflow_only():
+    """For what is TensorFlow's alone: graphs of unknown size, SavedModels."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("a graph of TensorFlow")
+
+
+@pytest.fixture
 def gradients():
     """A function: gradients of a loss of a model in its trainable weights."""
 

@@ -32,9 +32,6 @@ MODULES = {
     "DenseNet121": "densenet",
 }
 WIDTHS = (4, 4, 4, 4, 4)
-tensorflow_only = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a graph of TensorFlow"
-)
 
 
 @functools.cache
@@ -256,7 +253,7 @@ def test_masks_have_the_size_of_images_with_an_encoder():
     assert fixed.output_shape == (None, 33, 65, 3)
 
 
-@tensorflow_only
+@pytest.mark.usefixtures("tensorflow_only")
 def test_a_dataset_of_unknown_sizes_goes_through_an_encoder():
     dataset = tf.data.Dataset.from_generator(
         lambda: (images(*size) for size in [(33, 40), (40, 33)]),

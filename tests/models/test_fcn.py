@@ -303,6 +303,17 @@ def test_weights_of_an_equal_net_come_back_without_a_word(ending, tmp_path):
 
 
 @pytest.mark.usefixtures("thin")
+def test_weights_of_a_finer_net_are_not_those_of_a_coarser_one(tmp_path):
+    # Keras passes over what a .weights.h5 file has besides.
+    path = tmp_path / "fine.weights.h5"
+    options = {"num_classes": 3, "head_width": 4, "upsampling": "bilinear"}
+    fcn8s(**options).save_weights(path)
+    for build in (fcn16s, fcn32s):
+        with pytest.raises(ValueError, match=r"fine\.weights\.h5: Expected.*Received"):
+            build(**options, weights=path)
+
+
+@pytest.mark.usefixtures("thin")
 def test_weights_of_another_net_name_the_file(tmp_path):
     path = tmp_path / "net.keras"
     fcn32s(3, head_width=4).save(path)

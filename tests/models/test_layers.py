@@ -14,10 +14,6 @@ from keras_seg.models.layers import (
 )
 from keras_seg.models.unet import RequireValidSize
 
-tensorflow_only = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a graph of TensorFlow"
-)
-
 
 def random(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
@@ -107,7 +103,7 @@ def sized_by_its_input(image):
     return CropTo("centre")(CropTo(1)(x, image), image)
 
 
-@tensorflow_only
+@pytest.mark.usefixtures("tensorflow_only")
 def test_layers_work_eagerly_in_graphs_of_unknown_size_under_xla_and_saved(tmp_path):
     image = keras.Input((None, None, 2))
     model = keras.Model(image, sized_by_its_input(image))

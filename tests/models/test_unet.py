@@ -7,10 +7,6 @@ from keras_seg import unet
 from keras_seg.models.layers import CropTo, UpsampleBilinear
 from keras_seg.models.unet import is_valid_size, upsample
 
-tensorflow_only = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a graph of TensorFlow"
-)
-
 
 @pytest.mark.parametrize(
     ("channels", "num_classes", "upsampling", "parameters"),
@@ -171,7 +167,7 @@ def test_sizes_that_do_not_fit_name_the_nearest(feed, size, side, nearest):
         feed(image)
 
 
-@tensorflow_only
+@pytest.mark.usefixtures("tensorflow_only")
 def test_a_dataset_of_unknown_sizes_that_fit_is_predicted():
     sizes = [(188, 204), (204, 188)]
     dataset = tf.data.Dataset.from_generator(

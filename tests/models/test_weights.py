@@ -48,6 +48,19 @@ def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, ending, tmp_p
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_weights_come_back_from_a_trained_model_without_its_dropout(ending, tmp_path):
+    # The file holds the state of an optimizer and a seed, too.
+    saved = random_unet(dropout=0.5)
+    saved.compile("adam", "mse")
+    saved.fit(np.ones((1, 8, 8, 3)), np.ones((1, 8, 8, 3)), verbose=0)
+    path = tmp_path / f"model{ending}"
+    saved.save(path) if ending == ".keras" else saved.save_weights(path)
+    loaded = random_unet(weights=path)
+    for weight, wanted in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_weights_of_another_unet_name_the_file(ending, tmp_path):
     saved = random_unet()
     path = tmp_path / f"model{ending}"
