@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.arrays import numpy_op
-from keras_seg.data.checks import naming, require
+from keras_seg.data.checks import check_ids_of_file, naming, require
 from keras_seg.data.image import COLOR, _decode_jpeg, _decode_png, _is_jpeg, kind
 from keras_seg.data.png import _decode_colors, _decode_ids, _header
 from keras_seg.data.source import Source
@@ -45,8 +45,10 @@ def tfds(
 
         oxford_iiit_pet      shift=-1, for its ids are 1..3
         coco/2017_panoptic   mask="panoptic_image"
-        cityscapes           image="image_left", mask="segmentation_label"
-        scene_parse150       mask="annotation", channel=0
+        cityscapes           image="image_left", mask="segmentation_label"; its 34 ids
+        scene_parse150       mask="annotation", channel=0; 100 objects, 0 is none
+
+    All but coco have no names for their ids: give them as `class_names`.
 
     Args:
         name: Of the set: "name", "name/config" or "name/config:version".
@@ -67,7 +69,7 @@ def tfds(
     Raises:
         FileNotFoundError: for a set that isn't there, with `download=False`.
         ValueError: for a set in a format without random access, naming what to do; for
-            features that it lacks, or classes without names.
+            features that it lacks, classes without names, or a split of no examples.
 
     Example:
         pets = keras_seg.data.tfds(
@@ -88,7 +90,7 @@ def tfds(
                 f"Expected `class_names`. Received: none, and {name} has no names for "
                 f"the ids in {mask!r}."
             )
-    records = _records(builder, split)
+    records = _records(builder, split, name)
     if channel is None and not panoptic:
         _check_has_ids(records[0], mask, name)
     elif channel not in (None, 0, 1, 2):
@@ -123,7 +125,9 @@ def tfds(
             else:
                 ids = _decode_ids(contents, header, tf.int32)
         void = tf.reduce_any(ids[..., None] == ignored, axis=-1) | (ids == IGNORE)
-        return tf.where(void, IGNORE, ids + shift)
+        ids = tf.where(void, IGNORE, ids + shift)
+        check_ids_of_file(label, ids, len(class_names))
+        return ids
 
     return Source(len(records), load_image, load_mask, class_names=class_names)
 
@@ -150,10 +154,14 @@ def _prepared(name: str, data_dir: str | os.PathLike | None, download: bool) -> 
     builder = tensorflow_datasets.builder_from_directory(builder.data_path)
     formats = sorted(f.value for f in builder.info.available_file_formats())
     if _FORMAT not in formats:
+        # With a relative path TFDS 4.9.10 writes the files but doesn't list them.
+        folder = str(builder.data_dir)
+        if "://" not in folder:
+            folder = os.path.abspath(folder)
         raise ValueError(
             f"Expected {name} in the file format {_FORMAT}, which has random access. "
-            f"Received: {', '.join(formats)} in {builder.data_dir}. Convert it with "
-            f"`tfds convert_format --dataset_version_dir={builder.data_dir} "
+            f"Received: {', '.join(formats)} in {folder}. Convert it with "
+            f"`tfds convert_format --dataset_version_dir={folder} "
             f"--out_file_format={_FORMAT}`, or build it anew in another folder with "
             f"`tfds build {name} --file_format={_FORMAT} --data_dir=...`. If you have "
             "the files that it was made of, `data.prepare` makes a folder of them."
@@ -161,10 +169,12 @@ def _prepared(name: str, data_dir: str | os.PathLike | None, download: bool) -> 
     return builder
 
 
-def _records(builder: Any, split: str) -> Any:
+def _records(builder: Any, split: str, name: str) -> Any:
     """The examples of a split as bytes, by index."""
     from tensorflow_datasets.core.decode import DeserializeMethod
 
+    if not builder.info.splits[split].num_examples:
+        raise ValueError(f"Expected examples in {split!r} of {name}. Received: none.")
     return builder.as_data_source(
         split, deserialize_method=DeserializeMethod.RAW_BYTES, file_format=_FORMAT
     )

@@ -1,4 +1,5 @@
 import hashlib
+import re
 from unittest import mock
 
 import numpy as np
@@ -56,6 +57,66 @@ def trimaps():
     return images, masks
 
 
+# Of each example: number of a segment -> (class, is_crowd). The last one, whose split
+# is "damaged", lacks segment 9.
+SEGMENTS = [{70000: (2, 0), 513: (0, 0), 4: (1, 1)}, {1: (1, 0), 2**24 - 1: (0, 1)}, {}]
+
+
+class Segments(tfds.core.GeneratorBasedBuilder):
+    """A set like coco/2017_panoptic: colours are numbers of segments."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    code_path = tfds.core.Path(__file__)
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "image/filename": tfds.features.Text(),
+            "panoptic_image": tfds.features.Image(encoding_format="png"),
+            "panoptic_objects": tfds.features.Sequence(
+                {
+                    "id": np.int64,
+                    "label": tfds.features.ClassLabel(names=["cat", "sky", "sea"]),
+                    "is_crowd": np.bool_,
+                }
+            ),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {
+            "train": self._generate_examples([0, 1]),
+            "damaged": self._generate_examples([2]),
+        }
+
+    def _generate_examples(self, indices):
+        for index in indices:
+            numbers = segments()[index]
+            colors = np.stack([numbers, numbers >> 8, numbers >> 16], -1) & 255
+            yield (
+                index,
+                {
+                    "image": np.zeros((*numbers.shape, 3), np.uint8),
+                    "image/filename": f"{index}.jpg",
+                    "panoptic_image": colors.astype(np.uint8),
+                    "panoptic_objects": [
+                        {"id": number, "label": label, "is_crowd": bool(crowd)}
+                        for number, (label, crowd) in SEGMENTS[index].items()
+                    ],
+                },
+            )
+
+
+def segments():
+    """Numbers of segments; 0 is none."""
+    rng = np.random.default_rng(1)
+    listed = [[0, *of_example] for of_example in SEGMENTS]
+    listed[-1].append(9)
+    return [rng.choice(n, size) for n, size in zip(listed, SIZES, strict=True)]
+
+
 def prepare(builder, manual_dir=None):
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     builder.download_and_prepare(download_config=config)
@@ -110,6 +171,41 @@ def test_an_id_without_a_class_is_an_error_that_names_the_example(pets):
         source[0]
     with pytest.raises(Exception, match=r"example 0: .*ids 0\.\.2.*Received: 3"):
         list(source.dataset())
+
+
+def test_an_id_without_a_class_is_an_error_that_names_the_file(voc_like):
+    root, sets = voc_like
+    source = data.tfds(
+        "voc_segmentation", "train", class_names=["a", "b"], data_dir=sets
+    )
+    stems = (root / "ImageSets/Segmentation/train.txt").read_text().split()
+    for index in range(len(source)):
+        message = r"voc_segmentation train, (\w+): Expected .*ids 0\.\.1.*Received: "
+        with pytest.raises(ValueError, match=message) as error:
+            source[index]
+        stems.remove(re.search(message, str(error.value))[1])
+    assert not stems
+
+
+def test_segments_have_their_classes_and_crowds_and_the_rest_255(tmp_path):
+    sets = prepare(Segments(data_dir=tmp_path, file_format="array_record"))
+    source = data.tfds("segments", "train", mask="panoptic_image", data_dir=sets)
+    assert source.class_names == ("cat", "sky", "sea")
+    masks = {mask.shape: mask for mask in source.masks().as_numpy_iterator()}
+    for numbers, listed in list(zip(segments(), SEGMENTS, strict=True))[:2]:
+        expected = np.full(numbers.shape, 255)
+        for number, (label, crowd) in listed.items():
+            expected[numbers == number] = 255 if crowd else label
+        assert {*np.unique(expected)} > {255}
+        np.testing.assert_array_equal(masks[numbers.shape], expected)
+    damaged = data.tfds("segments", "damaged", mask="panoptic_image", data_dir=sets)
+    with pytest.raises(ValueError, match=r"segments damaged, 2\.jpg: Expected segm"):
+        damaged[0]
+
+
+def test_a_split_of_no_examples_is_an_error(pets):
+    with pytest.raises(ValueError, match=r"examples in 'train\[:0\]' of trimaps"):
+        data.tfds("trimaps", "train[:0]", class_names=NAMES, data_dir=pets)
 
 
 def test_ignored_ids_become_255_before_the_shift(pets):
@@ -211,6 +307,24 @@ def test_tfrecord_is_an_error_that_names_remedies_which_help(tmp_path):
         data.tfds("trimaps", "train", class_names=NAMES, data_dir=folder)
     other = prepare(Trimaps(data_dir=tmp_path / "b", file_format="array_record"))
     data.tfds("trimaps", "train", shift=-1, class_names=NAMES, data_dir=other)[0]
+
+
+def test_a_set_converted_as_the_error_says_is_read(voc_like, tmp_path, monkeypatch):
+    pytest.importorskip("apache_beam", reason="apache-beam isn't installed")
+    from tensorflow_datasets.scripts.cli import convert_format_utils
+
+    root, _ = voc_like
+    # A relative path, with which TFDS 4.9.10 does half of the work without an error.
+    monkeypatch.chdir(tmp_path)
+    prepare(VocSegmentation(data_dir="sets", file_format="tfrecord"), root)
+    with pytest.raises(ValueError, match=r"--dataset_version_dir=/") as error:
+        data.tfds("voc_segmentation", "train", data_dir="sets")
+    folder = re.search(r"--dataset_version_dir=(\S+)", str(error.value))[1]
+    convert_format_utils.convert_dataset(
+        dataset_version_dir=folder, out_dir=None, out_file_format="array_record"
+    )
+    source = data.tfds("voc_segmentation", "train", data_dir="sets")
+    assert_same_pairs(source, data.voc(root, "train"))
 
 
 def coco_panoptic_of_tfds(folder, root):

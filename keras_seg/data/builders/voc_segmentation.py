@@ -32,9 +32,10 @@ class VocSegmentation(SegmentationBuilder):
     RELEASE_NOTES = {"1.0.0": "Images, masks and names."}  # noqa: RUF012
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
     The folder VOCdevkit/VOC2012 of VOCtrainval_11-May-2012.tar, unpacked. The split
-    train_aug is made where ImageSets/Segmentation has a train_aug.txt; its masks are in
-    SegmentationClassAug, or in SBD's benchmark_RELEASE, unpacked beside VOCdevkit.
-    Without the folder both are downloaded.
+    train_aug is made where SBD's benchmark_RELEASE is unpacked beside VOCdevkit (then
+    its list, ImageSets/Segmentation/train_aug.txt, is written if it isn't there), or
+    where that list and the folder SegmentationClassAug are. Without VOCdevkit both
+    are downloaded.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -53,9 +54,10 @@ class VocSegmentation(SegmentationBuilder):
             paths = dl_manager.download_and_extract({"voc": _VOC, "sbd": _SBD})
             root = os.path.join(paths["voc"], "VOCdevkit/VOC2012")
             sbd: str | None = os.path.join(paths["sbd"], "benchmark_RELEASE/dataset")
-            _write_train_aug(root, str(sbd))
         else:
             sbd = manual_folder(dl_manager, "cls", ("benchmark_RELEASE/dataset",))
+        if sbd and not tf.io.gfile.exists(f"{root}/{_LISTS}/train_aug.txt"):
+            _write_train_aug(root, sbd)
         cls = None if sbd is None else os.path.join(sbd, "cls")
 
         splits = {}

@@ -127,13 +127,7 @@ def test_without_a_manual_folder_voc_and_sbd_are_downloaded(voc_folder, tmp_path
     for split in ("train", "val", "trainval"):
         name = f"ImageSets/Segmentation/{split}.txt"
         (root / name).write_bytes((there / name).read_bytes())
-    sbd = tmp_path / "sbd/benchmark_RELEASE/dataset"
-    (sbd / "cls").mkdir(parents=True)
-    (sbd / "train.txt").write_text("sbd_000000\ntrain_000001\n")
-    (sbd / "val.txt").write_text("val_000001\n")
-    ids = data.voc(there, "train_aug")[3][1].astype(np.uint8)
-    savemat = pytest.importorskip("scipy.io").savemat
-    savemat(sbd / "cls/sbd_000000.mat", {"GTcls": {"Segmentation": ids}})
+    write_sbd(tmp_path / "sbd/benchmark_RELEASE/dataset", there)
 
     asked = {}
 
@@ -148,6 +142,30 @@ def test_without_a_manual_folder_voc_and_sbd_are_downloaded(voc_folder, tmp_path
     assert asked["sbd"].endswith("/semantic_contours/benchmark.tgz")
     # SBD's masks of validation images aren't in it.
     assert_holds(builder, "train_aug", data.voc(there, "train_aug"))
+
+
+def test_the_list_of_sbd_is_made_in_the_manual_folder(voc_folder, tmp_path):
+    there = voc_folder / "VOCdevkit/VOC2012"
+    root = tmp_path / "VOCdevkit/VOC2012"
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    for name in ("JPEGImages", "SegmentationClass"):
+        (root / name).symlink_to(there / name)
+    for split in ("train", "val", "trainval"):  # all that VOC's own archive has
+        name = f"ImageSets/Segmentation/{split}.txt"
+        (root / name).write_bytes((there / name).read_bytes())
+    write_sbd(tmp_path / "benchmark_RELEASE/dataset", there)
+    builder = prepared(VocSegmentation(data_dir=tmp_path / "tfds"), tmp_path)
+    assert_holds(builder, "train_aug", data.voc(there, "train_aug"))
+
+
+def write_sbd(folder, root):
+    """SBD's files: two images to train, one of which is VOC's, and one of VOC's val."""
+    (folder / "cls").mkdir(parents=True)
+    (folder / "train.txt").write_text("sbd_000000\ntrain_000001\n")
+    (folder / "val.txt").write_text("val_000001\n")
+    ids = data.voc(root, "train_aug")[3][1].astype(np.uint8)
+    savemat = pytest.importorskip("scipy.io").savemat
+    savemat(folder / "cls/sbd_000000.mat", {"GTcls": {"Segmentation": ids}})
 
 
 @pytest.mark.parametrize("config", ["coco", "panoptic"])
