@@ -11,8 +11,8 @@ With `--file_format=array_record` it is `keras_seg.data.tfds` that reads them, b
 (TFDS 4.9.10 starts its command only where apache-beam and mlcroissant are installed.)
 
 Files come from the folder `--manual_dir`, or else from the data sets' own sites. COCO
-is large, and Apache Beam (`pip install 'keras-seg[beam]'`) makes its shards in parallel where
-a runner is named:
+is large, and Apache Beam (`pip install 'keras-seg[beam]'`) makes its shards in parallel
+where a runner is named:
 
     --beam_pipeline_options=runner=DirectRunner,direct_num_workers=8,\
 direct_running_mode=multi_processing
