@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 import numpy as np
 

@@ -20,7 +20,7 @@ def _collections_pass_over_what_was_imported():
 def tensorflow_only():
     """For what is TensorFlow's alone: graphs of unknown size, SavedModels."""
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("a graph of TensorFlow")
+        pytest.skip("graphs of unknown size and SavedModels are TensorFlow's alone")
 
 
 @pytest.fixture

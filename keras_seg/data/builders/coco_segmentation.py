@@ -66,8 +66,8 @@ class CocoSegmentation(SegmentationBuilder):
     # TFDS finds it with a package, importlib_resources, that it doesn't require.
     code_path = tfds.core.Path(__file__)
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Images, masks and names."}  # noqa: RUF012
-    BUILDER_CONFIGS = [  # noqa: RUF012
+    RELEASE_NOTES = {"1.0.0": "Images, masks and names."}
+    BUILDER_CONFIGS = [
         CocoConfig(
             name="voc",
             description="Objects of VOC's classes: 21 with the background.",

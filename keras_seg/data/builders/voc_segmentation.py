@@ -29,7 +29,7 @@ class VocSegmentation(SegmentationBuilder):
     # TFDS finds it with a package, importlib_resources, that it doesn't require.
     code_path = tfds.core.Path(__file__)
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Images, masks and names."}  # noqa: RUF012
+    RELEASE_NOTES = {"1.0.0": "Images, masks and names."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
     The folder VOCdevkit/VOC2012 of VOCtrainval_11-May-2012.tar, unpacked. The split
     train_aug is made where SBD's benchmark_RELEASE is unpacked beside VOCdevkit (then
