@@ -5,15 +5,20 @@ needed are, and applied to image (bilinear) and mask (nearest) alike: they can't
 apart.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_seg.labels import IGNORE
 
 # Luminance of red, green and blue (ITU-R BT.601).
 _LUMINANCE = (0.299, 0.587, 0.114)
+# Numbers that are drawn for the geometry of an example, and then for its colours.
+_DRAWS = (7, 3)
 
 
 class Geometry(NamedTuple):
@@ -28,19 +33,22 @@ class Geometry(NamedTuple):
     #: int32 (height, width) of the result.
     size: tf.Tensor
     #: bools: whether it is mirrored (top to bottom, left to right).
-    flip: tf.Tensor
+    flip: tuple[tf.Tensor, tf.Tensor]
     #: bool: whether rows and columns change places.
     transpose: tf.Tensor
 
     def image(self, window: Any) -> tf.Tensor:
-        """Resize and turn the pixels of the window: `[h, w, C]`, float32."""
-        # Turned over while it is small, and before it becomes float.
-        window = tf.raw_ops.Reverse(
-            tensor=window, dims=tf.concat([self.flip, [False]], 0)
-        )
-        window = tf.cond(
-            self.transpose, lambda: tf.transpose(window, (1, 0, 2)), lambda: window
-        )
+        """Turn over and resize the pixels of the window: `[h, w, C]`, float32."""
+        return self.resize(self.turn(window))
+
+    def turn(self, window: Any) -> tf.Tensor:
+        """Turn over the pixels of the window, in their dtype."""
+        for axis, flip in enumerate(self.flip):
+            window = _if(flip, functools.partial(tf.reverse, axis=[axis]), window)
+        return _if(self.transpose, lambda w: tf.transpose(w, (1, 0, 2)), window)
+
+    def resize(self, window: Any) -> tf.Tensor:
+        """Resize pixels that are turned: float32."""
         return tf.image.resize(window, self.size)
 
     def mask(self, mask: Any) -> tf.Tensor:
@@ -49,8 +57,8 @@ class Geometry(NamedTuple):
         rows = _nearest(self.window[0], self.window[2], height, self.flip[0])
         columns = _nearest(self.window[1], self.window[3], width, self.flip[1])
         # Whole rows can be copied, so columns become rows: a fifth of a resize's time.
-        turned = tf.gather(tf.transpose(tf.gather(mask, rows)), columns)
-        return tf.cond(self.transpose, lambda: turned, lambda: tf.transpose(turned))
+        mask = tf.transpose(tf.gather(tf.transpose(tf.gather(mask, rows)), columns))
+        return _if(self.transpose, tf.transpose, mask)
 
 
 class Warp(NamedTuple):
@@ -156,56 +164,59 @@ class StandardAugmentation:
             smaller.
         """
         side = tf.stack([height, width])
-        draw = tf.random.stateless_uniform([7], seed)
+        draw, _ = _draw(seed)
+        scale_draw, top, left, *turn_draw, angle_draw = tf.unstack(draw)
         # Uniform in the logarithm: half and double are equally likely.
         low, high = self.scale
-        scale = low * (high / low) ** draw[0]
-        flip, transpose = self._turn(draw[3:6])
+        scale = low * (high / low) ** scale_draw
+        flip, transpose = self._turn(*turn_draw)
 
         whole = tf.maximum(_round(tf.cast(side, tf.float32) * scale), 1)
         crop = whole if size is None else tf.minimum(whole, _swap_if(transpose, size))
         window = _round(tf.cast(crop, tf.float32) / scale)
         window = tf.clip_by_value(window, 1, side)
-        room = tf.cast(side - window + 1, tf.float32)
-        corner = tf.minimum(tf.cast(draw[1:3] * room, tf.int32), side - window)
+        room = side - window
+        corner = tf.stack([top, left]) * tf.cast(room + 1, tf.float32)
+        corner = tf.minimum(tf.cast(corner, tf.int32), room)
         straight = Geometry(
             tf.concat([corner, window], 0), _swap_if(transpose, crop), flip, transpose
         )
         if not (self.rotation or self.elastic):
             return straight
-        angle = self.rotation * (2 * draw[6] - 1)
+        angle = self.rotation * (2 * angle_draw - 1)
         return _bend(straight, side, angle, self.elastic, seed)
 
-    def _turn(self, draw: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def _turn(self, *draw: Any) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Whether to mirror (top to bottom, left to right), and to transpose."""
-        coin = draw < 0.5
-        flip = tf.stack([coin[1] & (self.flip == "both"), coin[0] & bool(self.flip)])
-        if not self.quarter:
-            return flip, tf.constant(False)
-        transpose = coin[2]
-        if self.flip:  # all eight ways to lay down a square
-            return tf.stack([coin[1], coin[0]]), transpose
-        # A turn by 180 degrees is both mirrors, by 90 or 270 a transposition and one.
-        return tf.stack([coin[1], coin[1] ^ transpose]), transpose
+        left_right, top_bottom, transpose = (number < 0.5 for number in draw)
+        never = tf.constant(False)
+        if self.quarter:
+            if self.flip:  # all eight ways to lay down a square
+                return (top_bottom, left_right), transpose
+            # Half a turn is both mirrors, a quarter is one of them and a transposition.
+            return (top_bottom, top_bottom ^ transpose), transpose
+        return (
+            top_bottom if self.flip == "both" else never,
+            left_right if self.flip else never,
+        ), never
 
     def image(self, window: Any, geometry: Geometry | Warp, seed: Any) -> tf.Tensor:
         """Apply geometry and colour to the pixels of the window: uint8 `[h, w, C]`."""
         if not self._colors(window):
             return as_dtype(geometry.image(window), tf.uint8)
 
-        def colors_first() -> tf.Tensor:
-            return geometry.image(self._recolor(window, seed))
-
-        def geometry_first() -> tf.Tensor:
-            return self._recolor(geometry.image(window), seed)
-
+        colors = self._color_map(seed)
         if isinstance(geometry, Warp):  # whose outside stays black
-            image = colors_first()
-        else:
-            # Both are linear, so their order is free: the smaller image is coloured.
-            before, after = geometry.window[2:], geometry.size
-            grows = tf.reduce_prod(before) < tf.reduce_prod(after)
-            image = tf.cond(grows, colors_first, geometry_first)
+            return as_dtype(geometry.image(_recolor(window, *colors)), tf.uint8)
+
+        turned = geometry.turn(window)
+        before, after = geometry.window[2:], geometry.size
+        # Both are linear, so their order is free: the smaller image is coloured.
+        image = tf.cond(
+            tf.reduce_prod(before) < tf.reduce_prod(after),
+            lambda: geometry.resize(_recolor(turned, *colors)),
+            lambda: _recolor(geometry.resize(turned), *colors),
+        )
         return as_dtype(image, tf.uint8)
 
     def color(self, image: Any, seed: Any) -> tf.Tensor:
@@ -225,27 +236,21 @@ class StandardAugmentation:
         """
         if not self._colors(image):
             return image
-        return as_dtype(self._recolor(image, seed), image.dtype)
+        return as_dtype(_recolor(image, *self._color_map(seed)), image.dtype)
 
     def _colors(self, image: Any) -> bool:
         return image.shape[-1] == 3 and self.strength > 0
 
-    def _recolor(self, image: Any, seed: Any) -> tf.Tensor:
-        """Colour an image without clipping it: float32."""
-        low, high = 1 - self.strength, 1 + self.strength
-        # Another stream of numbers than the geometry's.
-        seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    def _color_map(self, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draw the colour map of one example: x' = x matrix + offset."""
+        _, draw = _draw(seed)
         brightness, contrast, saturation = tf.unstack(
-            tf.random.stateless_uniform([3], seed, low, high)
+            1 - self.strength + 2 * self.strength * draw
         )
-        grey = tf.tile(tf.constant(_LUMINANCE)[:, None], [1, 3])
-        matrix = saturation * tf.eye(3) + (1 - saturation) * grey
+        grey = np.repeat(np.array([_LUMINANCE], np.float32).T, 3, axis=1)
+        matrix = saturation * (np.eye(3, dtype=np.float32) - grey) + grey
         offset = brightness * (1 - contrast) * 127.5
-
-        pixels = tf.reshape(tf.cast(image, tf.float32), (-1, 3))
-        pixels = tf.matmul(pixels, brightness * contrast * matrix)
-        pixels = tf.nn.bias_add(pixels, tf.repeat(offset, 3))
-        return tf.reshape(pixels, tf.shape(image))
+        return brightness * contrast * matrix, offset
 
 
 def standard_augmentation(
@@ -292,8 +297,26 @@ def standard_augmentation(
 
 def as_dtype(image: tf.Tensor, dtype: Any) -> tf.Tensor:
     """Return pixels clipped to 0..255; rounded where `dtype` is an integer's."""
-    image = tf.clip_by_value(image, 0, 255)
+    # One pass over the pixels, where tf.clip_by_value makes two.
+    image = tf.raw_ops.ClipByValue(
+        t=image,
+        clip_value_min=tf.constant(0, image.dtype),
+        clip_value_max=tf.constant(255, image.dtype),
+    )
     return tf.cast(tf.round(image) if dtype.is_integer else image, dtype)
+
+
+def _draw(seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Random numbers in 0..1: those of an example's geometry, and of its colours."""
+    geometry, _ = _DRAWS
+    numbers = tf.random.stateless_uniform([sum(_DRAWS)], seed)
+    return numbers[:geometry], numbers[geometry:]
+
+
+def _recolor(image: Any, matrix: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """Apply a colour map without clipping: float32."""
+    pixels = tf.reshape(tf.cast(image, tf.float32), (-1, 3))
+    return tf.reshape(tf.matmul(pixels, matrix) + offset, tf.shape(image))
 
 
 def _bend(
@@ -331,8 +354,8 @@ def _bend(
 
 def _nearest(start: Any, length: Any, count: Any, flip: Any) -> tf.Tensor:
     """The `count` pixels that lie nearest, when a line of pixels is resized."""
-    places = start + (2 * tf.range(count) + 1) * length // (2 * count)
-    return tf.cond(flip, lambda: places[::-1], lambda: places)
+    order = _if(flip, lambda k: count - 1 - k, tf.range(count))
+    return start + (2 * order + 1) * length // (2 * count)
 
 
 def _pick(pixels: Any, at: Any) -> tf.Tensor:
@@ -343,8 +366,15 @@ def _pick(pixels: Any, at: Any) -> tf.Tensor:
 
 
 def _swap_if(condition: Any, pair: Any) -> tf.Tensor:
-    pair = tf.convert_to_tensor(pair)
-    return tf.where(condition, pair[::-1], pair)
+    return _if(condition, lambda p: p[::-1], tf.convert_to_tensor(pair))
+
+
+def _if(condition: Any, change: Callable[[tf.Tensor], tf.Tensor], x: Any) -> tf.Tensor:
+    """`change(x)` where a condition holds; tf.cond where that isn't known yet."""
+    known = tf.get_static_value(condition)
+    if known is None:
+        return tf.cond(condition, lambda: change(x), lambda: x)
+    return change(x) if known else x
 
 
 def _round(x: tf.Tensor) -> tf.Tensor:

@@ -23,13 +23,16 @@ class Paths:
         self, stems: Any, *around: tuple[str, str], which: Sequence[int] | None = None
     ):
         self.stems = tf.convert_to_tensor(stems, tf.string)
-        self._around = tf.constant(around)
+        self._around = around
         self._which = None if which is None else tf.constant(which, tf.uint8)
 
     def __getitem__(self, index: Any) -> tf.Tensor:
-        pair = 0 if self._which is None else tf.cast(self._which[index], tf.int32)
-        before, after = tf.unstack(self._around[pair])
-        return tf.strings.join([before, self.stems[index], after])
+        if self._which is None:
+            before, after = self._around[0]
+        else:
+            pair = tf.cast(tf.gather(self._which, index), tf.int32)
+            before, after = tf.unstack(tf.gather(self._around, pair))
+        return tf.strings.join([before, tf.gather(self.stems, index), after])
 
 
 def read_lines(path: str) -> list[str]:

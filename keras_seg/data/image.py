@@ -71,20 +71,31 @@ def read_image(
     """
     path = tf.convert_to_tensor(path)
     with naming(path):
-        contents = tf.io.read_file(path)
-        is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
-        require(
-            _is_jpeg(contents) | is_png,
-            lambda: (
-                f"Expected a JPEG or PNG file. Received: {kind(contents)}. Convert it "
-                "to PNG, which holds up to 4 channels of 8 or 16 bits."
-            ),
+        return decode_image(
+            tf.io.read_file(path),
+            channels=channels,
+            window=window,
+            mask_size=mask_size,
         )
-        image = tf.cond(
-            is_png,
-            lambda: _decode_png(contents, channels, window, mask_size),
-            lambda: _decode_jpeg(contents, channels, window, mask_size),
-        )
+
+
+def decode_image(
+    contents: tf.Tensor, *, channels: int = 3, window: Any = None, mask_size: Any = None
+) -> tf.Tensor:
+    """Decode what `read_image` reads, from the bytes of the file."""
+    is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
+    require(
+        _is_jpeg(contents) | is_png,
+        lambda: (
+            f"Expected a JPEG or PNG. Received: {kind(contents)}. Convert it to PNG, "
+            "which holds up to 4 channels of 8 or 16 bits."
+        ),
+    )
+    image = tf.cond(
+        is_png,
+        lambda: _decode_png(contents, channels, window, mask_size),
+        lambda: _decode_jpeg(contents, channels, window, mask_size),
+    )
     return tf.ensure_shape(image, (None, None, channels))
 
 

@@ -66,11 +66,12 @@ def _with_beats(first: Any, stride: int, examples: int | None) -> tf.data.Datase
     """Steps first, first + stride, ..., `examples` of them or without end."""
     last = 2**62 if examples is None else examples + examples // _BEAT
 
-    def numbered(slot: Any) -> Any:
-        step = first + _examples_before(slot) * stride
-        return step, (slot % (_BEAT + 1) == _BEAT) | (slot == last)
+    def numbered(slots: Any) -> Any:
+        steps = first + _examples_before(slots) * stride
+        return steps, (slots % (_BEAT + 1) == _BEAT) | (slots == last)
 
-    return tf.data.Dataset.range(last + 1).map(numbered)
+    # Many at once: that costs little more than one.
+    return tf.data.Dataset.range(last + 1).batch(256).map(numbered).unbatch()
 
 
 def _examples_before(slot: Any) -> Any:
@@ -115,23 +116,21 @@ def read_in_order(
         values = tf.cond(beat, lambda: nothing, lambda: traced(step))
         return slot, step, beat, values
 
-    def check(expected: Any, element: Any) -> Any:
-        slot, step, beat, values = element
+    def is_example(expected: Any, element: Any) -> Any:
+        slot, step, beat, _ = element
 
         def missing() -> Any:
             ago = _examples_before(slot) - _examples_before(expected)
             return tf.py_function(_never_true(explain), [step - ago * stride], tf.bool)
 
-        fine = tf.cond(slot == expected, lambda: True, missing)
-        with tf.control_dependencies([tf.debugging.Assert(fine, ["unexplained"])]):
-            return tf.identity(beat), values
+        in_order = tf.cond(slot == expected, lambda: True, missing)
+        return in_order & tf.logical_not(beat)
 
     data = steps.enumerate().map(
         read_unless_beat, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    data = data.ignore_errors().enumerate().map(check)
-    data = data.filter(lambda beat, values: tf.logical_not(beat))
-    return data.map(lambda beat, values: values)
+    data = data.ignore_errors().enumerate().filter(is_example)
+    return data.map(lambda expected, element: element[-1])
 
 
 def explanation(read: Callable[[Any], Any], name: Callable[[int], str]) -> Callable:
@@ -156,19 +155,20 @@ def fit_to(image: Any, mask: Any, size: tuple[int, int] | None) -> tuple[Any, An
         size: (height, width) to pad to. None for the next multiples of 32, so that
             there are few sizes to compile for.
     """
-    height, width = tf.unstack(tf.shape(mask))
     if size is None:
-        bottom, right = -height % 32, -width % 32
+        room = -tf.shape(mask) % 32
     else:
         # Nothing is cut off here, but for a size that is known when this is traced,
         # before `require_fits` can speak.
-        image, mask = image[: size[0], : size[1]], mask[: size[0], : size[1]]
-        bottom = tf.maximum(size[0] - height, 0)
-        right = tf.maximum(size[1] - width, 0)
-    image = tf.pad(image, [[0, bottom], [0, right], [0, 0]])
-    mask = tf.pad(mask, [[0, bottom], [0, right]], constant_values=IGNORE)
+        if None not in mask.shape:
+            image, mask = image[: size[0], : size[1]], mask[: size[0], : size[1]]
+        room = tf.maximum(size - tf.shape(mask), 0)
+    channels = image.shape[-1]  # known, whatever TensorFlow makes of the paddings
+    paddings = tf.stack([tf.zeros_like(room), room], axis=1)
+    mask = tf.pad(mask, paddings, constant_values=IGNORE)
+    image = tf.pad(image, tf.concat([paddings, [[0, 0]]], axis=0))
     sides = (None, None) if size is None else size
-    return tf.ensure_shape(image, (*sides, None)), tf.ensure_shape(mask, sides)
+    return tf.ensure_shape(image, (*sides, channels)), tf.ensure_shape(mask, sides)
 
 
 def require_fits(mask: Any, size: tuple[int, int]) -> None:

@@ -42,8 +42,7 @@ def read_label_png(path: Any, dtype: tf.DType = tf.int32) -> tf.Tensor:
             colours, an alpha channel, or ids that `dtype` can't hold.
     """
     with naming(path):
-        contents = tf.io.read_file(path)
-        return _decode_ids(contents, _header(contents), dtype)
+        return decode_label_png(tf.io.read_file(path), dtype)
 
 
 def read_color_png(path: Any) -> tf.Tensor:
@@ -59,8 +58,7 @@ def read_color_png(path: Any) -> tf.Tensor:
         ValueError: in eager mode, naming the file, if it isn't a whole RGB PNG.
     """
     with naming(path):
-        contents = tf.io.read_file(path)
-        return _decode_colors(contents, _header(contents))
+        return decode_color_png(tf.io.read_file(path))
 
 
 def read_label_or_color_png(path: Any, ids: Any) -> tf.Tensor:
@@ -80,34 +78,40 @@ def read_label_or_color_png(path: Any, ids: Any) -> tf.Tensor:
     """
     with naming(path):
         contents = tf.io.read_file(path)
-        header = _header(contents)
 
         def of_colors() -> tf.Tensor:
-            colors = _decode_colors(contents, header)
+            colors = decode_color_png(contents)
             found = ids.lookup(colors)
             require(
                 tf.reduce_all(found >= 0), lambda: _unknown_colors(colors, found < 0)
             )
             return found
 
-        color = header[COLOR]
+        color = _header(contents)[COLOR]
         return tf.cond(
             (color == _RGB) | (color == _RGBA),
             of_colors,
-            lambda: _decode_ids(contents, header, tf.int32),
+            lambda: decode_label_png(contents),
         )
 
 
 def _header(contents: tf.Tensor) -> tf.Tensor:
-    """The first bytes of a PNG, uint8."""
+    """The first bytes of a PNG, uint8 `[33]`."""
     require(
         tf.strings.substr(contents, 0, 8) == _SIGNATURE,
         lambda: f"Expected a label PNG. Received: {kind(contents)}.",
     )
-    return _bytes(contents, 0, _HEADER_END)
+    header = tf.io.decode_raw(tf.strings.substr(contents, 0, _HEADER_END), tf.uint8)
+    require(
+        tf.shape(header)[0] == _HEADER_END,
+        lambda: "Expected a whole PNG. Received: a cut one.",
+    )
+    return header
 
 
-def _decode_colors(contents: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+def decode_color_png(contents: tf.Tensor) -> tf.Tensor:
+    """Decode what `read_color_png` reads, from the bytes of the file."""
+    header = _header(contents)
     color = header[COLOR]
     require(
         ((color == _RGB) | (color == _RGBA)) & (header[DEPTH] == 8),
@@ -132,7 +136,9 @@ def _unknown_colors(colors: tf.Tensor, unknown: tf.Tensor) -> str:
     )
 
 
-def _decode_ids(contents: tf.Tensor, header: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def decode_label_png(contents: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
+    """Decode what `read_label_png` reads, from the bytes of the file."""
+    header = _header(contents)
     depth, color = header[DEPTH], header[COLOR]
     require(
         (color == _GREY) | (color == _PALETTE),
@@ -145,22 +151,21 @@ def _decode_ids(contents: tf.Tensor, header: tf.Tensor, dtype: tf.DType) -> tf.T
     )
 
     # 3 * 85 is 255: all bits of the checksum's change where there is a palette.
-    change = tf.constant(_CHECKSUM_CHANGE, tf.uint8)
-    change = tf.bitwise.bitwise_and(change, color * 85)
-    header = tf.concat(
-        [
-            header[:COLOR],
-            [tf.constant(_GREY, tf.uint8)],
-            header[COLOR + 1 : _CHECKSUM],
-            tf.bitwise.bitwise_xor(header[_CHECKSUM:], change),
-        ],
-        axis=0,
+    change = tf.bitwise.bitwise_and(
+        tf.constant(_CHECKSUM_CHANGE, tf.uint8), color * (255 // _PALETTE)
     )
+    checksum = tf.bitwise.bitwise_xor(header[_CHECKSUM:_HEADER_END], change)
     grey = tf.strings.join(
-        [_string(header), tf.strings.substr(contents, _first_data(contents), _MOST)]
+        [
+            tf.strings.substr(contents, 0, COLOR),
+            bytes([_GREY]),
+            tf.strings.substr(contents, COLOR + 1, _CHECKSUM - COLOR - 1),
+            tf.strings.reduce_join(tf.gather(_CHARACTERS, tf.cast(checksum, tf.int32))),
+            tf.strings.substr(contents, _first_data(contents), _MOST),
+        ]
     )
 
-    def deep() -> tf.Tensor:
+    def of_16_bits() -> tf.Tensor:
         ids = tf.cast(tf.io.decode_png(grey, channels=1, dtype=tf.uint16), tf.int32)
         largest = tf.reduce_max(ids)
         require(
@@ -169,13 +174,17 @@ def _decode_ids(contents: tf.Tensor, header: tf.Tensor, dtype: tf.DType) -> tf.T
         )
         return tf.cast(ids, dtype)
 
-    def shallow() -> tf.Tensor:
-        ids = tf.io.decode_png(grey, channels=1)
-        # Depths below 8 come scaled to 0..255.
-        ids = tf.cond(depth < 8, lambda: ids // _scale(depth), lambda: ids)
-        return tf.cast(ids, dtype)
+    def of_8_bits() -> tf.Tensor:
+        return tf.cast(tf.io.decode_png(grey, channels=1), dtype)
 
-    return tf.squeeze(tf.cond(depth > 8, deep, shallow), -1)
+    def of_fewer_bits() -> tf.Tensor:
+        # They come scaled to 0..255.
+        return of_8_bits() // tf.cast(_scale(depth), dtype)
+
+    def of_other_bits() -> tf.Tensor:
+        return tf.cond(depth > 8, of_16_bits, of_fewer_bits)
+
+    return tf.squeeze(tf.cond(depth == 8, of_8_bits, of_other_bits), -1)
 
 
 def write_label_png(path: str, mask: np.ndarray, palette: np.ndarray) -> None:
@@ -193,41 +202,32 @@ def write_label_png(path: str, mask: np.ndarray, palette: np.ndarray) -> None:
 
 def _first_data(contents: tf.Tensor) -> tf.Tensor:
     """Where the first chunk of pixels begins; all before it but the header can go."""
-    end = tf.strings.length(contents)
 
-    def is_other(start: tf.Tensor) -> tf.Tensor:
-        kind = tf.strings.substr(contents, tf.minimum(start + 4, end), 4)
-        return (start + 8 <= end) & (kind != b"IDAT")
+    def chunk_at(start: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        """Where a chunk begins, how long its data is, and its type."""
+        if tf.executing_eagerly():
+            require(
+                start + 8 <= tf.strings.length(contents),
+                lambda: "Expected a whole PNG. Received: a cut one.",
+            )
+        # In a graph, reading past the end is an error of its own.
+        words = tf.strings.substr(contents, start, 8)
+        length, kind = tf.unstack(
+            tf.io.decode_raw(words, tf.int32, little_endian=False), num=2
+        )
+        return start, length, kind
 
-    def next_chunk(start: tf.Tensor) -> tf.Tensor:
-        # Length, type and checksum are four bytes each. A damaged length (negative,
-        # or past the end) ends the search.
-        length = _number(contents, start)
-        return tf.where((length < 0) | (length > end), end, start + 12 + length)
+    def next_chunk(start: tf.Tensor, length: tf.Tensor, _: Any) -> tuple:
+        # Length, type and checksum are four bytes each. Whatever a damaged length
+        # says, the search goes on, so that it ends.
+        return chunk_at(start + 12 + tf.clip_by_value(length, 0, 2**30))
 
-    start = tf.while_loop(is_other, lambda s: (next_chunk(s),), (_HEADER_END,))[0]
-    require(start + 8 <= end, lambda: "Expected a whole PNG. Received: a cut one.")
-    return start
-
-
-def _number(contents: tf.Tensor, start: Any) -> tf.Tensor:
-    """Four bytes as an int32, most significant first."""
-    word = tf.strings.substr(contents, start, 4)
-    return tf.io.decode_raw(word, tf.int32, little_endian=False)[0]
-
-
-def _bytes(contents: tf.Tensor, start: int, length: int) -> tf.Tensor:
-    values = tf.io.decode_raw(tf.strings.substr(contents, start, length), tf.uint8)
-    require(
-        tf.shape(values)[0] == length,
-        lambda: "Expected a whole PNG. Received: a cut one.",
+    start, _, _ = tf.while_loop(
+        lambda start, length, kind: kind != _IDAT,
+        next_chunk,
+        chunk_at(tf.constant(_HEADER_END)),
     )
-    return values
-
-
-def _string(values: tf.Tensor) -> tf.Tensor:
-    """The string of these bytes."""
-    return tf.strings.reduce_join(tf.gather(_CHARACTERS, tf.cast(values, tf.int32)))
+    return start
 
 
 def _scale(depth: tf.Tensor) -> tf.Tensor:
@@ -237,4 +237,5 @@ def _scale(depth: tf.Tensor) -> tf.Tensor:
 
 
 _CHARACTERS = [bytes([value]) for value in range(256)]
+_IDAT = int.from_bytes(b"IDAT", "big")
 _MOST = 2**31 - 1

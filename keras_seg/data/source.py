@@ -302,7 +302,8 @@ class Source:
         height, width = tf.unstack(tf.shape(mask))
         geometry = augment.geometry(height, width, size, seed)
         pixels = self._pixels(index, geometry.window, tf.shape(mask))
-        check_same_size(tf.shape(pixels)[:2], geometry.window[2:])
+        if not self._tell_mask_size:
+            check_same_size(tf.shape(pixels)[:2], geometry.window[2:])
         return augment.image(pixels, geometry, seed), geometry.mask(mask)
 
     @functools.cached_property

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from keras_seg.data.arrays import numpy_op
 from keras_seg.data.checks import check_ids_of_file, naming, require
-from keras_seg.data.image import COLOR, _decode_jpeg, _decode_png, _is_jpeg, kind
-from keras_seg.data.png import _decode_colors, _decode_ids, _header
+from keras_seg.data.image import COLOR, decode_image, kind
+from keras_seg.data.png import decode_color_png, decode_label_png
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 
@@ -111,19 +111,23 @@ def tfds(
     def load_image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
         record, label = read(index)
         with naming(label):
-            return _decode(_bytes_of(record, image), channels, window, mask_size)
+            return decode_image(
+                _bytes_of(record, image),
+                channels=channels,
+                window=window,
+                mask_size=mask_size,
+            )
 
     def load_mask(index: Any) -> tf.Tensor:
         record, label = read(index)
         contents = _bytes_of(record, mask)
         with naming(label):
-            header = _header(contents)
             if panoptic:
-                ids = _labels_of_segments(_decode_colors(contents, header), record)
+                ids = _labels_of_segments(decode_color_png(contents), record)
             elif channel is not None:
                 ids = tf.cast(tf.io.decode_png(contents, 3)[..., channel], tf.int32)
             else:
-                ids = _decode_ids(contents, header, tf.int32)
+                ids = decode_label_png(contents)
         void = tf.reduce_any(ids[..., None] == ignored, axis=-1) | (ids == IGNORE)
         ids = tf.where(void, IGNORE, ids + shift)
         check_ids_of_file(label, ids, len(class_names))
@@ -204,23 +208,6 @@ def _check_has_ids(record: bytes, mask: str, name: str) -> None:
 def _bytes_of(record: tf.Tensor, feature: str) -> tf.Tensor:
     spec = {feature: tf.io.FixedLenFeature((), tf.string)}
     return tf.io.parse_single_example(record, spec)[feature]
-
-
-def _decode(
-    contents: tf.Tensor, channels: int, window: Any, mask_size: Any
-) -> tf.Tensor:
-    """Decode a JPEG or PNG, or a window of it."""
-    is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
-    require(
-        _is_jpeg(contents) | is_png,
-        lambda: f"Expected a JPEG or PNG. Received: {kind(contents)}.",
-    )
-    pixels = tf.cond(
-        is_png,
-        lambda: _decode_png(contents, channels, window, mask_size),
-        lambda: _decode_jpeg(contents, channels, window, mask_size),
-    )
-    return tf.ensure_shape(pixels, (None, None, channels))
 
 
 def _labels_of_segments(segments: tf.Tensor, record: tf.Tensor) -> tf.Tensor:

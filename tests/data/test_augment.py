@@ -119,7 +119,8 @@ def draw(sides, sizes, **arguments):
         lambda side, size, step: augment.geometry(side[0], side[1], size, (7, step))
     )
     drawn = geometries.batch(len(sides)).get_single_element()
-    return [part.numpy() for part in drawn]
+    window, size, flip, transpose = tf.nest.map_structure(lambda x: x.numpy(), drawn)
+    return window, size, np.stack(flip, axis=-1), transpose
 
 
 def test_windows_lie_within_the_image_and_crops_within_the_size():
@@ -307,7 +308,7 @@ def test_colors_follow_the_formula(seed, dtype):
 
 
 @pytest.mark.parametrize(
-    ("drawn", "expected"),
+    ("factors", "expected"),
     [
         ((1.2, 1, 1), (240, 120, 0)),
         ((1, 0.5, 1), (163.75, 113.75, 63.75)),
@@ -315,10 +316,12 @@ def test_colors_follow_the_formula(seed, dtype):
     ],
     ids=["brightness", "contrast", "saturation"],
 )
-def test_each_factor_of_color_does_what_its_name_says(monkeypatch, drawn, expected):
+def test_each_factor_of_color_does_what_its_name_says(monkeypatch, factors, expected):
+    # With a strength of 1/2, numbers in 0..1 become factors in 0.5..1.5.
+    drawn = [0.0] * 7 + [factor - 0.5 for factor in factors]
     monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_: tf.constant(drawn))
     image = tf.constant([[[200.0, 100.0, 0.0]]])
-    changed = data.standard_augmentation().color(image, (0, 0))
+    changed = data.standard_augmentation(color=0.5).color(image, (0, 0))
     np.testing.assert_allclose(changed[0, 0], expected, atol=1e-3)
 
 

@@ -141,7 +141,7 @@ def test_an_image_of_any_kind_equals_pillows(tmp_path, mode, channels, suffix):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (b"", "Expected a JPEG or PNG file. Received: an empty file"),
+        (b"", "Expected a JPEG or PNG. Received: an empty file"),
         (b"GIF89a", "Received: a GIF"),
         (b"\x89PNG\r\n\x1a\n", ""),
         (b"\xff\xd8\xff\xe0", ""),
