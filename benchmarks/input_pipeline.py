@@ -87,7 +87,8 @@ def peer(root: Path) -> Iterable:
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             mask = np.array(Image.open(root / f"SegmentationClass/{names[index]}.png"))
             both = augment(image=image, mask=mask)
-            return both["image"], both["mask"]
+            # int64 is what torch's cross_entropy takes, as int32 is what comes from us.
+            return both["image"], both["mask"].astype(np.int64)
 
     loader = torch.utils.data.DataLoader(
         Voc(), BATCH, shuffle=True, num_workers=2, drop_last=True

@@ -136,6 +136,7 @@ def test_export_writes_what_the_model_says(run, tmp_path):
         (["train", "--root", "."], "--root"),
         (["train", "--model", "fcn8s", "--widths", "4,8"], "--widths"),
         (["train", "--model", "fcn8s", "--encoder", "resnet50"], "--encoder"),
+        (["train", "--model", "fcn8s", "--normalization", "batch"], "--normalization"),
         (["train", "--encoder", "nosuch"], "nosuch"),
         (["train", "--weights", "imagenet"], "encoder"),
         (["train", "--weights", "nowhere.keras"], "nowhere.keras"),
@@ -213,7 +214,23 @@ def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
     assert json.loads((out / "run.json").read_text())["encoder"] == "MobileNetV2"
     model = keras.models.load_model(out / "model.keras")
     assert model.get_layer("encoder").name == "encoder"
+    normalised = {layer.name for layer in model.layers if "_norm" in layer.name}
+    assert len(normalised) == 10  # after each convolution of the way up
     assert (out / "saved_model" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("batch", keras.layers.BatchNormalization),
+        ("group", keras.layers.GroupNormalization),
+    ],
+)
+def test_a_unet_is_normalised_as_asked(word, kind, tmp_path):
+    arguments = ["train", "--normalization", word, "--steps-per-epoch", "1", *TINY]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert isinstance(model.get_layer("down1_norm1"), kind)
 
 
 def test_default_names_get_a_number(tmp_path, monkeypatch):

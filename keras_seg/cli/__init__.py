@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
     add("--weights", metavar="W", help="to start from: imagenet, or a file")
     add(
+        "--normalization",
+        choices=("none", "batch", "group"),
+        help="of unet (batch with an encoder, else none)",
+    )
+    add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
         default="transpose",

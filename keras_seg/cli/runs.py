@@ -171,14 +171,24 @@ def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
     """The model that the options ask for."""
     arguments = {"upsampling": options.upsampling, "weights": options.weights}
     if options.model == "unet":
-        arguments["widths"], arguments["encoder"] = options.widths, options.encoder
-        if options.widths is None and options.encoder is None:
-            arguments["widths"] = (16, 32, 64, 128)
-    for name in ("widths", "encoder"):
-        if options.model != "unet" and getattr(options, name) is not None:
-            raise ValueError(
-                f"Expected --{name} with --model unet only. Received: {options.model}"
-            )
+        encoder, widths = options.encoder, options.widths
+        if widths is None and encoder is None:
+            widths = (16, 32, 64, 128)
+        # Encoders come with batch normalisation, and what joins their features wants
+        # it too.
+        normalization = options.normalization or ("batch" if encoder else "none")
+        arguments |= {
+            "encoder": encoder,
+            "widths": widths,
+            "normalization": None if normalization == "none" else normalization,
+        }
+    else:
+        for name in ("widths", "encoder", "normalization"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"Expected --{name} with --model unet only. Received: "
+                    f"{options.model}"
+                )
     make = getattr(keras_seg, options.model)
     return make(num_classes, input_shape=(None, None, channels), **arguments)
 
