@@ -20,15 +20,17 @@ class SegmentationLoss(keras.losses.Loss):
     Losses can be added and multiplied by numbers: `0.5 * Dice() + Lovasz()` is a loss.
     """
 
+    default_name: str
+
     def __init__(
         self,
         *,
         ignore: int = IGNORE,
         from_logits: bool = True,
-        name: str,
+        name: str | None = None,
         dtype: Any = None,
     ):
-        super().__init__(name=name, dtype=dtype or "float32")
+        super().__init__(name=name or self.default_name, dtype=dtype or "float32")
         self.ignore = ignore
         self.from_logits = from_logits
 
@@ -86,7 +88,7 @@ class Sum(keras.losses.Loss):
     Args:
         losses: Losses of this package.
         factors: A number for each.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
 
     Example:
         >>> from keras_seg.losses import Dice, WeightedCrossEntropy

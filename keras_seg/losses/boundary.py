@@ -37,7 +37,7 @@ class BoundaryF1(SegmentationLoss):
         reach: Side of the window in which a boundary is found, odd.
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -52,6 +52,8 @@ class BoundaryF1(SegmentationLoss):
         0.0
     """
 
+    default_name = "boundary_f1"
+
     def __init__(
         self,
         *,
@@ -59,7 +61,7 @@ class BoundaryF1(SegmentationLoss):
         reach: int = 5,
         ignore: int = IGNORE,
         from_logits: bool = True,
-        name: str = "boundary_f1",
+        name: str | None = None,
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)

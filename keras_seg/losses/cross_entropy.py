@@ -41,7 +41,7 @@ class WeightedCrossEntropy(SegmentationLoss):
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits; False for a model that ends in
             a softmax.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -65,6 +65,8 @@ class WeightedCrossEntropy(SegmentationLoss):
         0.6931
     """
 
+    default_name = "weighted_cross_entropy"
+
     def __init__(
         self,
         class_weights: Sequence[float] | None = None,
@@ -72,7 +74,7 @@ class WeightedCrossEntropy(SegmentationLoss):
         label_smoothing: float = 0.0,
         ignore: int = IGNORE,
         from_logits: bool = True,
-        name: str = "weighted_cross_entropy",
+        name: str | None = None,
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
@@ -122,7 +124,7 @@ class Focal(SegmentationLoss):
         class_weights: One weight per class, 0 or more. None weighs all classes alike.
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -136,6 +138,8 @@ class Focal(SegmentationLoss):
         0.1733
     """
 
+    default_name = "focal"
+
     def __init__(
         self,
         gamma: float = 2.0,
@@ -143,7 +147,7 @@ class Focal(SegmentationLoss):
         *,
         ignore: int = IGNORE,
         from_logits: bool = True,
-        name: str = "focal",
+        name: str | None = None,
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
@@ -181,7 +185,7 @@ class TopKCrossEntropy(SegmentationLoss):
         class_weights: One weight per class, 0 or more. None weighs all classes alike.
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -196,6 +200,8 @@ class TopKCrossEntropy(SegmentationLoss):
         0.6931
     """
 
+    default_name = "top_k_cross_entropy"
+
     def __init__(
         self,
         fraction: float = 0.25,
@@ -203,7 +209,7 @@ class TopKCrossEntropy(SegmentationLoss):
         *,
         ignore: int = IGNORE,
         from_logits: bool = True,
-        name: str = "top_k_cross_entropy",
+        name: str | None = None,
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)

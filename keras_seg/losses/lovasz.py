@@ -10,7 +10,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE
 from keras_seg.losses.base import (
     SegmentationLoss,
     gather_over_replicas,
@@ -32,7 +31,7 @@ class Lovasz(SegmentationLoss):
     Args:
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -46,15 +45,7 @@ class Lovasz(SegmentationLoss):
         0.5
     """
 
-    def __init__(
-        self,
-        *,
-        ignore: int = IGNORE,
-        from_logits: bool = True,
-        name: str = "lovasz",
-        dtype: Any = None,
-    ):
-        super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
+    default_name = "lovasz"
 
     def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
         num_classes = y_pred.shape[-1]

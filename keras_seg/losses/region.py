@@ -61,7 +61,7 @@ class Dice(_RegionLoss):
     Args:
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -75,15 +75,7 @@ class Dice(_RegionLoss):
         0.5143
     """
 
-    def __init__(
-        self,
-        *,
-        ignore: int = IGNORE,
-        from_logits: bool = True,
-        name: str = "dice",
-        dtype: Any = None,
-    ):
-        super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
+    default_name = "dice"
 
     def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
         return 1 - ops.divide_no_nan(2 * tp, 2 * tp + fp + fn)
@@ -101,7 +93,7 @@ class Jaccard(_RegionLoss):
     Args:
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -115,15 +107,7 @@ class Jaccard(_RegionLoss):
         0.675
     """
 
-    def __init__(
-        self,
-        *,
-        ignore: int = IGNORE,
-        from_logits: bool = True,
-        name: str = "jaccard",
-        dtype: Any = None,
-    ):
-        super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
+    default_name = "jaccard"
 
     def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
         return 1 - ops.divide_no_nan(tp, tp + fp + fn)
@@ -148,7 +132,7 @@ class Tversky(_RegionLoss):
         gamma: 1 for the plain Tversky loss.
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss.
+        name: Name of the loss; None means its usual one.
         dtype: Of the computation; None means float32.
 
     Shapes:
@@ -162,6 +146,8 @@ class Tversky(_RegionLoss):
         0.675
     """
 
+    default_name = "tversky"
+
     def __init__(
         self,
         alpha: float = 0.5,
@@ -170,7 +156,7 @@ class Tversky(_RegionLoss):
         gamma: float = 1.0,
         ignore: int = IGNORE,
         from_logits: bool = True,
-        name: str = "tversky",
+        name: str | None = None,
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)

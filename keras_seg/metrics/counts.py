@@ -48,8 +48,10 @@ class ConfusionMatrixMetric(ExactCounts):
     """A metric that counts pixels by their true and their predicted class.
 
     A subclass defines `score(matrix)`, from a confusion matrix of floats to a scalar
-    or a dictionary of scalars.
+    or a dictionary of scalars, and the name that it has unless another is given.
     """
+
+    default_name: str | None = None
 
     def __init__(
         self,
@@ -63,7 +65,9 @@ class ConfusionMatrixMetric(ExactCounts):
     ):
         num_classes = check_num_classes(num_classes, ignore=ignore)
         # The matrix, row after row, then the ignored pixels, then the invalid ones.
-        super().__init__(num_classes**2 + 2, name=name, dtype=dtype)
+        super().__init__(
+            num_classes**2 + 2, name=name or self.default_name, dtype=dtype
+        )
         if absent not in ABSENT:
             raise ValueError(
                 f"Expected `absent` to be one of {list(ABSENT)}. Received: {absent!r}"

@@ -14,7 +14,7 @@ All of them take these arguments:
         (it isn't there, as in Keras and the FCN authors' score), "zero", "one", "nan".
     from_logits: Whether predictions are logits. Their largest is the same class as the
         largest probability; the argument is that of the losses.
-    name: Name of the metric in the logs.
+    name: Name of the metric in the logs; None means mean_iou for MeanIoU, and so on.
     dtype: Of the result.
 """
 
@@ -104,24 +104,7 @@ class MeanIoU(ConfusionMatrixMetric):
         1
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        ignore: int = IGNORE,
-        absent: str = "skip",
-        from_logits: bool = True,
-        name: str = "mean_iou",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            num_classes,
-            ignore=ignore,
-            absent=absent,
-            from_logits=from_logits,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "mean_iou"
 
     def score(self, matrix: Any) -> Any:
         return _mean_iou(matrix, self.absent)
@@ -156,24 +139,7 @@ class PixelAccuracy(ConfusionMatrixMetric):
         0.75
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        ignore: int = IGNORE,
-        absent: str = "skip",
-        from_logits: bool = True,
-        name: str = "pixel_accuracy",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            num_classes,
-            ignore=ignore,
-            absent=absent,
-            from_logits=from_logits,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "pixel_accuracy"
 
     def score(self, matrix: Any) -> Any:
         return _pixel_accuracy(matrix)
@@ -200,24 +166,7 @@ class MeanAccuracy(ConfusionMatrixMetric):
         0.75
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        ignore: int = IGNORE,
-        absent: str = "skip",
-        from_logits: bool = True,
-        name: str = "mean_accuracy",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            num_classes,
-            ignore=ignore,
-            absent=absent,
-            from_logits=from_logits,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "mean_accuracy"
 
     def score(self, matrix: Any) -> Any:
         return _mean_accuracy(matrix, self.absent)
@@ -243,24 +192,7 @@ class FrequencyWeightedIoU(ConfusionMatrixMetric):
         0.625
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        ignore: int = IGNORE,
-        absent: str = "skip",
-        from_logits: bool = True,
-        name: str = "frequency_weighted_iou",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            num_classes,
-            ignore=ignore,
-            absent=absent,
-            from_logits=from_logits,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "frequency_weighted_iou"
 
     def score(self, matrix: Any) -> Any:
         return _frequency_weighted_iou(matrix)
