@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,48 @@ class BestModel(keras.callbacks.Callback):
 
     Args:
         path: File to keep, `.keras`.
-        monitor: Name in the logs; larger is better.
+        monitor: Name in the logs; larger is better. Epochs without validation are
+            passed over.
 
     Attributes:
         best: The value of `monitor` of the kept model, None if none is kept yet.
+
+    Raises:
+        ValueError: for another suffix; at the end of an epoch whose logs have no such
+            name.
     """
 
     def __init__(self, path: str | os.PathLike, monitor: str = "val_mean_iou"):
         super().__init__()
         self.path = Path(path)
+        if self.path.suffix != ".keras":
+            raise ValueError(f"Expected a path that ends in .keras. Received: {path}")
         self.monitor = monitor
         self.best: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        value = float((logs or {})[self.monitor])
+        logs = logs or {}
+        if self.monitor not in logs:
+            validated = any(name.startswith("val_") for name in logs)
+            if self.monitor.startswith("val_") and not validated:
+                return  # as in every other epoch with validation_freq=2
+            raise ValueError(
+                f"Expected {self.monitor!r} in the logs. Received: "
+                f"{', '.join(sorted(logs))}. Give the metric to `compile`, or this "
+                "callback another `monitor`."
+            )
+        value = float(logs[self.monitor])
         if self.best is None or value > self.best or math.isnan(self.best):
             save_model(self.model, self.path)
             self.best = value
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.best is None:
+            warnings.warn(
+                f"No model was kept in {self.path}: no epoch had {self.monitor!r} in "
+                "its logs. Give `fit` its validation_data.",
+                stacklevel=2,
+            )
 
 
 class StopOnInvalidLabels(keras.callbacks.Callback):
@@ -59,6 +85,7 @@ class StopOnInvalidLabels(keras.callbacks.Callback):
         for metric in _metrics_in(self.model):
             invalid = getattr(metric, "invalid_pixels", 0)
             if invalid:
+                metric.reset_state()  # the next evaluation begins anew
                 raise ValueError(
                     f"Expected labels that are classes or {metric.ignore}. Received: "
                     f"{invalid:,} pixels of {where} with others. Likely causes: "

@@ -11,10 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.inference import ends_in_probabilities
+from keras_seg.inference import are_probabilities
 
-#: Sizes that an export of a model without fixed size is compared at.
-_SIZES = ((64, 96), (33, 47))
+#: Images, uint8 `[batch, height, width, channels]`, and the model's outputs.
+Example = tuple[np.ndarray, np.ndarray]
+
+#: Sizes that an export of a model without fixed size is compared at: two of them that
+#: the model takes. An unpadded U-Net wants some like the last two.
+_SIZES = ((64, 96), (33, 47), (192, 224), (188, 204))
 
 
 def export(
@@ -44,8 +48,8 @@ def export(
 
     Raises:
         FileExistsError: if there is something at `path` and it may not be replaced.
-        ValueError: for another format, more than 255 classes, or other than one name
-            per class.
+        ValueError: for another format, more than 255 classes, other than one name per
+            class, a model that gives NaN, or one that takes none of the sizes tried.
         RuntimeError: if the outputs of model and export differ, or on another backend
             than TensorFlow.
 
@@ -79,19 +83,20 @@ def export(
             f"Expected nothing at {path}. Choose another path, or overwrite=True."
         )
 
+    examples = _examples(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f".{path.name}.writing.", dir=path.parent
     ) as folder:
         aside = Path(folder) / "export"
-        _write_saved_model(model, aside)
+        _write_saved_model(model, aside, examples)
         if class_names is not None:
             extra = aside / "assets.extra"
             extra.mkdir()
             (extra / "class_names.txt").write_text(
                 "".join(f"{name}\n" for name in class_names), encoding="utf-8"
             )
-        _compare(model, aside)
+        _compare(model, aside, examples)
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.is_dir():
@@ -99,11 +104,44 @@ def export(
         os.replace(aside, path)
 
 
-def _write_saved_model(model: keras.Model, path: Path) -> None:
-    finished = ends_in_probabilities(model)
+def _examples(model: keras.Model) -> list[Example]:
+    """Images of two sizes that the model takes, and what it gives for them."""
+    height, width, channels = model.input_shape[1:]
+    rng = np.random.default_rng(0)
+    examples: list[Example] = []
+    refused: Exception | None = None
+    for free_height, free_width in _SIZES:
+        size = (height or free_height, width or free_width)
+        image = rng.integers(0, 256, (2, *size, channels), np.uint8)
+        try:
+            scores = model(tf.constant(image, tf.float32), training=False)
+        except Exception as error:  # whatever its layers say of this size
+            refused = error
+            continue
+        scores = tf.cast(scores, tf.float32).numpy()
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"Expected finite outputs of the model. Received: NaN or infinity for "
+                f"random images of {size[0]} x {size[1]}."
+            )
+        examples.append((image, scores))
+        if len(examples) == 2:
+            break
+    if not examples:
+        raise ValueError(
+            "Expected a model that takes images of one of the sizes "
+            f"{', '.join(f'{h} x {w}' for h, w in _SIZES)}. For the last one it says: "
+            f"{refused}"
+        )
+    return examples
+
+
+def _write_saved_model(model: keras.Model, path: Path, examples: list[Example]) -> None:
+    finished = all(are_probabilities(scores) for _, scores in examples)
 
     def probabilities(image: Any) -> Any:
         scores = model(tf.cast(image, tf.float32), training=False)
+        scores = tf.cast(scores, tf.float32)
         return scores if finished else tf.nn.softmax(scores)
 
     def serve_mask(image: Any) -> dict:
@@ -121,30 +159,35 @@ def _write_saved_model(model: keras.Model, path: Path) -> None:
     archive.write_out(str(path), verbose=False)
 
 
-def _compare(model: keras.Model, path: Path) -> None:
-    """Raise unless the SavedModel gives what the model gives, at every size tried."""
+def _compare(model: keras.Model, path: Path, examples: list[Example]) -> None:
+    """Raise unless the SavedModel gives what the model gave, at every size tried."""
     loaded = tf.saved_model.load(str(path))
-    height, width, channels = model.input_shape[1:]
     # Half precision rounds differently where operations are fused.
-    tolerance = 1e-3 if model.compute_dtype == "float32" else 5e-2
-    rng = np.random.default_rng(0)
-    for free_height, free_width in _SIZES:
-        size = (height or free_height, width or free_width)
-        image = rng.integers(0, 256, (2, *size, channels), np.uint8)
-        expected = model.predict_on_batch(image)
-        if not ends_in_probabilities(model):
-            expected = keras.ops.convert_to_numpy(keras.ops.softmax(expected))
+    tolerance = 5e-2 if _is_half(model) else 1e-3
+    for image, scores in examples:
+        expected = scores
+        if not are_probabilities(scores):
+            expected = tf.nn.softmax(scores).numpy()
         received = loaded.signatures["probabilities"](image=tf.constant(image))
         mask = loaded.signatures["serving_default"](image=tf.constant(image))["mask"]
         received = received["probabilities"].numpy()
         difference = np.abs(received - expected).max()
         # Where two classes are nearly as likely, either may win.
         chosen = np.take_along_axis(received, mask.numpy()[..., None].astype(int), -1)
-        if (
-            difference > tolerance
-            or (received.max(-1) - chosen[..., 0]).max() > tolerance
-        ):
+        lost = (received.max(-1) - chosen[..., 0]).max()
+        if not (difference <= tolerance and lost <= tolerance):  # nor if it is NaN
             raise RuntimeError(
-                f"The export differs from the model at {size[0]} x {size[1]}: "
-                f"probabilities by up to {difference:.2g}."
+                "The export differs from the model at "
+                f"{image.shape[1]} x {image.shape[2]}: probabilities by up to "
+                f"{difference:.2g}."
             )
+
+
+def _is_half(model: keras.Model) -> bool:
+    """Whether a layer computes in half precision; a loaded model forgets its policy."""
+    return any(
+        _is_half(layer)
+        if isinstance(layer, keras.Model)
+        else layer.compute_dtype in ("float16", "bfloat16")
+        for layer in model.layers
+    )

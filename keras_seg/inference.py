@@ -29,7 +29,7 @@ def predict(model: keras.Model, image: Any) -> np.ndarray:
         (17, 31, 3)
     """
     scores = _scores(model, image)
-    if ends_in_probabilities(model):
+    if are_probabilities(scores):
         return scores
     return ops.convert_to_numpy(ops.softmax(scores))
 
@@ -59,19 +59,23 @@ def predict_mask(model: keras.Model, image: Any) -> np.ndarray:
     return np.argmax(scores, axis=-1).astype(np.uint8)
 
 
-def ends_in_probabilities(model: keras.Model) -> bool:
-    """Tell whether the last layer of a model is, or has, a softmax by any name."""
-    last = model.layers[-1]
-    if isinstance(last, keras.Model):
-        return ends_in_probabilities(last)
-    if isinstance(last, keras.layers.Softmax):
-        return True
-    activation = getattr(last, "activation", None)
-    if activation is None:
-        return False
-    some = np.array([[3.0, -1.0, 0.5]], np.float32)
-    given = ops.convert_to_numpy(activation(ops.convert_to_tensor(some)))
-    return bool(np.all(given >= 0) and np.isclose(given.sum(), 1, atol=1e-3))
+def are_probabilities(scores: np.ndarray) -> bool:
+    """Tell whether a model's outputs are probabilities already, not logits.
+
+    How a model came to them doesn't matter: logits aren't all 0 or more, with a sum of
+    1 at every pixel. Half precision is allowed for.
+
+    Args:
+        scores: Float `[..., num_classes]`.
+
+    Example:
+        >>> are_probabilities(np.array([[0.1, 0.9]]))
+        True
+        >>> are_probabilities(np.array([[0.0, 0.0]]))
+        False
+    """
+    sums = scores.sum(axis=-1)
+    return bool(scores.min() >= 0 and np.abs(sums - 1).max() < 1e-2)
 
 
 def _scores(model: keras.Model, image: Any) -> np.ndarray:

@@ -141,6 +141,11 @@ def fit_masks(masks: Any, size: tuple) -> Any:
         >>> fit_masks(ops.zeros((2, 30, 40, 1)), (2, 30, 40)).shape
         TensorShape([2, 30, 40])
     """
+    if getattr(masks.shape, "rank", 0) is None:
+        raise ValueError(
+            "Expected masks `[batch, height, width]`. Received: a tensor of unknown "
+            "rank. Tell it in the pipeline: mask.set_shape([None, None])."
+        )
     if len(masks.shape) == len(size) + 1 and masks.shape[-1] == 1:
         masks = ops.squeeze(masks, -1)
     received = ops.shape(masks)

@@ -137,3 +137,40 @@ def test_a_label_that_is_no_class_stops_the_run_in_its_first_epoch(where, metric
     with pytest.raises(ValueError, match=f"2 pixels of {where}"):
         fit_with_xla(*pair, metric, epochs)
     assert epochs.ended == 0
+
+
+def test_an_evaluation_after_one_that_found_such_labels_begins_anew():
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Conv2D(3, 1)])
+    model.compile("sgd", WeightedCrossEntropy(), metrics=[MeanIoU(3)], jit_compile=True)
+    images = np.ones((2, 2, 2, 1), "float32")
+    options = {"callbacks": [StopOnInvalidLabels()], "verbose": 0}
+    with pytest.raises(ValueError, match="2 pixels"):
+        model.evaluate(images, STRAY, **options)
+    model.evaluate(images, CLEAN, **options)
+
+
+def test_epochs_without_validation_are_passed_over(tmp_path):
+    callback = BestModel(tmp_path / "best.keras")
+    for epoch, logs in enumerate([{"loss": 1}, {"loss": 1, "val_mean_iou": 0.5}]):
+        callback.set_model(tiny_model(kernel=epoch))
+        callback.on_epoch_end(epoch, logs)
+    callback.on_train_end()
+    assert kernel_in(tmp_path / "best.keras") == 1
+
+
+def test_a_model_that_was_never_kept_is_warned_of(tmp_path):
+    callback = BestModel(tmp_path / "best.keras")
+    callback.on_epoch_end(0, {"loss": 1})
+    with pytest.warns(UserWarning, match="no epoch had 'val_mean_iou'"):
+        callback.on_train_end()
+
+
+def test_a_name_that_the_logs_lack_raises_and_says_what_they_have(tmp_path):
+    callback = BestModel(tmp_path / "best.keras")
+    with pytest.raises(ValueError, match=r"'val_mean_iou'.*Received: loss, val_loss"):
+        callback.on_epoch_end(0, {"loss": 1, "val_loss": 1})
+
+
+def test_another_suffix_raises(tmp_path):
+    with pytest.raises(ValueError, match=r"ends in .keras.*best.h5"):
+        BestModel(tmp_path / "best.h5")

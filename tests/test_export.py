@@ -183,9 +183,9 @@ def test_what_is_there_is_not_replaced_unless_told(tmp_path, occupied_by):
 def test_what_is_there_is_replaced_when_told(tmp_path, monkeypatch, occupied_by):
     # Which files are written doesn't matter here, and to write a graph takes seconds.
     monkeypatch.setattr(
-        export_module, "_write_saved_model", lambda model, folder: folder.mkdir()
+        export_module, "_write_saved_model", lambda model, folder, _: folder.mkdir()
     )
-    monkeypatch.setattr(export_module, "_compare", lambda model, folder: None)
+    monkeypatch.setattr(export_module, "_compare", lambda *_: None)
     path = tmp_path / "served"
     occupy(path, occupied_by)
     before = names_in(tmp_path)
@@ -202,7 +202,7 @@ def test_a_failed_export_leaves_nothing_new(tmp_path, monkeypatch, fails, overwr
         occupy(path, "folder")
     before = names_in(tmp_path)
 
-    def fail(model, folder):
+    def fail(model, folder, examples):
         folder.mkdir(exist_ok=True)
         (folder / "half").write_text("half")
         raise OSError("No space left on device")
@@ -219,7 +219,7 @@ def test_an_export_that_differs_from_the_model_is_an_error(tmp_path, monkeypatch
     other = tiny()
     other.get_layer("score").bias.assign([0.0, 0.0, 0.1])
     monkeypatch.setattr(
-        export_module, "_write_saved_model", lambda model, path: write(other, path)
+        export_module, "_write_saved_model", lambda model, *rest: write(other, *rest)
     )
     with pytest.raises(RuntimeError, match="differs from the model at 64 x 96"):
         export(tiny(), tmp_path / "served")
@@ -243,3 +243,54 @@ def test_bad_arguments_raise_and_write_nothing(tmp_path, arguments, message):
 def test_masks_of_more_than_255_classes_raise(tmp_path):
     with pytest.raises(ValueError, match=r"at most 255 classes.*256"):
         export(unet(256, widths=(2, 2)), tmp_path / "served")
+
+
+def test_a_model_that_gives_nan_is_not_exported(tmp_path):
+    model = tiny()
+    model.get_layer("score").bias.assign([0.0, np.nan, 0.0])
+    with pytest.raises(ValueError, match="finite outputs"):
+        export(model, tmp_path / "served")
+    assert names_in(tmp_path) == []
+
+
+def test_an_export_that_gives_nan_differs_from_the_model(tmp_path, monkeypatch):
+    write = export_module._write_saved_model
+    other = tiny()
+    other.get_layer("score").bias.assign([0.0, np.nan, 0.0])
+    monkeypatch.setattr(
+        export_module, "_write_saved_model", lambda model, *rest: write(other, *rest)
+    )
+    with pytest.raises(RuntimeError, match="differs from the model"):
+        export(tiny(), tmp_path / "served")
+
+
+def test_an_unpadded_unet_is_served(tmp_path):
+    model = unet(CLASSES, widths=(2, 2, 2, 2, 2), padding="valid")
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    mask, probabilities = serve(loaded, image(188, 204))
+    assert mask.shape == (2, 4, 20)
+    expected = keras.ops.softmax(model(image(188, 204)))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_a_model_that_takes_no_size_tried_is_an_error(tmp_path):
+    given = keras.Input((None, None, 3))
+    model = keras.Model(given, keras.layers.Reshape((7, 7, 3))(given))
+    with pytest.raises(ValueError, match=r"takes images of one of the sizes 64 x 96"):
+        export(model, tmp_path / "served")
+
+
+def test_half_precision_is_seen_in_a_loaded_model_and_its_softmax_served(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inner = tiny()
+    half = keras.layers.Softmax(dtype="mixed_bfloat16")(inner.output)
+    keras.Model(inner.input, half).save(tmp_path / "half.keras")
+    keras.config.set_dtype_policy("float32")
+    model = keras.models.load_model(tmp_path / "half.keras")
+    assert export_module._is_half(model)
+    assert not export_module._is_half(tiny())
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    _, probabilities = serve(loaded, image(17, 31))
+    assert probabilities.dtype == np.float32

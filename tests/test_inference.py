@@ -121,3 +121,17 @@ def test_masks_of_more_than_255_classes_raise():
     with pytest.raises(ValueError, match=r"at most 255 classes.*256"):
         predict_mask(model, image(2, 2))
     assert predict(model, image(2, 2)).shape == (2, 2, 256)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        keras.ops.softmax,
+        lambda x: keras.layers.UpSampling2D(2)(keras.layers.Softmax()(x)),
+        lambda x: keras.layers.Activation("linear")(keras.layers.Softmax()(x)),
+    ],
+)
+def test_probabilities_are_seen_whatever_made_them(model, ending):
+    ended = keras.Model(model.input, ending(model.output))
+    expected = ended(image(17, 31)[None]).numpy()[0]
+    np.testing.assert_allclose(predict(ended, image(17, 31)), expected, atol=1e-6)

@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_seg.labels import IGNORE, check_labels, check_num_classes
+from keras_seg.labels import IGNORE, as_ids, check_labels, check_num_classes, fit_masks
+
+JAX = keras.backend.backend() == "jax"
+tensorflow_only = pytest.mark.skipif(JAX, reason="JAX can't raise at what it finds")
 
 
 @pytest.mark.parametrize("num_classes", [2, 21, 255, np.int64(21)])
@@ -43,6 +46,7 @@ def test_labelled_pixels_are_told_from_ignored_ones(tensor, dtype):
     assert np.asarray(labelled).tolist() == [[True, True], [False, True]]
 
 
+@tensorflow_only
 @pytest.mark.parametrize("label", [21, 254, 256, -1, -(2**31)])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
 def test_a_stray_label_raises_and_is_named(label, compiled):
@@ -53,12 +57,57 @@ def test_a_stray_label_raises_and_is_named(label, compiled):
     assert "0..20, or 255" in error.value.message
 
 
-def test_a_stray_label_is_not_labelled_where_xla_drops_the_check():
-    check = tf.function(check_labels, jit_compile=True)
-    labelled = check(tf.constant([0, 21, -1, IGNORE, 20]), 21)
-    assert labelled.numpy().tolist() == [True, False, False, False, True]
+@tensorflow_only
+@pytest.mark.parametrize("label", [0.5, -0.5, 254.5, np.nan, np.inf])
+def test_a_label_that_is_not_whole_raises_and_is_named(label):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        check_labels(tf.constant([0.0, label, 255.0]), 21)
+    assert f"{label}" in error.value.message
+
+
+def test_a_stray_label_is_not_labelled_where_nothing_can_raise():
+    if JAX:
+        import jax
+
+        check = jax.jit(check_labels, static_argnums=1)
+    else:
+        check = tf.function(check_labels, jit_compile=True)
+    for labels in ([0, 21, -1, IGNORE, 20], [0.0, 21.0, 0.5, 255.0, 20.0]):
+        labelled = check(keras.ops.convert_to_tensor(labels), 21)
+        assert np.asarray(labelled).tolist() == [True, False, False, False, True]
 
 
 def test_another_id_can_stand_for_no_label():
-    labels = tf.constant([0, 1, -1])
-    assert check_labels(labels, 2, ignore=-1).numpy().tolist() == [True, True, False]
+    labelled = check_labels(np.array([0, 1, -1]), 2, ignore=-1)
+    assert np.asarray(labelled).tolist() == [True, True, False]
+
+
+@pytest.mark.skipif(JAX, reason="NumPy's 64 bits are cut to 32 there")
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_no_label_becomes_another_when_it_is_cast(dtype):
+    label = 2**32 + 1  # its lowest 32 bits are a class
+    ids = as_ids(keras.ops.convert_to_tensor(np.array([1, label], dtype)))
+    assert np.asarray(ids).tolist() == [1, label]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 4, 1)])
+def test_masks_of_the_size_of_predictions_lose_their_last_axis(shape):
+    assert tuple(fit_masks(keras.ops.zeros(shape), (2, 3, 4)).shape) == (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 1), (1, 3, 4), (2, 4, 3), (2, 3), (2, 3, 4, 2), (2, 3, 4, 1, 1)]
+)
+def test_masks_of_another_size_raise(shape):
+    with pytest.raises(ValueError, match=r"Expected masks .*Received: masks"):
+        fit_masks(keras.ops.zeros(shape), (2, 3, 4))
+
+
+@tensorflow_only
+def test_masks_of_unknown_rank_raise_and_say_what_to_do():
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.int32)])
+    def door(masks):
+        return fit_masks(masks, (2, 3, 4))
+
+    with pytest.raises(ValueError, match=r"unknown rank.*set_shape"):
+        door.get_concrete_function()

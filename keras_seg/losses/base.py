@@ -38,12 +38,13 @@ class SegmentationLoss(keras.losses.Loss):
         # Not Keras's __call__: it would multiply the map of weights onto the mean
         # (and turn labels into floats on the way).
         with keras.name_scope(self.name):
-            y_pred = ops.cast(y_pred, self.dtype)
+            y_pred = ops.convert_to_tensor(y_pred)
             y_true = fit_masks(ops.convert_to_tensor(y_true), ops.shape(y_pred)[:-1])
             num_classes = check_num_classes(y_pred.shape[-1], ignore=self.ignore)
             if self.from_logits:
                 y_pred = _before_softmax(y_pred, self.name)
-            else:
+            y_pred = ops.cast(y_pred, self.dtype)
+            if not self.from_logits:
                 _check_probabilities(y_pred)
             labelled = check_labels(y_true, num_classes, ignore=self.ignore)
             label = ops.where(labelled, ops.cast(y_true, "int32"), 0)
@@ -70,6 +71,7 @@ class SegmentationLoss(keras.losses.Loss):
             "ignore": self.ignore,
             "from_logits": self.from_logits,
             "name": self.name,
+            "dtype": self.dtype,
         }
 
     def __add__(self, other: Any) -> "Sum":
@@ -211,6 +213,13 @@ def weighted_mean(x: Any, weight: Any) -> Any:
     """
     sums = sum_over_replicas(ops.stack([ops.sum(weight * x), ops.sum(weight)]))
     return share_of_replica(ops.divide_no_nan(sums[0], sums[1]))
+
+
+def mean_of_present(loss: Any, pixels: Any) -> Any:
+    """This replica's share of the mean of `loss` over the classes that have pixels."""
+    present = ops.cast(pixels > 0, loss.dtype)
+    mean = ops.divide_no_nan(ops.sum(present * loss), ops.sum(present))
+    return share_of_replica(mean)
 
 
 def sum_over_replicas(x: Any) -> Any:

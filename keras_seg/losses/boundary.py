@@ -12,7 +12,7 @@ from keras import ops
 from keras_seg.labels import IGNORE
 from keras_seg.losses.base import (
     SegmentationLoss,
-    share_of_replica,
+    mean_of_present,
     sum_over_replicas,
 )
 
@@ -22,18 +22,21 @@ class BoundaryF1(SegmentationLoss):
     """One minus the F1 score of soft boundaries, the mean over the classes present.
 
         b(x) = pool(1 - x, width) - (1 - x)       the inner boundary of a soft mask x
-        P_c  = sum b(p_c) pool(b(y_c), reach) / sum b(p_c)
-        R_c  = sum b(y_c) pool(b(p_c), reach) / sum b(y_c)
+        P_c  = sum s b(p_c) pool(b(y_c), reach) / sum s b(p_c)
+        R_c  = sum s b(y_c) pool(b(p_c), reach) / sum s b(y_c)
         loss_c = 1 - 2 P_c R_c / (P_c + R_c)
 
-    where pool(x, k) is the largest of k x k pixels and sums run over the labelled
-    pixels of the batch. A boundary counts as found if the other one is within reach.
+    where p are the probabilities, y is the truth (1 or 0), pool(x, k) the largest of
+    the k x k pixels round each, s the `sample_weight` (1 if there is none), and sums
+    run over the labelled pixels of the batch, on all replicas. Where there is no label,
+    y and p are 1 in every class, and b is 0: nothing ends there. A boundary counts as
+    found if the other one is within reach.
     Give it with a loss of pixels (`WeightedCrossEntropy() + 0.5 * BoundaryF1()`): alone
     it doesn't say which side of an outline is which. A class without a boundary in the
     truth is left out; a batch without any has loss 0.
 
     Args:
-        width: Side of the window that makes boundaries, odd.
+        width: Side of the window that makes boundaries, odd, 3 or more.
         reach: Side of the window in which a boundary is found, odd.
         ignore: Label of the pixels to leave out.
         from_logits: Whether predictions are logits, or probabilities.
@@ -65,11 +68,12 @@ class BoundaryF1(SegmentationLoss):
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not all(isinstance(k, int) and k > 0 and k % 2 for k in (width, reach)):
-            raise ValueError(
-                "Expected `width` and `reach` to be odd numbers of pixels. Received: "
-                f"{width}, {reach}"
-            )
+        for side, least in ((width, 3), (reach, 1)):
+            if not (isinstance(side, int) and side >= least and side % 2):
+                raise ValueError(
+                    "Expected `width` and `reach` to be odd numbers of pixels, 3 and 1 "
+                    f"or more. Received: {width}, {reach}"
+                )
         self.width = width
         self.reach = reach
 
@@ -95,9 +99,7 @@ class BoundaryF1(SegmentationLoss):
         precision = ops.divide_no_nan(hit, all_found)
         recall = ops.divide_no_nan(met, all_true)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)
-        present = ops.cast(all_true > 0, p.dtype)
-        mean = ops.divide_no_nan(ops.sum(present * (1 - f1)), ops.sum(present))
-        return share_of_replica(mean)
+        return mean_of_present(1 - f1, all_true)
 
     def _boundary(self, x: Any) -> Any:
         return _pool(1 - x, self.width) - (1 - x)

@@ -234,9 +234,9 @@ class TopKCrossEntropy(SegmentationLoss):
         order = ops.argsort(-rank)
         number = ops.sum(counted)
         # A little less, so that 0.3 of 50 pixels are 15 of them in float32 too.
-        limit = ops.cast(ops.ceil(self.fraction * number * (1 - 1e-6)), "int32")
+        limit = ops.maximum(ops.ceil(self.fraction * number - 1e-3), 1.0)
         place = ops.arange(ops.shape(order)[0], dtype="int32")
-        kept = ops.cast(place < limit, y_pred.dtype)
+        kept = ops.cast(place < ops.cast(limit, "int32"), y_pred.dtype)
         weight = kept * ops.take(weight, order)
         loss = ops.sum(weight * ops.take(cross_entropy, order))
         return share_of_replica(ops.divide_no_nan(loss, ops.sum(weight)))

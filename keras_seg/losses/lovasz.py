@@ -13,7 +13,7 @@ from keras import ops
 from keras_seg.losses.base import (
     SegmentationLoss,
     gather_over_replicas,
-    share_of_replica,
+    mean_of_present,
 )
 
 
@@ -67,7 +67,4 @@ class Lovasz(SegmentationLoss):
         jaccard = 1 - ops.divide_no_nan(total - ops.cumsum(y, axis=-1), union)
         before = ops.pad(jaccard[:, :-1], [[0, 0], [1, 0]])
         loss = ops.sum(error * (jaccard - before), axis=-1)
-
-        present = ops.cast(total[:, 0] > 0, p.dtype)
-        mean = ops.divide_no_nan(ops.sum(present * loss), ops.sum(present))
-        return share_of_replica(mean)
+        return mean_of_present(loss, total[:, 0])

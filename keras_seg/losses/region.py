@@ -1,13 +1,9 @@
 """Losses of regions: how far soft masks overlap, class by class, over the batch.
 
-Every class that occurs in the truth counts alike, however few its pixels. With p the
-probabilities, y the truth (1 or 0) and s the weight of each labelled pixel,
-
-    tp_c = sum s p_c y_c    fp_c = sum s p_c (1 - y_c)    fn_c = sum s (1 - p_c) y_c
-
-over the batch, on all replicas. Classes that the truth of a batch lacks are left out of
-the mean; a batch without labels has loss 0. There is no smoothing term: a class that
-counts has a pixel, so nothing is divided by 0.
+Every class that occurs in the truth counts alike, however few its pixels. Sums run over
+the batch, on all replicas. Classes that the truth of a batch lacks are left out of the
+mean; a batch without labels has loss 0. There is no smoothing term: a class that counts
+has a pixel, so nothing is divided by 0.
 """
 
 from typing import Any
@@ -18,7 +14,7 @@ from keras import ops
 from keras_seg.labels import IGNORE
 from keras_seg.losses.base import (
     SegmentationLoss,
-    share_of_replica,
+    mean_of_present,
     sum_over_replicas,
 )
 
@@ -39,10 +35,8 @@ class _RegionLoss(SegmentationLoss):
             ]
         )
         tp, predicted, true = ops.unstack(sum_over_replicas(sums), 3)
-        present = ops.cast(true > 0, p.dtype)
         loss = self.of_class(tp, predicted - tp, true - tp)
-        mean = ops.divide_no_nan(ops.sum(present * loss), ops.sum(present))
-        return share_of_replica(mean)
+        return mean_of_present(loss, true)
 
     def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
         """Loss of each class."""
@@ -55,8 +49,10 @@ class Dice(_RegionLoss):
 
         loss_c = 1 - 2 tp_c / (2 tp_c + fp_c + fn_c)
 
-    with tp, fp and fn as the head of this module says. Milletari, Navab and Ahmadi,
-    "V-Net", 3DV 2016, https://arxiv.org/abs/1606.04797, section 3, without squares.
+    with tp_c = sum s p_c y_c, fp_c = sum s p_c (1 - y_c), fn_c = sum s (1 - p_c) y_c
+    over the labelled pixels of the batch: p the probabilities, y the truth (1 or 0), s
+    the `sample_weight` (1 if there is none). Milletari, Navab and Ahmadi, "V-Net", 3DV
+    2016, https://arxiv.org/abs/1606.04797, section 3, without squares.
 
     Args:
         ignore: Label of the pixels to leave out.
@@ -87,8 +83,10 @@ class Jaccard(_RegionLoss):
 
         loss_c = 1 - tp_c / (tp_c + fp_c + fn_c)
 
-    with tp, fp and fn as the head of this module says. Rahman and Wang, "Optimizing
-    Intersection-Over-Union in Deep Neural Networks for Image Segmentation", ISVC 2016.
+    with tp_c = sum s p_c y_c, fp_c = sum s p_c (1 - y_c), fn_c = sum s (1 - p_c) y_c
+    over the labelled pixels of the batch: p the probabilities, y the truth (1 or 0), s
+    the `sample_weight` (1 if there is none). Rahman and Wang, "Optimizing Intersection-
+    Over-Union in Deep Neural Networks for Image Segmentation", ISVC 2016.
 
     Args:
         ignore: Label of the pixels to leave out.
@@ -119,9 +117,11 @@ class Tversky(_RegionLoss):
 
         loss_c = (1 - tp_c / (tp_c + alpha fp_c + beta fn_c)) ^ (1 / gamma)
 
-    with tp, fp and fn as the head of this module says. A beta above alpha makes missed
-    pixels dearer than false ones. Salehi, Erdogmus and Gholipour, "Tversky loss
-    function for image segmentation using 3D fully convolutional networks", MLMI 2017,
+    with tp_c = sum s p_c y_c, fp_c = sum s p_c (1 - y_c), fn_c = sum s (1 - p_c) y_c
+    over the labelled pixels of the batch: p the probabilities, y the truth (1 or 0), s
+    the `sample_weight` (1 if there is none). A beta above alpha makes missed pixels
+    dearer than false ones. Salehi, Erdogmus and Gholipour, "Tversky loss function for
+    image segmentation using 3D fully convolutional networks", MLMI 2017,
     https://arxiv.org/abs/1706.05721, equation 3. With gamma above 1 it is the focal
     Tversky loss of Abraham and Khan, ISBI 2019, https://arxiv.org/abs/1810.07842,
     equation 4 (they take 4/3), which turns to the classes that are still bad.

@@ -111,6 +111,7 @@ class BoundaryIoU(ExactCounts):
             "absent": self.absent,
             "from_logits": self.from_logits,
             "name": self.name,
+            "dtype": self.dtype,
         }
 
     def _rims(self, y: Any, labelled: Any) -> Any:

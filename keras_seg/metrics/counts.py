@@ -24,14 +24,32 @@ class ExactCounts(keras.metrics.Metric):
 
     def add_counts(self, counts: Any) -> None:
         """Add non-negative counts below 2**31 - 2**20."""
-        low = self._low + ops.cast(counts, self._low.dtype)
-        self._high.assign(self._high + low // _CARRY)
-        self._low.assign(low % _CARRY)
+        self._add(0, counts)
 
     def add_large_counts(self, counts: np.ndarray) -> None:
         """Add non-negative counts of int64."""
-        self._high.assign(self._high + ops.cast(counts // _CARRY, self._high.dtype))
-        self.add_counts(counts % _CARRY)
+        self._add(counts // _CARRY, counts % _CARRY)
+
+    def _add(self, high: Any, low: Any) -> None:
+        strategy = _strategy_outside_of(self._low)
+        if strategy is None:
+            self._add_here(high, low)
+            return
+
+        def add_on_first_replica() -> None:
+            import tensorflow as tf
+
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            only = ops.cast(ops.equal(replica, 0), self._low.dtype)
+            self._add_here(only * high, only * ops.cast(low, self._low.dtype))
+
+        strategy.run(add_on_first_replica)
+
+    def _add_here(self, high: Any, low: Any) -> None:
+        low = self._low + ops.cast(low, self._low.dtype)
+        high = ops.cast(high, self._high.dtype)
+        self._high.assign(self._high + high + low // _CARRY)
+        self._low.assign(low % _CARRY)
 
     def counts(self) -> np.ndarray:
         """The counts, int64."""
@@ -42,6 +60,23 @@ class ExactCounts(keras.metrics.Metric):
         """The counts as floats of the metric's dtype, to calculate with."""
         high, low = (ops.cast(x, self.dtype) for x in (self._high, self._low))
         return high * _CARRY + low
+
+
+def _strategy_outside_of(variable: Any) -> Any:
+    """The strategy whose replicas share a variable, if this runs outside of them.
+
+    There TensorFlow would give each replica an equal part of what is assigned, cut off
+    to an integer. `fit` and `evaluate` run inside.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    strategy = getattr(variable.value, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return None
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    return strategy if replica is None or replica.strategy is not strategy else None
 
 
 class ConfusionMatrixMetric(ExactCounts):
@@ -147,6 +182,7 @@ class ConfusionMatrixMetric(ExactCounts):
             "absent": self.absent,
             "from_logits": self.from_logits,
             "name": self.name,
+            "dtype": self.dtype,
         }
 
 
@@ -176,7 +212,8 @@ def ids(
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     if "float" not in keras.backend.standardize_dtype(y_pred.dtype):
         y_pred = as_ids(y_pred)
-        y_pred = ops.squeeze(y_pred, -1) if len(y_pred.shape) == 4 else y_pred
+        if len(y_pred.shape) == 4 and y_pred.shape[-1] == 1:
+            y_pred = ops.squeeze(y_pred, -1)
     elif y_pred.shape[-1] != num_classes:
         raise ValueError(
             f"Expected predictions of {num_classes} classes on the last axis. "
@@ -242,6 +279,11 @@ def confusion_matrix(
             "Expected truth and prediction of one shape. Received: "
             f"{truth.shape}, {prediction.shape}"
         )
+    for what, found in (("truth", truth), ("prediction", prediction)):
+        if found.dtype.kind not in "iub":
+            raise ValueError(
+                f"Expected integers in the {what}. Received: {found.dtype}"
+            )
     labelled = truth != ignore
     truth, prediction = truth[labelled], prediction[labelled]
     for what, found in (("truth", truth), ("prediction", prediction)):
@@ -251,6 +293,6 @@ def confusion_matrix(
                 f"Expected class ids 0..{num_classes - 1} in the {what}. Received: "
                 f"{stray[:8].tolist()}"
             )
-    cells = truth.astype(np.int64) * num_classes + prediction
+    cells = truth.astype(np.int64) * num_classes + prediction.astype(np.int64)
     counts = np.bincount(cells.ravel(), minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)

@@ -1,21 +1,9 @@
 """Scores of a confusion matrix.
 
-tp_c, fp_c and fn_c count the pixels of the data set that are class c in truth and
-prediction, in the prediction only, and in the truth only. The matrix is summed over the
-whole data set before anything is divided: a mean of the scores of batches or images,
-which some packages give the same name, is another number and depends on the batch size.
-Before any pixel is counted a score is 0.
-
-All of them take these arguments:
-
-    num_classes: Number of classes, the background among them.
-    ignore: Label of the pixels to leave out.
-    absent: What a class that doesn't occur counts in a mean over the classes: "skip"
-        (it isn't there, as in Keras and the FCN authors' score), "zero", "one", "nan".
-    from_logits: Whether predictions are logits. Their largest is the same class as the
-        largest probability; the argument is that of the losses.
-    name: Name of the metric in the logs; None means mean_iou for MeanIoU, and so on.
-    dtype: Of the result.
+The matrix is summed over the whole data set before anything is divided: a mean of the
+scores of batches or images, which some packages give the same name, is another number
+and depends on the batch size. Before any pixel is counted a score is 0, a mean over the
+classes what `absent` says. `MeanIoU` says what the arguments are that all have.
 """
 
 from collections.abc import Sequence
@@ -27,6 +15,7 @@ from keras import ops
 
 from keras_seg.labels import IGNORE
 from keras_seg.metrics.counts import (
+    ABSENT,
     ConfusionMatrixMetric,
     bincount,
     mean_of_classes,
@@ -37,6 +26,11 @@ def _parts(matrix: Any) -> tuple[Any, Any, Any]:
     """tp, fp and fn of each class."""
     tp = ops.diagonal(matrix, axis1=-2, axis2=-1)
     return tp, ops.sum(matrix, -2) - tp, ops.sum(matrix, -1) - tp
+
+
+def _iou(tp: Any, fp: Any, fn: Any) -> Any:
+    """IoU of each class, 0 where it is absent."""
+    return ops.divide_no_nan(tp, tp + fp + fn)
 
 
 def _mean_iou(matrix: Any, absent: str) -> Any:
@@ -61,16 +55,16 @@ def _pixel_accuracy(matrix: Any) -> Any:
 
 def _frequency_weighted_iou(matrix: Any) -> Any:
     tp, fp, fn = _parts(matrix)
-    iou = ops.divide_no_nan(tp, tp + fp + fn)
+    iou = _iou(tp, fp, fn)
     # Both sums in one order: else a perfect score may be 1.0000001.
     return ops.divide_no_nan(ops.sum((tp + fn) * iou), ops.sum(tp + fn))
 
 
-def _class_iou(matrix: Any, class_names: Sequence[str]) -> dict[str, Any]:
-    """IoU of each class under "iou/NAME", NaN where it is absent."""
+def _class_iou(matrix: Any, class_names: Sequence[str], absent: str) -> dict[str, Any]:
+    """IoU of each class under "iou/NAME", NaN for an absent one that is skipped."""
     tp, fp, fn = _parts(matrix)
-    union = tp + fp + fn
-    iou = ops.where(union > 0, ops.divide_no_nan(tp, union), float("nan"))
+    value = float("nan") if absent == "skip" else ABSENT[absent]
+    iou = ops.where(tp + fp + fn > 0, _iou(tp, fp, fn), value)
     return {f"iou/{name}": iou[c] for c, name in enumerate(class_names)}
 
 
@@ -80,8 +74,19 @@ class MeanIoU(ConfusionMatrixMetric):
 
         mean over c of tp_c / (tp_c + fp_c + fn_c)
 
-    A class is absent where tp, fp and fn are 0. Arguments are those at the head of
-    this module.
+    where tp_c, fp_c and fn_c are the pixels of the data set that are class c in truth
+    and prediction, in the prediction only, and in the truth only. A class is absent
+    where all three are 0.
+
+    Args:
+        num_classes: Number of classes, the background among them.
+        ignore: Label of the pixels to leave out.
+        absent: What a class that doesn't occur counts in the mean: "skip" (it isn't
+            there, as in Keras and the FCN authors' score), "zero", "one" or "nan".
+        from_logits: Whether predictions are logits. Their largest is the same class as
+            the largest probability; the argument is that of the losses.
+        name: Name of the metric in the logs; None means "mean_iou".
+        dtype: Of the result.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -125,7 +130,8 @@ class PixelAccuracy(ConfusionMatrixMetric):
 
         sum over c of tp_c / pixels with a label
 
-    Arguments are those at the head of this module; `absent` makes no difference.
+    with tp and fn as in `MeanIoU`, which also says what the arguments are; `absent`
+    makes no difference.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -151,8 +157,8 @@ class MeanAccuracy(ConfusionMatrixMetric):
 
         mean over c of tp_c / (tp_c + fn_c)
 
-    A class is absent where the truth has no pixel of it. Arguments are those at the
-    head of this module.
+    with tp and fn as in `MeanIoU`, which also says what the arguments are. A class is
+    absent where the truth has no pixel of it.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -178,7 +184,8 @@ class FrequencyWeightedIoU(ConfusionMatrixMetric):
 
         sum over c of (tp_c + fn_c) IoU_c / pixels with a label
 
-    Arguments are those at the head of this module; `absent` makes no difference.
+    with tp, fn and IoU as in `MeanIoU`, which also says what the arguments are;
+    `absent` makes no difference.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -204,19 +211,19 @@ class MeanDice(ConfusionMatrixMetric):
 
         mean over c of 2 tp_c / (2 tp_c + fp_c + fn_c)
 
-    A class is absent where tp, fp and fn are 0. With `per_image=True` it is another
-    number, the usual one in medicine: the mean over images of the mean over the classes
-    of each image, called "mean_dice_per_image". An image without labelled pixels isn't
-    counted there. Other arguments are those at the head of this module.
+    with tp, fp and fn as in `MeanIoU`; a class is absent where all three are 0. With
+    `per_image=True` it is another number, the usual one in medicine: the mean over
+    images of the mean over the classes of each image, called "mean_dice_per_image". An
+    image without labelled pixels isn't counted there.
 
     Args:
-        num_classes: As above, and so are the arguments not named here.
+        num_classes: As for `MeanIoU`, and so are the arguments not named here.
         per_image: Whether to average over images, instead of counting pixels of all.
-        ignore: As above.
-        absent: As above.
-        from_logits: As above.
+        ignore: As for `MeanIoU`.
+        absent: As for `MeanIoU`.
+        from_logits: As for `MeanIoU`.
         name: Name in the logs; None means "mean_dice" or "mean_dice_per_image".
-        dtype: As above.
+        dtype: As for `MeanIoU`.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -298,7 +305,9 @@ class _NamedClasses(ConfusionMatrixMetric):
         self, num_classes: int, *, class_names: Sequence[str] | None, **kwargs: Any
     ):
         super().__init__(num_classes, **kwargs)
-        names = class_names or [str(c) for c in range(self.num_classes)]
+        names = class_names
+        if names is None:
+            names = [str(c) for c in range(self.num_classes)]
         if len(names) != self.num_classes or len(set(names)) != len(names):
             raise ValueError(
                 f"Expected `class_names` to be {num_classes} names that differ. "
@@ -314,15 +323,19 @@ class _NamedClasses(ConfusionMatrixMetric):
 class ClassIoU(_NamedClasses):
     """Intersection over union of each class, in the logs as "iou/NAME".
 
-        tp_c / (tp_c + fp_c + fn_c), NaN for a class that is absent
+        tp_c / (tp_c + fp_c + fn_c)
+
+    with tp, fp and fn as in `MeanIoU`.
 
     Args:
-        num_classes: As above, and so are the arguments not named here.
+        num_classes: As for `MeanIoU`, and so are the arguments not named here.
         class_names: A name per class; None means their ids.
-        ignore: As above.
-        from_logits: As above.
+        ignore: As for `MeanIoU`.
+        absent: What the logs have for a class that doesn't occur: "skip" and "nan" mean
+            NaN, "zero" 0, "one" 1.
+        from_logits: As for `MeanIoU`.
         name: Name of the metric; the logs have "iou/NAME".
-        dtype: As above.
+        dtype: As for `MeanIoU`.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -342,7 +355,7 @@ class ClassIoU(_NamedClasses):
         *,
         class_names: Sequence[str] | None = None,
         ignore: int = IGNORE,
-        absent: str = "nan",
+        absent: str = "skip",
         from_logits: bool = True,
         name: str = "class_iou",
         dtype: Any = None,
@@ -358,7 +371,7 @@ class ClassIoU(_NamedClasses):
         )
 
     def score(self, matrix: Any) -> Any:
-        return _class_iou(matrix, self.class_names)
+        return _class_iou(matrix, self.class_names, self.absent)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -369,14 +382,14 @@ class SegmentationScores(_NamedClasses):
     frequency_weighted_iou and mean_dice, for the cost of one of them.
 
     Args:
-        num_classes: As above, and so are the arguments not named here.
+        num_classes: As for `MeanIoU`, and so are the arguments not named here.
         class_names: A name per class; None means their ids.
         per_class: Whether the logs also have "iou/NAME" of each class.
-        ignore: As above.
-        absent: As above.
-        from_logits: As above.
+        ignore: As for `MeanIoU`.
+        absent: As for `MeanIoU`.
+        from_logits: As for `MeanIoU`.
         name: Name of the metric; the logs have those of its scores.
-        dtype: As above.
+        dtype: As for `MeanIoU`.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -423,7 +436,7 @@ class SegmentationScores(_NamedClasses):
             "mean_dice": _mean_dice(matrix, self.absent),
         }
         if self.per_class:
-            scores |= _class_iou(matrix, self.class_names)
+            scores |= _class_iou(matrix, self.class_names, self.absent)
         return scores
 
     def get_config(self) -> dict:

@@ -1,7 +1,8 @@
-"""Weights of a whole model from a file, by the names of its layers.
+"""Weights of a whole model from a file.
 
-By name, not by order: so a net starts from a coarser one (an FCN-16s from an FCN-32s),
-and what doesn't fit is told by name.
+`.keras` and `.caffemodel` files are read by the names of layers: so a net starts from a
+coarser one (an FCN-16s from an FCN-32s), and what doesn't fit is told by name. Keras
+reads its `.weights.h5` by order.
 """
 
 import os

@@ -57,6 +57,14 @@ def test_width_is_that_of_the_rim_on_both_sides(width, rim):
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "sides", [{"width": 1}, {"width": 4}, {"reach": 2}, {"reach": 0}, {"width": 3.0}]
+)
+def test_a_window_without_a_middle_or_a_rim_raises(sides):
+    with pytest.raises(ValueError, match="odd numbers of pixels"):
+        BoundaryF1(**sides)
+
+
 def test_void_and_the_edge_of_the_image_end_nothing():
     # Class 1 is beside void only, so nothing has a boundary.
     truth = columns(0, 0, 0, 255, 1, 1, 1)

@@ -207,6 +207,7 @@ def test_a_loss_survives_serialisation():
         "ignore": 0,
         "from_logits": False,
         "name": "mine",
+        "dtype": "float32",
     }
 
 
@@ -406,3 +407,31 @@ def test_loss_and_gradient_are_those_of_torch(value_and_gradient, weights, smoot
     np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
     expected_gradient = z.grad.numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
+
+
+def test_all_pixels_are_kept_however_many_and_one_at_least():
+    rng = np.random.default_rng(0)
+    labels, logits = (
+        rng.integers(0, 2, (1, 1, 2_000_001)),
+        np.zeros((1, 1, 2_000_001, 2)),
+    )
+    logits[..., 0] = rng.permutation(2_000_001) / 2_000_001
+    expected = WeightedCrossEntropy()(labels, logits)
+    assert float(TopKCrossEntropy(1.0)(labels, logits)) == pytest.approx(
+        float(expected), rel=1e-6
+    )
+    hardest = float(TopKCrossEntropy(1e-6)(LABELS, LOGITS))
+    each = -np.log(np.take_along_axis(softmax(LOGITS), LABELS[..., None] % CLASSES, -1))
+    assert hardest == pytest.approx(each[..., 0][LABELS != 255].max(), rel=1e-5)
+
+
+@tensorflow_only
+def test_a_softmax_in_half_precision_is_noticed_too():
+    keras.config.set_dtype_policy("mixed_bfloat16")  # and conftest.py resets it
+    x = keras.Input((1, 1, 2))
+    model = keras.Model(x, keras.layers.Softmax()(x))
+    model.compile("sgd", WeightedCrossEntropy())
+    images, labels = np.array([[[[0.0, 16.0]]]]), np.array([[[1]]])
+    with pytest.warns(UserWarning, match="from_logits=False"):
+        loss = model.evaluate(images, labels, verbose=0)
+    assert loss < 1e-5  # of a second softmax it would be 0.3

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -22,6 +24,10 @@ RNG = np.random.default_rng(0)
 # Class 4 occurs in neither; class 3 in the truth only.
 TRUTH = RNG.choice([0, 1, 2, 3, 255], (6, 7, 9))
 PREDICTION = RNG.integers(0, 3, (6, 7, 9))
+
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's"
+)
 
 METRICS = [MeanIoU, PixelAccuracy, MeanAccuracy, FrequencyWeightedIoU, MeanDice]
 every_metric = pytest.mark.parametrize("build", METRICS)
@@ -115,6 +121,8 @@ def test_a_confusion_matrix_without_a_model():
     matrix = confusion_matrix(TRUTH.astype("uint8"), PREDICTION, CLASSES)
     assert matrix.dtype == np.int64
     np.testing.assert_array_equal(matrix, count(TRUTH, PREDICTION))
+    unsigned = confusion_matrix(TRUTH, PREDICTION.astype("uint64"), CLASSES)
+    np.testing.assert_array_equal(unsigned, matrix)
     again = confusion_matrix(np.where(TRUTH == 255, 9, TRUTH), PREDICTION, 5, ignore=9)
     np.testing.assert_array_equal(again, matrix)
 
@@ -126,6 +134,8 @@ def test_a_confusion_matrix_without_a_model():
         ([0, 77], [0, 1], r"truth. Received: \[77\]"),
         ([0, -1], [0, 1], r"truth. Received: \[-1\]"),
         ([0, 1], [0, 255], r"prediction. Received: \[255\]"),
+        ([0.5, 1.9], [0, 1], "integers in the truth. Received: float64"),
+        ([0, 1], [0.0, 1.0], "integers in the prediction. Received: float64"),
     ],
 )
 def test_a_confusion_matrix_of_what_is_no_class_raises(truth, prediction, message):
@@ -437,3 +447,58 @@ def test_the_score_is_float32_under_a_mixed_policy(build):
     keras.config.set_dtype_policy("mixed_float16")  # and conftest.py resets it
     result = updated(build(CLASSES)).result()
     assert keras.backend.standardize_dtype(result.dtype) == "float32"
+
+
+def test_the_dtype_survives_serialisation():
+    for build in (MeanIoU, BoundaryIoU):
+        again = build.from_config(build(2, dtype="float64").get_config())
+        assert again.dtype == "float64"
+
+
+def test_class_names_may_be_an_array():
+    names = np.array(["ground", "cat"])
+    logs = updated(ClassIoU(2, class_names=names), TRUTH * 0, PREDICTION * 0).result()
+    assert list(logs) == ["iou/ground", "iou/cat"]
+
+
+@pytest.mark.parametrize(
+    ("absent", "value"), [("skip", np.nan), ("nan", np.nan), ("zero", 0), ("one", 1)]
+)
+def test_an_absent_class_has_the_iou_that_was_asked_for(absent, value):
+    truth = np.zeros((1, 2, 2), int)
+    for metric in (
+        ClassIoU(2, absent=absent),
+        SegmentationScores(2, per_class=True, absent=absent),
+    ):
+        logs = updated(metric, truth, truth).result()
+        np.testing.assert_equal(float(logs["iou/1"]), value)
+
+
+def test_ids_of_the_shape_of_logits_raise_and_say_what_was_expected():
+    with pytest.raises(ValueError, match="Expected masks"):
+        MeanIoU(4).update_state(np.zeros((1, 2, 2), int), np.zeros((1, 2, 2, 4), int))
+
+
+OUTSIDE = """
+import numpy as np, tensorflow as tf
+from keras_seg.metrics import MeanIoU
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    metric = MeanIoU(2)
+    metric.add_matrix([[7, 1], [1, 3]])
+metric.add_matrix([[2**40 + 1, 0], [0, 0]])
+metric.update_state(np.array([[[0, 0, 0, 1]]]), np.array([[[0, 0, 0, 1]]]))
+assert metric.confusion_matrix.tolist() == [[2**40 + 11, 1], [1, 4]], metric.counts()
+"""
+
+
+@tensorflow_only
+def test_no_pixel_is_lost_outside_of_the_replicas():
+    done = subprocess.run(
+        [sys.executable, "-c", OUTSIDE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
