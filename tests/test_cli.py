@@ -194,6 +194,81 @@ def test_a_folder_with_a_model_is_not_written_over(run, capsys):
     assert (run / "model.keras").stat().st_mtime_ns == before
 
 
+def test_a_saved_model_is_not_deleted_either(tmp_path, capsys):
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model/saved_model.pb").write_text("mine")
+    assert main(["train", "--out", str(tmp_path), *TINY]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "saved_model/saved_model.pb").read_text() == "mine"
+
+
+@pytest.mark.parametrize("names", [["a.png"], ["a.jpg", "a_overlay.jpg"]])
+def test_predict_writes_over_nothing(run, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        Image.new("RGB", (4, 4), "red").save(name)
+    assert main(["predict", str(run), *names, "--out", "."]) == 1
+    assert "a_overlay.png" in (error := capsys.readouterr().err) or "a.png" in error
+    assert sorted(os.listdir()) == sorted(names)
+
+
+def test_a_split_to_evaluate_is_that_of_the_set(voc_tree, tmp_path, capsys):
+    root = tmp_path / "VOC2012"
+    shutil.copytree(voc_tree, root)
+    lists = root / "ImageSets/Segmentation"
+    (lists / "few.txt").write_text("train_000000\n")
+    arguments = ["train", "--data", "voc", "--root", str(root), "--train-split", "few"]
+    out = str(tmp_path / "run")
+    assert main([*arguments, "--out", out, *TINY]) == 0
+    for options, images in (
+        (["--split", "train"], 6),
+        (["--split", "few"], 1),
+        ([], 5),
+    ):
+        assert main(["evaluate", out, *options]) == 0
+        scores = json.loads((tmp_path / "run/metrics.json").read_text())
+        assert (scores["images"], scores["split"]) == (
+            images,
+            options[-1] if options else "val",
+        )
+
+
+def test_a_prepared_set_is_trained_and_validated_on_its_own_splits(
+    voc_tree, tmp_path, capsys
+):
+    prepared = tmp_path / "prepared"
+    voc = ["--data", "voc", "--root", str(voc_tree)]
+    assert main(["prepare", *voc, "--out", str(prepared)]) == 0
+    said = capsys.readouterr().out.split("Read them with ")[1]
+    folders = [word.strip("'") for word in said.split()]
+    assert folders[:2] == ["--data", "folder"]
+    assert main(["inspect", *folders, "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert "train: 6 examples" in capsys.readouterr().out
+    out = str(tmp_path / "run")
+    assert main(["train", *folders, "--out", out, *TINY]) == 0
+    assert "6 images to train on, 5 to validate" in capsys.readouterr().out
+    assert main(["evaluate", out, "--split", "train"]) == 0
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["images"] == 6
+
+
+def test_names_and_colors_that_are_no_files_or_rows_say_so(tmp_path, capsys):
+    folder = ["inspect", "--data", "folder", "--images", "x", "--masks", "y"]
+    assert main([*folder, "--names", "nmes.txt"]) == 1
+    assert "nmes.txt, which is no file here" in capsys.readouterr().err
+    (tmp_path / "colors.txt").write_text("0, 0, 0\nred\n")
+    colors = ["--colors", str(tmp_path / "colors.txt")]
+    assert main([*folder, "--names", "a,b", *colors]) == 1
+    assert "colors.txt: Expected 'R G B'" in capsys.readouterr().err
+
+
+def test_help_names_no_default_that_is_none(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    said = capsys.readouterr().out
+    assert "None" not in said
+    assert "(default: 8)" in said
+
+
 def test_training_goes_on_from_weights_of_another_run(run, voc_tree, tmp_path):
     arguments = ["train", "--data", "voc", "--root", str(voc_tree), *TINY]
     out = tmp_path / "next"

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train a model",
         description="Train a model, keep the best, score it, picture it, export it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     command.set_defaults(command=runs.train)
     add = command.add_argument
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         help="tell what is wrong with a data set",
         description="Look at every example of a data set and tell what is wrong with "
         "it. The exit status is 1 if training would go wrong.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     command.set_defaults(command=data.inspect)
     add_data_options(command)
@@ -140,6 +140,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
     command.add_argument("--overwrite", action="store_true", help="replace DIR")
     return parser
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with default values, where there is one to tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def _positive(text: str) -> int:

@@ -9,7 +9,7 @@ import keras
 
 from keras_seg import data
 from keras_seg.cli.runs import visible
-from keras_seg.cli.sources import data_source
+from keras_seg.cli.sources import SPLIT, data_source
 from keras_seg.data import Source
 from keras_seg.data.doctor import Problem, Report
 from keras_seg.data.folder import OrphansError
@@ -53,13 +53,17 @@ def prepare(options: argparse.Namespace) -> None:
         source = data_source(vars(options), split)
         print(f"{split}: {len(source)} examples to {options.out / split}")
         data.prepare(source, options.out / split)
-        images, masks = (options.out / split / kind for kind in ("images", "masks"))
-        print(f"\nRead them with --data folder --images {images} --masks {masks}")
+    images, masks = (f"{options.out / SPLIT / kind}" for kind in ("images", "masks"))
+    print(f"\nRead them with --data folder --images '{images}' --masks '{masks}'")
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:
     """Splits to look at; folders without lists are one."""
-    whole = options.data == "folder" and not (options.train_split or options.val_split)
+    whole = options.data == "folder" and not (
+        options.train_split
+        or options.val_split
+        or SPLIT in f"{options.images}{options.masks}"
+    )
     return ("all",) if whole else ("train", "val")
 
 
@@ -68,6 +72,8 @@ def _open(options: argparse.Namespace, split: str, problems: list[Problem]) -> S
     try:
         return data_source(vars(options), split)
     except OrphansError as error:
+        if SPLIT in f"{options.images}{options.masks}":
+            raise
         for names, lacks in ((error.images, "mask"), (error.masks, "image")):
             for name in names:
                 message = f"It has no {lacks}: there is no file of this stem."
@@ -80,7 +86,7 @@ def _open(options: argparse.Namespace, split: str, problems: list[Problem]) -> S
 def _pictures(
     report: Report, sources: dict[str, Source]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """(name, image, mask) of examples in which every class occurs."""
+    """(name, image, mask) of examples of the classes, as many as a page holds."""
     for split, found in report.splits.items():
         for index in found.sample[: _PICTURES // len(sources)]:
             image, mask = sources[split][index]

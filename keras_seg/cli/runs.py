@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import keras_seg
 from keras_seg.callbacks import BestModel, StopOnInvalidLabels, save_model
-from keras_seg.cli.sources import PATHS, data_source
+from keras_seg.cli.sources import PATHS, SPLIT, data_source
 from keras_seg.data import Source
 from keras_seg.data.image import read_image
 from keras_seg.data.png import write_label_png
@@ -27,6 +27,8 @@ from keras_seg.visualize import IGNORE_COLOR, curves, overlay, samples
 _RUN, _MODEL, _HISTORY = "run.json", "model.keras", "history.csv"
 _CURVES, _SAMPLES, _SAVED_MODEL = "curves.png", "samples.png", "saved_model"
 _METRICS = "metrics.json"
+# How the picture of a prediction ends.
+_OVERLAY = "_overlay.png"
 
 
 def train(options: argparse.Namespace) -> None:
@@ -106,9 +108,11 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Score a run on a split; see `keras-seg evaluate --help`."""
     run = _describe_run(options.run)
-    given = {k: v for k, v in vars(options).items() if k in PATHS and v is not None}
-    source = data_source(run | given, options.split or "val")
+    run |= {k: v for k, v in vars(options).items() if k in PATHS and v is not None}
     split = options.split or run["val_split"] or "val"
+    if options.split and run["data"] in ("voc", "coco"):
+        run |= {"train_split": None, "val_split": None}  # "train" is that of the set
+    source = data_source(run, options.split or "val")
     _score(_load(options.run), source, options.run, split)
 
 
@@ -116,12 +120,20 @@ def predict(options: argparse.Namespace) -> None:
     """Predict masks of image files; see `keras-seg predict --help`."""
     run = _describe_run(options.run)
     stems = [image.stem for image in options.image]
-    for image, stem in zip(options.image, stems, strict=True):
+    written = [options.out / f"{s}{end}" for s in stems for end in (".png", _OVERLAY)]
+    for image in options.image:
         if not image.is_file():
             raise FileNotFoundError(f"Expected an image at {image}. It isn't there.")
-        if stems.count(stem) > 1:
+        if image.resolve() in {path.resolve() for path in written}:
             raise ValueError(
-                f"Expected images with stems that differ. Received: {stem!r} twice."
+                f"Expected another folder. {image} would be written over: --out "
+                f"{options.out}"
+            )
+    for path in written:
+        if written.count(path) > 1:
+            raise ValueError(
+                "Expected images whose masks have names that differ. Received: two "
+                f"for {path}"
             )
     model = _load(options.run)
     palette = np.array(run["palette"], np.uint8)
@@ -135,7 +147,7 @@ def predict(options: argparse.Namespace) -> None:
         mask = keras_seg.predict_mask(model, image)
         write_label_png(str(options.out / f"{stem}.png"), mask, colors)
         keras.utils.save_img(
-            options.out / f"{stem}_overlay.png",
+            options.out / f"{stem}{_OVERLAY}",
             overlay(visible(image), mask, palette),
             scale=False,
         )
@@ -159,12 +171,16 @@ def export(options: argparse.Namespace) -> None:
 def _look_at_some(sources: dict[str, Source]) -> None:
     """Raise, before training begins, for what a few examples show to be wrong."""
     report = keras_seg.data.inspect(sources, examples=16, verbose=False)
-    if report.serious:
-        first = report.problems[0]
-        raise ValueError(
-            f"{first.split}: {first.example}: {first.message} `keras-seg inspect` with "
-            "the same options looks at all examples."
+    for problem in report.problems:
+        where = ": ".join(filter(None, (problem.split, problem.example)))
+        message = (
+            f"{where}: {problem.message} `keras-seg inspect` with the same options "
+            "looks at all examples."
         )
+        if problem.serious:
+            raise ValueError(message)
+        if not problem.example:
+            print(f"Note: {message}")
 
 
 def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
@@ -207,10 +223,13 @@ def _claim_folder(options: argparse.Namespace) -> Path:
         while out.exists():
             out = first.with_name(f"{first.name}-{number}")
             number += 1
-    elif (out / _MODEL).exists() and not options.overwrite:
-        raise FileExistsError(
-            f"Expected no model in {out}. Choose another --out, or add --overwrite."
-        )
+    elif not options.overwrite:
+        for name in (_MODEL, _SAVED_MODEL):
+            if (out / name).exists():
+                raise FileExistsError(
+                    f"Expected no model in {out}. Received: {out / name}. Choose "
+                    "another --out, or add --overwrite."
+                )
     out.mkdir(parents=True, exist_ok=True)
     for name in (_MODEL, _RUN, _HISTORY, _CURVES, _SAMPLES, _METRICS):
         (out / name).unlink(missing_ok=True)
@@ -223,8 +242,13 @@ def _describe(
 ) -> dict[str, Any]:
     """What run.json says."""
     given = {k: v for k, v in vars(options).items() if k not in ("command", "out")}
-    lists = ("train_split", "val_split") if options.data == "folder" else ()
-    for name in (*PATHS, *lists):  # the next command may be given elsewhere
+    files = list(PATHS)  # the next command may be given elsewhere
+    if options.data == "folder":
+        if SPLIT not in f"{options.images}{options.masks}":
+            files += ["train_split", "val_split"]
+        if given["names"] is not None and os.path.isfile(given["names"]):
+            files.append("names")
+    for name in files:
         if given[name] is not None and "://" not in given[name]:
             given[name] = os.path.abspath(given[name])
     return given | {

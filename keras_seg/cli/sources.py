@@ -1,22 +1,24 @@
 """The data set that the options of a command name."""
 
 import argparse
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_seg import data
 from keras_seg.data import Source
 from keras_seg.data.files import read_lines
 
 #: Options that are paths.
-PATHS = ("root", "images", "masks", "colors")
+PATHS = ("root", "sbd", "images", "masks", "colors")
+#: What stands for "train" or "val" in the paths of folders.
+SPLIT = "{split}"
 # Options of each data set: those it needs, and those that it may have.
 _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shapes": ((), ()),
-    "voc": (("root",), ()),
+    "voc": (("root",), ("sbd",)),
     "coco": (("root",), ("classes",)),
     "folder": (("images", "masks"), ("names", "ignore", "ids", "colors")),
 }
@@ -28,8 +30,9 @@ def add_data_options(command: argparse.ArgumentParser) -> None:
     add("--data", choices=tuple(_OPTIONS), default="shapes", help="data set")
     add("--root", metavar="PATH", help="voc: .../VOCdevkit/VOC2012; coco: its folder")
     add("--classes", metavar="C", help="coco: voc (default), coco, or cat,dog")
+    add("--sbd", metavar="PATH", help="voc: SBD's dataset/cls, for train_aug")
     add("--images", metavar="PATH", help="folder: images, or 'PATH/*_image.png'")
-    add("--masks", metavar="PATH", help="folder: masks, or 'PATH/*_mask.png'")
+    add("--masks", metavar="PATH", help="folder: masks, or 'PATH/{split}/masks'")
     add("--names", metavar="N", help="folder: of the classes, in a row or a text file")
     add("--ignore", metavar="IDS", help="folder: ids without a label (255)")
     add("--ids", metavar="IDS", help="folder: id of each class in the masks (0,1,...)")
@@ -52,18 +55,18 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
     kind = options["data"]
     needed, possible = _OPTIONS[kind]
     for name in needed:
-        if options[name] is None:
+        if options.get(name) is None:
             raise ValueError(f"Expected {_flag(name)} with --data {kind}.")
     for other, (theirs, theirs_too) in _OPTIONS.items():
         for name in {*theirs, *theirs_too} - {*needed, *possible}:
-            if options[name] is not None:
+            if options.get(name) is not None:
                 raise ValueError(
                     f"Expected {_flag(name)} with --data {other} only. Received: "
                     f"--data {kind}"
                 )
     chosen = options.get(f"{split}_split") or split
     if kind == "voc":
-        return data.voc(options["root"], chosen)
+        return data.voc(options["root"], chosen, sbd=options.get("sbd"))
     if kind == "coco":
         return _coco(options, chosen)
     if kind == "folder":
@@ -78,7 +81,7 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
 def _coco(options: Mapping[str, Any], split: str) -> Source:
     root = options["root"]
     year = f"{split}2017"
-    if os.path.isdir(f"{root}/{year}"):
+    if tf.io.gfile.isdir(f"{root}/{year}"):
         split = year
     classes = options["classes"] or "voc"
     return data.coco(
@@ -96,16 +99,22 @@ def _folder(options: Mapping[str, Any], split: Any) -> Source:
     ids = None if options["ids"] is None else _numbers(options["ids"])
     # 255 is a class of masks of 0 and 255, and else the usual word for no label.
     ignore = () if ids and 255 in ids else (255,)
+    images, masks = options["images"], options["masks"]
+    apart = SPLIT in images or SPLIT in masks
+    if apart:
+        name = lists.get(split) or split
+        lists = {}
+        images, masks = (path.replace(SPLIT, name) for path in (images, masks))
     source = data.folder(
-        options["images"],
-        options["masks"],
+        images,
+        masks,
         class_names=None if names is None else _names(names),
         ignore=_numbers(options["ignore"]) if options["ignore"] else ignore,
         ids=ids,
-        palette=None if colors is None else np.loadtxt(colors, int, usecols=(0, 1, 2)),
-        split=None if split == "all" else lists.get(str(split), split),
+        palette=None if colors is None else _read_colors(colors),
+        split=None if apart or split == "all" else lists.get(str(split), split),
     )
-    if any(lists.values()) or split not in ("train", "val"):
+    if apart or any(lists.values()) or split not in ("train", "val"):
         return source
     # A fifth is held out, the same one in every command of a run.
     train, val = source.split(0.8, seed=0)
@@ -113,7 +122,27 @@ def _folder(options: Mapping[str, Any], split: Any) -> Source:
 
 
 def _names(names: str) -> list[str]:
-    return read_lines(names) if os.path.isfile(names) else _words(names)
+    """Names of classes: lines of a file, or words in a row."""
+    if tf.io.gfile.exists(names) and not tf.io.gfile.isdir(names):
+        return read_lines(names)
+    words = _words(names)
+    if len(words) == 1:
+        raise ValueError(
+            f"Expected --names to be a file, or two names or more: land,sea. Received: "
+            f"{names}, which is no file here."
+        )
+    return words
+
+
+def _read_colors(path: str) -> np.ndarray:
+    """Rows of (red, green, blue); what follows in a line, a name say, is left out."""
+    lines = [line.replace(",", " ").split()[:3] for line in read_lines(path)]
+    try:
+        return np.array([[int(word) for word in line] for line in lines])
+    except ValueError:
+        raise ValueError(
+            f"{path}: Expected 'R G B' in each line, the colour of an id."
+        ) from None
 
 
 def _flag(name: str) -> str:

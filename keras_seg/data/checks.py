@@ -64,7 +64,8 @@ def check_ids(mask: Any, num_classes: int) -> None:
 
 def _likely_cause(strays: Sequence[int], num_classes: int) -> str:
     """Where ids that are no class come from."""
-    if {*strays} <= _VOC_GREYS and max(strays) > 20:
+    of_voc = num_classes == 21 or len(strays) > 1
+    if of_voc and {*strays} <= _VOC_GREYS and max(strays) > 20:
         return (
             "These are the greys of VOC's colours: a palette mask was saved as grey. "
             "Make it anew from the original; grey can't be turned back for all ids."
@@ -77,7 +78,10 @@ def _likely_cause(strays: Sequence[int], num_classes: int) -> str:
         )
     if [*strays] == [num_classes]:
         return "Likely cause: ids that start at 1, or a class too few in the list."
-    return "Likely causes: a mask of another set of classes, or classes too few."
+    return (
+        "Likely causes: a mask of another set of classes, classes too few, or an id "
+        "that means no label, which `ignore` of `data.folder` makes 255."
+    )
 
 
 def check_ids_of_file(path: tf.Tensor, mask: Any, num_classes: int) -> None:

@@ -123,6 +123,12 @@ def coco(
         )
 
     chosen = sorted(content["images"], key=lambda image: image["id"])
+    if objects.keys().isdisjoint(image["id"] for image in chosen):
+        raise ValueError(
+            f"{path}: Expected annotations of images that the file lists. Received: "
+            f"others, the first of image {next(iter(objects))!r}, where ids of images "
+            f"are like {chosen[0]['id']!r}."
+        )
     if min_area is not None:
         chosen = [image for image in chosen if area[image["id"]] > min_area]
         if not chosen:
@@ -195,6 +201,8 @@ def coco_panoptic(
             if c.get("isthing", 1) in _KINDS[classes]
         )
         class_names = [name for _, name in named]
+        if not named:
+            raise ValueError(f"{path}: Expected categories of {classes}. It has none.")
         labels = {category: label for label, (category, _) in enumerate(named)}
         if classes == "things":
             class_names = ["background", *class_names]

@@ -5,7 +5,6 @@ fails there is read again alone, for the reason.
 """
 
 import contextlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from keras_seg.data.checks import check_same_size, reason
 from keras_seg.data.image import DEPTH
@@ -187,13 +186,16 @@ def _look_at_all(
             minlength=IGNORE + 1,
             maxlength=IGNORE + 1,
         )
-        return index, tf.shape(image)[:2], tf.shape(mask), counts, print_
+        # Tiles of one colour are alike, and nothing is wrong with that.
+        blank = tf.reduce_min(image) == tf.reduce_max(image)
+        return index, tf.shape(image)[:2], tf.shape(mask), counts, print_, blank
 
     data = tf.data.Dataset.from_tensor_slices(chosen)
     data = data.map(facts, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
     progress = keras.utils.Progbar(len(chosen), verbose=int(verbose), unit_name="image")
     healthy = set()
-    for index, image_size, mask_size, counts, print_ in data.as_numpy_iterator():
+    for looked in data.as_numpy_iterator():
+        index, image_size, mask_size, counts, print_, blank = looked
         index = int(index)
         healthy.add(index)
         name = str(source.names[index])
@@ -202,20 +204,21 @@ def _look_at_all(
         found.pixels += counts[:n]
         found.images[present] += 1
         found.ignored += int(counts[IGNORE])
-        if any(shown[c] < _SHOWN for c in present):
-            new = any(not shown[c] for c in present)
-            (found.sample if new else more).append(index)
-            shown.update(present.tolist())
-        if not present.size:
-            message = "No pixel has a label: it teaches nothing."
-            problems.append(Problem(split, name, message, serious=False))
-        prints[print_.tobytes()].append((split, name))
         mismatch = ""
         if tuple(image_size) != tuple(mask_size):
             try:
                 check_same_size(image_size, mask_size)
             except ValueError as error:
                 mismatch = str(error)
+        elif any(shown[c] < _SHOWN for c in present):
+            new = any(not shown[c] for c in present)
+            (found.sample if new else more).append(index)
+            shown.update(present.tolist())
+        if not present.size:
+            message = "No pixel has a label: it teaches nothing."
+            problems.append(Problem(split, name, message, serious=False))
+        if not blank:
+            prints[print_.tobytes()].append((split, name))
         problems += _of_file(split, name, source.image_file(index), mismatch)
         progress.add(1)
 
@@ -243,16 +246,19 @@ def _why(source: Source, index: int) -> str:
 
 def _of_file(split: str, name: str, path: str | None, mismatch: str) -> list[Problem]:
     """What the head of an image's file tells that its pixels don't."""
-    mode, deep, turned, square = "", False, False, False
+    mode, deep, turned, same_size = "", False, False, False
     if path is not None:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            contents = file.read()
-        # What TensorFlow could read is well, even where Pillow can't.
-        with contextlib.suppress(UnidentifiedImageError, OSError, ValueError):
-            with Image.open(io.BytesIO(contents)) as image:
-                mode, square = image.mode, image.width == image.height
-                turned = image.getexif().get(_EXIF_ORIENTATION, 1) != 1
-                deep = image.format == "PNG" and contents[DEPTH] > 8
+        # What TensorFlow could read is well, even where Pillow fails, in whatever way.
+        with contextlib.suppress(Exception), tf.io.gfile.GFile(path, "rb") as file:
+            head = file.read(DEPTH + 1)
+            file.seek(0)
+            with Image.open(file) as image:
+                mode = image.mode
+                deep = image.format == "PNG" and head[DEPTH] > 8
+                orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+                turned = orientation != 1
+                # Mirrored or upside down it has the same size, and so has a square.
+                same_size = orientation in (2, 3, 4) or image.width == image.height
     problems = []
     if mismatch:
         if turned:
@@ -260,7 +266,7 @@ def _of_file(split: str, name: str, path: str | None, mismatch: str) -> list[Pro
                 " This photo does: viewers show it turned, and its mask was drawn so."
             )
         problems.append(Problem(split, name, mismatch))
-    elif turned and square:
+    elif turned and same_size:
         problems.append(
             Problem(
                 split,
@@ -331,22 +337,30 @@ def _of_all_together(
     for split, found in findings.items():
         labelled = found.pixels.sum()
         only_first = found.pixels[0] == labelled
-        if found.ignored and only_first and labelled:
-            problems.append(
-                Problem(
-                    split,
-                    "",
-                    f"Masks have 0 and 255 only, and 255 means no label: nothing but "
-                    f"{class_names[0]} would be learned. If 255 is a class, say so: "
-                    "folder(..., ids=[0, 255], ignore=()).",
-                )
+        complete = found.looked_at == found.examples
+        message = ""
+        if not labelled and found.sizes:
+            message = "No pixel of any example has a label."
+        elif only_first and labelled and found.ignored:
+            message = (
+                "Masks have 0 and 255 only, and 255 means no label: nothing but "
+                f"{class_names[0]} would be learned. If 255 is a class, say so: "
+                "folder(..., ids=[0, 255], ignore=())."
             )
-        elif not labelled and found.sizes:
-            problems.append(Problem(split, "", "No pixel of any example has a label."))
+        elif only_first and labelled:
+            message = (
+                f"Every pixel is {class_names[0]}: nothing else would be learned. "
+                "Likely causes: masks that were written empty, or annotations of other "
+                "images."
+            )
+        if message:
+            if not complete:
+                message = f"In the {found.looked_at} examples looked at: {message}"
+            problems.append(Problem(split, "", message, serious=complete))
         absent = [
             name for name, p in zip(class_names, found.pixels, strict=True) if not p
         ]
-        if absent and labelled and not only_first and found.looked_at == found.examples:
+        if absent and labelled and not only_first and complete:
             message = f"Classes without a pixel: {', '.join(absent)}."
             problems.append(Problem(split, "", message, serious=False))
     return problems

@@ -111,7 +111,7 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
     if "://" in folder:
         walked = tf.io.gfile.walk(folder)
     else:
-        walked = os.walk(folder, followlinks=True)
+        walked = os.walk(folder, followlinks=True, onerror=_raise)
     seen = {os.path.realpath(folder)}
     for where, folders, names in walked:
         for name in folders[:]:
@@ -123,6 +123,11 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
             where[len(folder) :].strip("/"),
             [name for name in names if not name.startswith(".")],
         )
+
+
+def _raise(error: OSError) -> None:
+    """What os.walk should do with a folder that it can't read."""
+    raise error
 
 
 def listed(names: Sequence[str], most: int = 1000) -> str:

@@ -55,8 +55,9 @@ def folder(
             `dataset.json` beside the folder of masks has them.
         ignore: Id, or several, of pixels without a label in the files. They become
             255.
-        palette: Colours of the ids, if masks are RGB: row i is the colour of id i,
-            also of ignored ones. It also gives the classes the colours of pictures.
+        palette: Colours of the ids, if masks are RGB or in a palette that says the
+            same: row i is the colour of id i, also of ignored ones. Grey masks are ids
+            all the same. It also gives the classes the colours of pictures.
         split: Text file of the stems to read, one a line, in this order, or a list of
             them; repeats are allowed, and in a file a suffix may follow a stem. None
             for all, in order of stems.
@@ -87,10 +88,17 @@ def folder(
     as_tensor = tf.constant(stems)
     image_paths = image_files.paths(stems, as_tensor)
     mask_paths = mask_files.paths(stems, as_tensor)
-    described: dict[str, Any] = {}
-    if class_names is None:
-        described = _prepared(mask_files.root)
+    described = _prepared(mask_files.root)
+    if class_names is None and described is None:
+        raise ValueError(
+            "Expected `class_names`, or masks of a set that `data.prepare` wrote, with "
+            f"{DATASET} beside their folder. Received: neither."
+        )
+    if class_names is not None or described is None:
+        described = {}
+    else:
         class_names = list(described["class_names"])
+    assert class_names is not None
     num_classes = len(class_names)
     channels = channels or described.get("channels")
     if channels is None:
@@ -133,8 +141,8 @@ def folder(
     )
 
 
-def _prepared(masks: str) -> dict[str, Any]:
-    """What `data.prepare` wrote of the set whose masks are here."""
+def _prepared(masks: str) -> dict[str, Any] | None:
+    """What `data.prepare` wrote of the set whose masks are here; None if it didn't."""
     root = os.path.dirname(masks) or "."
     path = f"{root}/{DATASET}"
     if tf.io.gfile.exists(path):
@@ -145,10 +153,7 @@ def _prepared(masks: str) -> dict[str, Any]:
             f"Expected a set that is whole in {root}. Preparing it was stopped: call "
             "`prepare` again, with the same arguments."
         )
-    raise ValueError(
-        f"Expected `class_names`, or {path}, which `data.prepare` writes. Received: "
-        "neither."
-    )
+    return None
 
 
 class _Files:

@@ -48,6 +48,8 @@ def read_label_png(path: Any, dtype: tf.DType = tf.int32) -> tf.Tensor:
 def read_color_png(path: Any) -> tf.Tensor:
     """Read a PNG whose colours mean something, as one number for each pixel.
 
+    They may be stored in a palette: tools that make files smaller do so.
+
     Args:
         path: Scalar string tensor.
 
@@ -55,14 +57,15 @@ def read_color_png(path: Any) -> tf.Tensor:
         int32 `[height, width]`: red + 256 green + 65536 blue.
 
     Raises:
-        ValueError: in eager mode, naming the file, if it isn't a whole RGB PNG.
+        ValueError: in eager mode, naming the file, if it isn't a whole PNG in RGB or
+            with a palette.
     """
     with naming(path):
         return decode_color_png(tf.io.read_file(path))
 
 
 def read_label_or_color_png(path: Any, ids: Any) -> tf.Tensor:
-    """Read a label PNG, or one in RGB whose colours stand for ids.
+    """Read a grey label PNG, or one whose colours, or palette, stand for ids.
 
     Args:
         path: Scalar string tensor.
@@ -89,7 +92,7 @@ def read_label_or_color_png(path: Any, ids: Any) -> tf.Tensor:
 
         color = _header(contents)[COLOR]
         return tf.cond(
-            (color == _RGB) | (color == _RGBA),
+            (color == _RGB) | (color == _RGBA) | (color == _PALETTE),
             of_colors,
             lambda: decode_label_png(contents),
         )
@@ -114,7 +117,8 @@ def decode_color_png(contents: tf.Tensor) -> tf.Tensor:
     header = _header(contents)
     color = header[COLOR]
     require(
-        ((color == _RGB) | (color == _RGBA)) & (header[DEPTH] == 8),
+        (((color == _RGB) | (color == _RGBA)) & (header[DEPTH] == 8))
+        | (color == _PALETTE),
         lambda: (
             "Expected a PNG in RGB, 8 bits each. Received: one of "
             f"{PNG_COLORS.get(int(color), 'unknown colours')}, "

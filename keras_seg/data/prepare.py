@@ -46,14 +46,18 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
     Raises:
         FileExistsError: if the folder holds another set, or other files.
         OSError: if the disk is full, saying how far it came.
-        ValueError: for an example that can't be read, naming its file, or images of
-            more than 4 channels.
+        ValueError: for an example that can't be read, naming its file, images of more
+            than 4 channels, or a path that isn't one of this machine.
 
     Example:
         source = keras_seg.data.coco("coco/train2017", "coco/instances_train2017.json")
         keras_seg.data.prepare(source, "coco_voc/train")
         train = keras_seg.data.folder("coco_voc/train/images", "coco_voc/train/masks")
     """
+    if "://" in os.fspath(path):
+        raise ValueError(
+            f"Expected a folder on a disk. Received: {path}. Copy it then."
+        )
     path = Path(path)
     stems = _stems(source)
     description = _claim(source, path, stems)
@@ -63,23 +67,28 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
         for left in folder.glob(".*.writing"):  # by a run that was killed
             left.unlink()
 
-    there = {file.stem for file in images.iterdir()} & {f.stem for f in masks.iterdir()}
+    # A file can be empty where the machine went down: its name came before its bytes.
+    whole = [
+        {file.stem for file in folder.iterdir() if file.stat().st_size}
+        for folder in (images, masks)
+    ]
+    there = whole[0] & whole[1]
     todo = [index for index, stem in enumerate(stems) if stem not in there]
     _check_written(source, [i for i, s in enumerate(stems) if s in there], masks, stems)
 
     colors = color_map(256)
     colors[: source.num_classes] = source.palette
 
-    def write(index: int, image: np.ndarray | None, mask: np.ndarray) -> None:
+    def write(index: int, image: np.ndarray, mask: np.ndarray) -> None:
         stem = stems[index]
         with _aside(masks / f"{stem}.png") as aside:
             write_label_png(str(aside), mask, colors)
         file = source.image_file(index)
-        if file is not None:
-            with _aside(images / (stem + os.path.splitext(file)[1].lower())) as aside:
+        suffix = "" if file is None else os.path.splitext(file)[1].lower()
+        if suffix in (".jpg", ".jpeg", ".png"):
+            with _aside(images / (stem + suffix)) as aside:
                 tf.io.gfile.copy(file, str(aside), overwrite=True)
             return
-        assert image is not None  # it is read where there is no file
         with _aside(images / f"{stem}.png") as aside:
             if image.shape[-1] == 1:
                 image = image[..., 0]
@@ -92,11 +101,12 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
         for _ in _in_threads(write, _examples(source, todo)):
             done += 1
             progress.update(done)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
+        number = error.errno if isinstance(error, OSError) else errno.ENOSPC
+        if number not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OSError(
-            error.errno,
+            number,
             f"The disk is full: {done} of {len(stems)} examples are in {path}, all of "
             "them whole. Make room and start again; it goes on from there.",
         ) from None
@@ -140,7 +150,7 @@ def _claim(source: Source, path: Path, stems: Sequence[str]) -> dict[str, Any]:
                 f"Expected an empty folder, or one where this set was begun. {path} "
                 f"holds another set, see {path / name}."
             )
-    if path.exists() and any(path.iterdir()):
+    if path.exists() and any(not f.name.endswith(".writing") for f in path.iterdir()):
         raise FileExistsError(f"Expected an empty folder at {path}. It holds files.")
     path.mkdir(parents=True, exist_ok=True)
     with _aside(path / UNFINISHED) as aside:
@@ -163,19 +173,13 @@ def _check_written(
 
 def _examples(
     source: Source, todo: Sequence[int]
-) -> Iterator[tuple[int, np.ndarray | None, np.ndarray]]:
-    """(index, image, mask) of each example, read in parallel; no image for a file."""
-    if not todo:
-        return
-    rest = source if len(todo) == len(source) else source._take(np.array(todo))
-    if source.image_file(0) is None:
-        for index, (image, mask) in zip(
-            todo, rest.dataset().as_numpy_iterator(), strict=True
-        ):
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(index, image, mask) of each example, read and checked in parallel."""
+    if todo:
+        rest = source if len(todo) == len(source) else source._take(np.array(todo))
+        pairs = rest.dataset().as_numpy_iterator()
+        for index, (image, mask) in zip(todo, pairs, strict=True):
             yield index, image, mask
-    else:
-        for index, mask in zip(todo, rest.masks().as_numpy_iterator(), strict=True):
-            yield index, None, mask
 
 
 def _in_threads(function: Any, calls: Iterator[tuple]) -> Iterator[None]:

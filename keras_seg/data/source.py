@@ -339,7 +339,7 @@ class Source:
         """The examples at these places, as a Source."""
         places = tf.constant(indices, tf.int64)
         path = self._image_path
-        return Source(
+        taken = Source(
             len(indices),
             lambda index, window=None, mask_size=None: self._pixels(
                 places[index], window, mask_size
@@ -350,6 +350,9 @@ class Source:
             palette=self.palette,
             image_path=None if path is None else lambda index: path(places[index]),
         )
+        # Whether the size is checked while reading, the function inside knows.
+        taken._tell_mask_size = self._tell_mask_size
+        return taken
 
     def image_file(self, index: int) -> str | None:
         """Path of the file of an image; None where images aren't files."""

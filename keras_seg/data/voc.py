@@ -72,6 +72,7 @@ def voc(
             reaches.
         split: Name of a file in `ImageSets/Segmentation`, without `.txt`: "train",
             "val", "trainval", "train_aug", or one of your own. Repeats are allowed.
+            Where there is no list for "train_aug", it is made of VOC's and SBD's.
         sbd: Folder of SBD's own `.mat` files, `.../benchmark_RELEASE/dataset/cls`, for
             masks that are nowhere else; needs SciPy, `pip install 'keras-seg[scipy]'`.
 
@@ -91,7 +92,7 @@ def voc(
         image, mask = source[0]
     """
     root = os.fspath(root)
-    names = _stems(root, split)
+    names = _stems(root, split, sbd)
     check_exist(f"{root}/JPEGImages", names, ".jpg", "the split file")
     images = Paths(names, (f"{root}/JPEGImages/", ".jpg"))
     masks, is_mat = _mask_paths(root, names, images.stems, sbd)
@@ -157,7 +158,7 @@ def write_voc(source: Source, root: str | os.PathLike, split: str = "train") -> 
         file.writelines(f"{stem}\n" for stem in stems)
 
 
-def _stems(root: str, split: str) -> list[str]:
+def _stems(root: str, split: str, sbd: str | os.PathLike | None) -> list[str]:
     folder = f"{root}/ImageSets/Segmentation"
     if not tf.io.gfile.isdir(folder):
         raise FileNotFoundError(
@@ -166,6 +167,8 @@ def _stems(root: str, split: str) -> list[str]:
         )
     path = f"{folder}/{split}.txt"
     there = list_folder(folder)
+    if f"{split}.txt" not in there and split == "train_aug" and sbd is not None:
+        return _union(folder, os.path.dirname(os.fspath(sbd).rstrip("/")))
     if f"{split}.txt" not in there:
         splits = sorted(name[:-4] for name in there if name.endswith(".txt"))
         raise FileNotFoundError(
@@ -173,6 +176,12 @@ def _stems(root: str, split: str) -> list[str]:
             f"{splits}."
         )
     stems = read_lines(path)
+    pairs = [line for line in stems if " " in line or line.startswith("/")]
+    if pairs:
+        raise ValueError(
+            f"Expected stems in {path}, one a line. Received: {pairs[0]!r}. Of a list "
+            "of pairs of files keep the names, without folder and suffix."
+        )
     if not stems:
         raise ValueError(f"Expected stems in {path}, one a line. Received: none.")
     if split == "train_aug" and "val.txt" in there:
@@ -184,6 +193,19 @@ def _stems(root: str, split: str) -> list[str]:
                 "Take them out, or scores on val are those of images learned by heart."
             )
     return stems
+
+
+def _union(lists: str, sbd: str) -> list[str]:
+    """Stems of all images with masks but VOC's validation images: 10,582 of them."""
+    paths = [f"{lists}/train.txt", f"{sbd}/train.txt", f"{sbd}/val.txt"]
+    for path in paths:
+        if not tf.io.gfile.exists(path):
+            raise FileNotFoundError(
+                f"Expected {path}, to make the list of train_aug. It isn't there. "
+                "SBD's lists lie beside its folder cls. Or write train_aug.txt."
+            )
+    val = {*read_lines(f"{lists}/val.txt")}
+    return sorted({stem for path in paths for stem in read_lines(path)} - val)
 
 
 def _mask_paths(

@@ -341,6 +341,10 @@ BAD_FILES = {
         r"none\.jpg.*0 more",
     ),
     "images that are a number": ({"images": 3}, "images"),
+    "ids of images as words": (
+        {"annotations": [an_object([box(1, 1, 9, 9)], image_id="7")]},
+        r"images that the file lists.*'7'.*like 7",
+    ),
 }
 
 
@@ -548,6 +552,10 @@ def renamed(name):
 BAD_PANOPTIC = {
     "category missing": (of_first(category_id=3), "segment 1 of seg12.png with .* 3"),
     "a number too large": (of_first(id=2**24), "segment 16777216 of seg12.png"),
+    "no stuff": (
+        lambda content: [c.update(isthing=1) for c in content["categories"]],
+        "categories of stuff",
+    ),
     "number 0": (of_first(id=0), "segment 0 of seg12.png"),
     "a number twice": (of_first(id=300), "segment 300 of seg12.png"),
     "no number": (of_first(id=None), "segment None of seg12.png"),
@@ -564,14 +572,24 @@ BAD_PANOPTIC = {
 
 @pytest.mark.parametrize(("change", "message"), BAD_PANOPTIC.values(), ids=BAD_PANOPTIC)
 def test_a_bad_panoptic_file_is_an_error_that_names_it(panoptic_set, change, message):
+    classes = "stuff" if "stuff" in message else "all"
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
-        data.coco_panoptic(*panoptic_set(change))
+        data.coco_panoptic(*panoptic_set(change), classes=classes)
     assert "panoptic.json" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("mode", "message"), [("P", "a palette"), ("L", "one grey"), ("I;16", "16 bits")]
-)
+def test_a_panoptic_png_that_was_made_smaller_by_a_palette_is_read(panoptic_set):
+    folder, path = panoptic_set()
+    expected = data.coco_panoptic(folder, path)[0][1]
+    png = path.parent / "panoptic/seg5.png"
+    with Image.open(png) as image:
+        smaller = image.quantize(256)
+    np.testing.assert_array_equal(smaller.convert("RGB"), Image.open(png))
+    smaller.save(png)
+    np.testing.assert_array_equal(data.coco_panoptic(folder, path)[0][1], expected)
+
+
+@pytest.mark.parametrize(("mode", "message"), [("L", "one grey"), ("I;16", "16 bits")])
 def test_a_panoptic_png_that_is_not_rgb_is_an_error_by_name(
     panoptic_set, mode, message
 ):

@@ -89,6 +89,11 @@ def binary(root):
         Image.open(path).point(lambda v: 255 * (v == 1)).save(path)
 
 
+def empty(root):
+    for path in (root / "masks").iterdir():
+        Image.new("L", (40, 30)).save(path)
+
+
 def save(path, picture):
     return lambda root: picture(root).save(root / path)
 
@@ -118,6 +123,7 @@ SICK = {
         "image 30 x 40, mask 30 x 41",
     ),
     "EXIF": (turn, "p03", "EXIF.*This photo does"),
+    "all background": (empty, "", "Every pixel is ground.*written empty"),
     "0 and 255": (binary, "", r"0 and 255 only.*ids=\[0, 255\]"),
 }
 
@@ -222,3 +228,53 @@ def test_many_bad_files_are_one_line_of_the_page(healthy):
 def test_voc_is_healthy(real_voc, split):
     report = data.inspect(data.voc(real_voc, split), verbose=False)
     assert not report.serious, report
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_photo_that_exif_turns_without_a_change_of_size_is_noted(
+    healthy, orientation
+):
+    exif = Image.Exif()
+    exif[274] = orientation
+    with Image.open(healthy / "images/p03.jpg") as image:
+        image.load()
+    image.save(healthy / "images/p03.jpg", exif=exif)
+    (problem,) = look(healthy).problems
+    assert (problem.example, problem.serious) == ("p03", False)
+    assert "EXIF" in problem.message
+
+
+def test_an_exif_block_that_pillow_cannot_read_stops_nothing(healthy):
+    with Image.open(healthy / "images/p03.jpg") as image:
+        image.load()
+    image.save(healthy / "images/p03.jpg", exif=b"Exif\0\0damaged", dpi=(72, 72))
+    report = look(healthy)
+    assert report.splits["all"].examples == 12
+    assert not report.serious
+
+
+def test_blank_tiles_are_no_twins(healthy):
+    for k in (3, 4, 9):
+        Image.new("RGB", (40, 30)).save(healthy / f"images/p{k:02}.jpg")
+    source = data.folder(healthy / "images", healthy / "masks", class_names=NAMES)
+    splits = {"train": source[:7], "val": source[7:]}
+    assert data.inspect(splits, verbose=False).problems == []
+
+
+def test_a_few_examples_accuse_no_whole_set(healthy):
+    paths = sorted((healthy / "masks").iterdir())
+    for path in (paths[0], paths[-1]):  # those that are looked at
+        Image.new("L", (40, 30)).save(path)
+    source = data.folder(healthy / "images", healthy / "masks", class_names=NAMES)
+    few = data.inspect(source, examples=2, verbose=False)
+    assert not few.serious
+    assert "In the 2 examples looked at: Every pixel is ground" in str(few)
+    assert data.inspect(source, verbose=False).problems == []
+
+
+def test_examples_that_cannot_be_shown_are_on_no_contact_sheet(healthy):
+    for path in (healthy / "masks").iterdir():
+        Image.open(path).resize((41, 30), Image.NEAREST).save(path)
+    report = look(healthy)
+    assert len(report.problems) == 12
+    assert report.splits["all"].sample == []

@@ -344,6 +344,22 @@ def test_masks_of_ids_are_read_where_others_have_colors(masks):
     np.testing.assert_array_equal(found, ids)
 
 
+@pytest.mark.parametrize("bits", [2, 8])
+def test_colors_in_a_palette_become_ids_whatever_their_order(masks, bits):
+    ids = some_ids([0, 1, 2])
+    mask = Image.fromarray((2 - ids).astype(np.uint8))  # of the file, not of classes
+    mask.putpalette(np.uint8(COLORS[2::-1]).tobytes())
+    found = labels_of(masks, mask, palette=COLORS[:3], options={"bits": bits})
+    np.testing.assert_array_equal(found, ids)
+
+
+def test_a_palette_of_other_colors_is_an_error(masks):
+    mask = Image.fromarray(some_ids([0, 1, 2]).astype(np.uint8))
+    mask.putpalette([0, 0, 0, 1, 2, 3, 3, 2, 1])
+    with pytest.raises(ValueError, match=r"a\.png: Expected colours.*\(1, 2, 3\)"):
+        labels_of(masks, mask, palette=COLORS[:3])
+
+
 def test_unknown_colors_are_named_the_most_frequent_first(masks):
     pixels = np.zeros((*SIZE, 3), np.uint8)
     pixels[0, :3] = (1, 2, 3)
@@ -549,7 +565,7 @@ def test_images_and_masks_of_all_kinds_are_the_same_in_batches(tmp_path):
     (tmp_path / "masks").mkdir()
     grey, deep_grey = (Image.fromarray(ids.astype(t)) for t in (np.uint8, np.uint16))
     indices = grey.copy()
-    indices.putpalette(bytes(range(12)))
+    indices.putpalette(np.uint8(COLORS).tobytes())
     for k in range(len(KINDS)):
         mask = (colored, grey, deep_grey, indices)[k % 4]
         mask.save(tmp_path / f"masks/{k:02}.png", bits=2 if mask is indices else 8)

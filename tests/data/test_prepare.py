@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
@@ -159,8 +160,9 @@ def test_a_set_that_is_not_whole_says_so(tmp_path, monkeypatch):
         data.prepare(own(), tmp_path / "set")
     for folder in ("images", "masks"):
         Image.new("L", (4, 4)).save(tmp_path / f"set/{folder}/a.png")
-    with pytest.raises(ValueError, match=r"whole.*`prepare` again"):
-        read_back(tmp_path / "set")
+    for names in (None, ["land", "sea", "ice"]):
+        with pytest.raises(ValueError, match=r"whole.*`prepare` again"):
+            read_back(tmp_path / "set", class_names=names)
 
 
 def test_a_finished_set_is_left_alone(tmp_path):
@@ -203,9 +205,44 @@ def test_a_full_disk_ends_with_what_to_do_and_no_half_files(tmp_path, monkeypatc
     assert_equal(read_back(tmp_path / "set"), own())
 
 
-def test_an_example_that_cannot_be_read_is_named(voc_tree, tmp_path):
+def test_a_disk_that_an_image_fills_is_full_too(voc_tree, tmp_path, monkeypatch):
+    def copy(source, target, overwrite):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.io.gfile, "copy", copy)
+    with pytest.raises(OSError, match=r"disk is full: 0 of 2.*start again"):
+        data.prepare(data.voc(voc_tree([(8, 9), (12, 7)])), tmp_path / "set")
+
+
+def test_a_file_that_is_empty_is_written_again(tmp_path):
+    data.prepare(own(), tmp_path / "set")
+    for folder, place in (("images", 2), ("masks", 5)):
+        sorted((tmp_path / "set" / folder).iterdir())[place].write_bytes(b"")
+    data.prepare(own(), tmp_path / "set")
+    assert_equal(read_back(tmp_path / "set"), own())
+
+
+def test_images_of_other_formats_become_pngs(tmp_path):
+    source = own(3)
+    Image.new("RGB", (9, 5)).save(tmp_path / "a.tif")
+    source._image_path = lambda index: tf.constant(str(tmp_path / "a.tif"))
+    data.prepare(source, tmp_path / "set")
+    assert_equal(read_back(tmp_path / "set"), own(3))
+
+
+def test_a_path_elsewhere_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"on a disk.*gs://bucket"):
+        data.prepare(own(), "gs://bucket/set")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "file", ["SegmentationClass/stem1x.png", "JPEGImages/stem1x.jpg"]
+)
+def test_an_example_that_cannot_be_read_is_named(file, voc_tree, tmp_path):
     root = voc_tree([(8, 9), (12, 7), (5, 5)])
-    (root / "SegmentationClass/stem1x.png").write_bytes(b"")
+    (root / file).write_bytes(b"")
     with pytest.raises(Exception, match=r"stem1x"):
         data.prepare(data.voc(root), tmp_path / "set")
     assert not (tmp_path / "set/dataset.json").exists()

@@ -146,6 +146,26 @@ def test_a_source_of_ones_own_functions_is_read(augment):
     assert masks.shape == (3, 4, 6)
 
 
+@pytest.mark.parametrize("part", [lambda s: s, lambda s: s[:], lambda s: s[:][1:]])
+def test_a_mask_of_another_size_is_an_error_in_parts_too(part):
+    def image(index, window=None):
+        pixels = tf.zeros((4, 6, 3), tf.uint8)
+        if window is None:
+            return pixels
+        top, left, height, width = tf.unstack(tf.minimum(window, [3, 5, 4, 6]))
+        return pixels[top : top + height, left : left + width]
+
+    def mask(index):
+        return tf.zeros((8, 12), tf.uint8)
+
+    source = data.Source(3, image, mask, class_names=NAMES)
+    batches = part(source).batches(1, size=(8, 8), augment=data.standard_augmentation())
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="example .: Expected image and mask"
+    ):
+        next(iter(batches))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

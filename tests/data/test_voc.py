@@ -217,6 +217,29 @@ def test_masks_of_train_aug_are_vocs_where_it_has_them_else_sbds(sbd_tree):
         np.testing.assert_array_equal(mask[0, :height, :width], masks[name])
 
 
+def test_train_aug_is_made_of_the_lists_of_voc_and_sbd(sbd_tree):
+    root, _ = sbd_tree
+    (root / "ImageSets/Segmentation/train_aug.txt").unlink()
+    write_split(root, "train", ["stem0x"])
+    write_split(root, "val", ["stem3x"])
+    with pytest.raises(FileNotFoundError, match=r"train_aug.*There are"):
+        data.voc(root, "train_aug")
+    with pytest.raises(FileNotFoundError, match=r"train\.txt, to make the list"):
+        data.voc(root, "train_aug", sbd=root / "cls")
+    (root / "train.txt").write_text("stem2x\nstem0x\n")
+    (root / "val.txt").write_text("stem1x\nstem3x\n")
+    for sbd in (root / "cls", f"{root}/cls/"):
+        source = data.voc(root, "train_aug", sbd=sbd)
+        assert list(source.names) == ["stem0x", "stem1x", "stem2x"]
+
+
+def test_a_list_of_pairs_of_files_is_an_error_that_says_what_to_keep(sbd_tree):
+    root, _ = sbd_tree
+    write_split(root, "train_aug", ["/JPEGImages/a.jpg /SegmentationClassAug/a.png"])
+    with pytest.raises(ValueError, match=r"stems in .*train_aug\.txt.*keep the names"):
+        data.voc(root, "train_aug", sbd=root / "cls")
+
+
 def test_masks_of_mat_files_are_read_in_parts_and_augmented(sbd_tree):
     root, masks = sbd_tree
     source = data.voc(root, "train_aug", sbd=str(root / "cls"))[1:2]

@@ -8,7 +8,6 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from keras_seg.data.builders.base import Recipe, SegmentationBuilder, manual_folder
-from keras_seg.data.files import read_lines
 from keras_seg.data.voc import CLASS_NAMES, voc
 
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
@@ -32,10 +31,9 @@ class VocSegmentation(SegmentationBuilder):
     RELEASE_NOTES = {"1.0.0": "Images, masks and names."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
     The folder VOCdevkit/VOC2012 of VOCtrainval_11-May-2012.tar, unpacked. The split
-    train_aug is made where SBD's benchmark_RELEASE is unpacked beside VOCdevkit (then
-    its list, ImageSets/Segmentation/train_aug.txt, is written if it isn't there), or
-    where that list and the folder SegmentationClassAug are. Without VOCdevkit both
-    are downloaded.
+    train_aug is made where SBD's benchmark_RELEASE is unpacked beside VOCdevkit, or
+    where the list ImageSets/Segmentation/train_aug.txt and the folder
+    SegmentationClassAug are. Without VOCdevkit both are downloaded.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -56,30 +54,17 @@ class VocSegmentation(SegmentationBuilder):
             sbd: str | None = os.path.join(paths["sbd"], "benchmark_RELEASE/dataset")
         else:
             sbd = manual_folder(dl_manager, "cls", ("benchmark_RELEASE/dataset",))
-        if sbd and not tf.io.gfile.exists(f"{root}/{_LISTS}/train_aug.txt"):
-            _write_train_aug(root, sbd)
         cls = None if sbd is None else os.path.join(sbd, "cls")
 
         splits = {}
         for split in _SPLITS:
-            if not tf.io.gfile.exists(f"{root}/{_LISTS}/{split}.txt"):
+            made = split == "train_aug" and cls is not None
+            if not made and not tf.io.gfile.exists(f"{root}/{_LISTS}/{split}.txt"):
                 logging.warning("No %s.txt in %s: no such split.", split, root)
                 continue
             arguments = (("root", root), ("split", split), ("sbd", cls))
             splits[split] = self._generate_examples(Recipe(voc, arguments))
         return splits
-
-
-def _write_train_aug(root: str, sbd: str) -> None:
-    """Write the list of all images with masks that aren't VOC's validation images."""
-    lists = f"{root}/{_LISTS}"
-    stems = {
-        stem
-        for path in (f"{lists}/train.txt", f"{sbd}/train.txt", f"{sbd}/val.txt")
-        for stem in read_lines(path)
-    } - {*read_lines(f"{lists}/val.txt")}
-    with tf.io.gfile.GFile(f"{lists}/train_aug.txt", "w") as file:
-        file.write("".join(f"{stem}\n" for stem in sorted(stems)))
 
 
 _CITATION = """\
