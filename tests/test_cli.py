@@ -138,6 +138,7 @@ def test_export_writes_what_the_model_says(run, tmp_path):
         (["train", "--model", "fcn8s", "--encoder", "resnet50"], "--encoder"),
         (["train", "--model", "fcn8s", "--normalization", "batch"], "--normalization"),
         (["train", "--encoder", "nosuch"], "nosuch"),
+        (["train", "--freeze-encoder", "--widths", "4,8"], "--encoder"),
         (["train", "--weights", "imagenet"], "encoder"),
         (["train", "--weights", "nowhere.keras"], "nowhere.keras"),
         (["train", "--widths", "4"], "widths"),
@@ -165,6 +166,8 @@ def test_bad_options_get_one_clear_line(arguments, says, capsys, tmp_path, monke
         ["train", "--data", "nosuch"],
         ["train", "--epochs", "0"],
         ["train", "--widths", "4,-8"],
+        ["train", "--scale", "2,1"],
+        ["train", "--scale", "1"],
         ["train", "--nosuch"],
         [],
     ],
@@ -283,12 +286,15 @@ def test_training_goes_on_from_weights_of_another_run(run, voc_tree, tmp_path):
 def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
     arguments = ["train", "--data", "voc", "--root", str(voc_tree), "--size", "32"]
     arguments += ["--encoder", "MobileNetV2", "--widths", "4,4,4,4,4"]
+    arguments += ["--freeze-encoder", "--scale", "0.3,0.5"]
     arguments += ["--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "2"]
     out = tmp_path / "run"
     assert main([*arguments, "--out", str(out)]) == 0
-    assert json.loads((out / "run.json").read_text())["encoder"] == "MobileNetV2"
+    described = json.loads((out / "run.json").read_text())
+    assert described["encoder"] == "MobileNetV2"
+    assert described["scale"] == [0.3, 0.5]
     model = keras.models.load_model(out / "model.keras")
-    assert model.get_layer("encoder").name == "encoder"
+    assert not model.get_layer("encoder").trainable
     normalised = {layer.name for layer in model.layers if "_norm" in layer.name}
     assert len(normalised) == 10  # after each convolution of the way up
     assert (out / "saved_model" / "saved_model.pb").exists()

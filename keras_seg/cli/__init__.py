@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--widths", type=_widths, help="of unet's levels (16,32,64,128)")
     add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
     add("--weights", metavar="W", help="to start from: imagenet, or a file")
+    add("--freeze-encoder", action="store_true", help="learn what joins it only")
     add(
         "--normalization",
         choices=("none", "batch", "group"),
@@ -76,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         metavar="PIXELS",
         help="side of the training crops (64 for shapes, 256 otherwise)",
+    )
+    add(
+        "--scale",
+        type=_scale,
+        default="0.5,2",
+        metavar="LOW,HIGH",
+        help="by which images are scaled before they are cropped",
     )
     add("--batch-size", type=_positive, default=8, metavar="N", help="crops per step")
     add("--epochs", type=_positive, default=10, metavar="N", help="epochs")
@@ -156,6 +164,13 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
     return value
+
+
+def _scale(text: str) -> tuple[float, float]:
+    low, high = (float(word) for word in text.split(","))
+    if not 0 < low <= high:
+        raise argparse.ArgumentTypeError(f"expected 0 < low <= high, received {text}")
+    return low, high
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ def train(options: argparse.Namespace) -> None:
     batches = training.batches(
         options.batch_size,
         size=(size, size),
-        augment=keras_seg.data.standard_augmentation(),
+        augment=keras_seg.data.standard_augmentation(scale=options.scale),
         shuffle=True,
         seed=options.seed,
         repeat=True,
@@ -206,7 +206,12 @@ def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
                     f"{options.model}"
                 )
     make = getattr(keras_seg, options.model)
-    return make(num_classes, input_shape=(None, None, channels), **arguments)
+    model = make(num_classes, input_shape=(None, None, channels), **arguments)
+    if options.freeze_encoder:
+        if arguments.get("encoder") is None:
+            raise ValueError("Expected --encoder with --freeze-encoder.")
+        model.get_layer("encoder").trainable = False
+    return model
 
 
 def _whole_images(source: Source) -> tf.data.Dataset:

@@ -161,7 +161,7 @@ def test_a_mask_of_another_size_is_an_error_in_parts_too(part):
     source = data.Source(3, image, mask, class_names=NAMES)
     batches = part(source).batches(1, size=(8, 8), augment=data.standard_augmentation())
     with pytest.raises(
-        tf.errors.InvalidArgumentError, match="example .: Expected image and mask"
+        tf.errors.InvalidArgumentError, match=r"example .: Expected image and mask"
     ):
         next(iter(batches))
 
