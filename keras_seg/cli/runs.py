@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -120,17 +121,20 @@ def predict(options: argparse.Namespace) -> None:
     """Predict masks of image files; see `keras-seg predict --help`."""
     run = _describe_run(options.run)
     stems = [image.stem for image in options.image]
-    written = [options.out / f"{s}{end}" for s in stems for end in (".png", _OVERLAY)]
+    written = Counter(
+        options.out / f"{s}{e}" for s in stems for e in (".png", _OVERLAY)
+    )
+    places = {path.resolve() for path in written}
     for image in options.image:
         if not image.is_file():
             raise FileNotFoundError(f"Expected an image at {image}. It isn't there.")
-        if image.resolve() in {path.resolve() for path in written}:
+        if image.resolve() in places:
             raise ValueError(
                 f"Expected another folder. {image} would be written over: --out "
                 f"{options.out}"
             )
-    for path in written:
-        if written.count(path) > 1:
+    for path, times in written.items():
+        if times > 1:
             raise ValueError(
                 "Expected images whose masks have names that differ. Received: two "
                 f"for {path}"

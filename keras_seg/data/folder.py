@@ -88,17 +88,15 @@ def folder(
     as_tensor = tf.constant(stems)
     image_paths = image_files.paths(stems, as_tensor)
     mask_paths = mask_files.paths(stems, as_tensor)
-    described = _prepared(mask_files.root)
-    if class_names is None and described is None:
-        raise ValueError(
-            "Expected `class_names`, or masks of a set that `data.prepare` wrote, with "
-            f"{DATASET} beside their folder. Received: neither."
-        )
-    if class_names is not None or described is None:
-        described = {}
-    else:
-        class_names = list(described["class_names"])
-    assert class_names is not None
+    prepared = _prepared(mask_files.root)
+    described: dict[str, Any] = {}
+    if class_names is None:
+        if prepared is None:
+            raise ValueError(
+                "Expected `class_names`, or masks of a set that `data.prepare` wrote, "
+                f"with {DATASET} beside their folder. Received: neither."
+            )
+        described, class_names = prepared, list(prepared["class_names"])
     num_classes = len(class_names)
     channels = channels or described.get("channels")
     if channels is None:
