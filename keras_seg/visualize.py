@@ -77,6 +77,11 @@ def overlay(image: Any, mask: Any, palette: Any, alpha: float = 0.5) -> np.ndarr
     return np.rint(mixed).astype(np.uint8)
 
 
+def visible(image: np.ndarray) -> np.ndarray:
+    """The first three bands of an image, or the first one."""
+    return image[..., : 3 if image.shape[-1] >= 3 else 1]
+
+
 def samples(
     rows: Iterable[tuple[Any, Any, Any]], palette: Any, class_names: Sequence[str]
 ) -> np.ndarray:

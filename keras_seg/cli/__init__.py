@@ -1,7 +1,7 @@
 """The command `keras-seg`.
 
-It is thin: everything that it does is a few lines of the Python interface. `sources.py`
-finds the data set that options name, `runs.py` and `data.py` do the work.
+It is thin: everything that it does is a few lines of the Python interface, a file a
+command. `data_options.py` opens the data set that options name.
 """
 
 import argparse
@@ -12,8 +12,13 @@ from pathlib import Path
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli import data, runs
-from keras_seg.cli.sources import PATHS, add_data_options
+from keras_seg.cli.data_options import PATHS, add_data_options
+from keras_seg.cli.evaluate import evaluate
+from keras_seg.cli.export import export
+from keras_seg.cli.inspect import inspect
+from keras_seg.cli.predict import predict
+from keras_seg.cli.prepare import prepare
+from keras_seg.cli.train import train
 from keras_seg.data.checks import reason
 
 MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
@@ -53,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a model, keep the best, score it, picture it, export it.",
         formatter_class=_Help,
     )
-    command.set_defaults(command=runs.train)
+    command.set_defaults(command=train)
     add = command.add_argument
     add_data_options(command)
     add("--model", choices=MODELS, default="unet", help="network")
@@ -111,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "it. The exit status is 1 if training would go wrong.",
         formatter_class=_Help,
     )
-    command.set_defaults(command=data.inspect)
+    command.set_defaults(command=inspect)
     add_data_options(command)
     command.add_argument("--json", action="store_true", help="for scripts")
     command.add_argument(
@@ -124,25 +129,25 @@ def _parser() -> argparse.ArgumentParser:
         description="Write train and val of a data set as folders of images and label "
         "PNGs. Stopped and started again, it goes on.",
     )
-    command.set_defaults(command=data.prepare)
+    command.set_defaults(command=prepare)
     add_data_options(command)
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     command = commands.add_parser("evaluate", help="score a trained model")
-    command.set_defaults(command=runs.evaluate)
+    command.set_defaults(command=evaluate)
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     command.add_argument("--split", help="split to score (that of validation)")
     for name in PATHS:
         command.add_argument(f"--{name}", metavar="PATH", help="if it has moved")
 
     command = commands.add_parser("predict", help="predict masks of image files")
-    command.set_defaults(command=runs.predict)
+    command.set_defaults(command=predict)
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     command.add_argument("image", type=Path, metavar="IMAGE", nargs="+")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     command = commands.add_parser("export", help="export a trained model")
-    command.set_defaults(command=runs.export)
+    command.set_defaults(command=export)
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     command.add_argument("--format", choices=("saved_model",), default="saved_model")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")

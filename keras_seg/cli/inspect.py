@@ -1,4 +1,4 @@
-"""What `keras-seg inspect` and `keras-seg prepare` do."""
+"""What `keras-seg inspect` does."""
 
 import argparse
 import json
@@ -8,12 +8,11 @@ from typing import Any
 import keras
 
 from keras_seg import data
-from keras_seg.cli.runs import visible
-from keras_seg.cli.sources import SPLIT, data_source
+from keras_seg.cli.data_options import SPLIT, data_source
 from keras_seg.data import Source
 from keras_seg.data.doctor import Problem, Report
 from keras_seg.data.folder import OrphansError
-from keras_seg.visualize import contact_sheet
+from keras_seg.visualize import contact_sheet, visible
 
 # Pictures on a contact sheet, at most.
 _PICTURES = 40
@@ -45,16 +44,6 @@ def inspect(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"Pictures of examples of each class are in {options.sheet}")
     return 1 if report.serious else 0
-
-
-def prepare(options: argparse.Namespace) -> None:
-    """Write a data set as folders; see `keras-seg prepare --help`."""
-    for split in ("train", "val"):
-        source = data_source(vars(options), split)
-        print(f"{split}: {len(source)} examples to {options.out / split}")
-        data.prepare(source, options.out / split)
-    images, masks = (f"{options.out / SPLIT / kind}" for kind in ("images", "masks"))
-    print(f"\nRead them with --data folder --images '{images}' --masks '{masks}'")
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:

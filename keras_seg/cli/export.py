@@ -1,0 +1,19 @@
+"""What `keras-seg export` does."""
+
+import argparse
+
+import keras_seg
+from keras_seg.training.runs import load_model, read_run
+
+
+def export(options: argparse.Namespace) -> None:
+    """Export a run's model; see `keras-seg export --help`."""
+    run = read_run(options.run)
+    keras_seg.export(
+        load_model(options.run),
+        options.out,
+        format=options.format,
+        class_names=run["class_names"],
+        overwrite=options.overwrite,
+    )
+    print(f"Wrote {options.out}")

@@ -1,0 +1,1 @@
+"""Training: what a run writes and reads."""

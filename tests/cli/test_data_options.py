@@ -1,0 +1,138 @@
+"""Options that name a data set."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_seg.cli import main
+
+TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
+
+
+def test_a_prepared_set_is_trained_and_validated_on_its_own_splits(
+    voc_tree, tmp_path, capsys
+):
+    prepared = tmp_path / "prepared"
+    voc = ["--data", "voc", "--root", str(voc_tree)]
+    assert main(["prepare", *voc, "--out", str(prepared)]) == 0
+    said = capsys.readouterr().out.split("Read them with ")[1]
+    folders = [word.strip("'") for word in said.split()]
+    assert folders[:2] == ["--data", "folder"]
+    assert main(["inspect", *folders, "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert "train: 6 examples" in capsys.readouterr().out
+    out = str(tmp_path / "run")
+    assert main(["train", *folders, "--out", out, *TINY]) == 0
+    assert "6 images to train on, 5 to validate" in capsys.readouterr().out
+    assert main(["evaluate", out, "--split", "train"]) == 0
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["images"] == 6
+    described = json.loads((tmp_path / "run/run.json").read_text())
+    assert described["class_names"][15] == "person"
+
+
+def test_names_and_colors_that_are_no_files_or_rows_say_so(tmp_path, capsys):
+    folder = ["inspect", "--data", "folder", "--images", "x", "--masks", "y"]
+    assert main([*folder, "--names", "nmes.txt"]) == 1
+    assert "nmes.txt, which is no file here" in capsys.readouterr().err
+    (tmp_path / "colors.txt").write_text("0, 0, 0\nred\n")
+    colors = ["--colors", str(tmp_path / "colors.txt")]
+    assert main([*folder, "--names", "a,b", *colors]) == 1
+    assert "colors.txt: Expected 'R G B'" in capsys.readouterr().err
+
+
+def folder_options(root):
+    options = ["--images", str(root / "images"), "--masks", f"{root}/masks/*_mask.png"]
+    options += ["--names", "land, water", "--ids", "0,255"]
+    return ["--data", "folder", *options]
+
+
+def test_an_own_folder_is_trained_on_and_a_fifth_held_out(own_folders, tmp_path):
+    out = tmp_path / "run"
+    assert main(["train", *folder_options(own_folders), "--out", str(out), *TINY]) == 0
+    described = json.loads((out / "run.json").read_text())
+    assert described["class_names"] == ["land", "water"]
+    first = json.loads((out / "metrics.json").read_text())
+    assert first["images"] == 4
+    assert set(first["iou"]) == {"land", "water"}
+    assert main(["evaluate", str(out)]) == 0
+    assert json.loads((out / "metrics.json").read_text()) == first
+    assert keras.models.load_model(out / "model.keras").input_shape[-1] == 4
+
+    image = str(own_folders / "images/tile3.png")
+    assert main(["predict", str(out), image, "--out", str(tmp_path / "masks")]) == 0
+    assert Image.open(tmp_path / "masks/tile3_overlay.png").size == (44, 36)
+
+
+def test_lists_say_what_an_own_folder_learns_from(own_folders, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("tile1\ntile2\n")
+    (tmp_path / "b.txt").write_text("tile3\ntile4\ntile5\n")
+    (tmp_path / "names.txt").write_text("land\nwater\n")
+    options = folder_options(own_folders)
+    options[options.index("land, water")] = str(tmp_path / "names.txt")
+    options += ["--train-split", str(tmp_path / "a.txt")]
+    out = tmp_path / "run"
+    assert main(["train", *options, "--out", str(out), *TINY]) == 1
+    assert "--val-split" in capsys.readouterr().err
+    options += ["--val-split", str(tmp_path / "b.txt")]
+    assert main(["train", *options, "--out", str(out), *TINY]) == 0
+    assert json.loads((out / "metrics.json").read_text())["images"] == 3
+    assert main(["evaluate", str(out), "--split", str(tmp_path / "a.txt")]) == 0
+    assert json.loads((out / "metrics.json").read_text())["images"] == 2
+
+
+def test_coco_is_trained_on(tmp_path):
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split, year in (("train", "train2017"), ("val", "val2017")):
+        (root / year).mkdir()
+        names = [f"{split}{k}.jpg" for k in range(2)]
+        for name in names:
+            pixels = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / year / name)
+        content = {
+            "categories": [{"id": 17, "name": "cat"}, {"id": 3, "name": "car"}],
+            "images": [
+                {"id": k, "file_name": name, "height": 30, "width": 40}
+                for k, name in enumerate(names)
+            ],
+            "annotations": [
+                {
+                    "id": k,
+                    "image_id": k,
+                    "category_id": 17,
+                    "iscrowd": 0,
+                    "area": 200,
+                    "segmentation": [[5, 5, 25, 5, 25, 15, 5, 15]],
+                }
+                for k in range(2)
+            ],
+        }
+        path = root / f"annotations/instances_{year}.json"
+        path.write_text(json.dumps(content))
+    out = tmp_path / "run"
+    options = ["--data", "coco", "--root", str(root), "--classes", "cat"]
+    assert main(["train", *options, "--out", str(out), *TINY]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert list(metrics["iou"]) == ["background", "cat"]
+    assert metrics["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "coco"], "--root"),
+        (["--data", "folder", "--images", "a"], "--masks"),
+        (["--data", "voc", "--root", ".", "--images", "a"], "--images"),
+        (["--classes", "cat"], "--classes"),
+        (
+            "--data folder --images a --masks b --names x,y --ids one".split(),
+            "one",
+        ),
+    ],
+)
+def test_options_of_another_data_set_are_refused(arguments, says, capsys):
+    assert main(["train", *arguments]) == 1
+    assert says in capsys.readouterr().err
