@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_seg import data
 from keras_seg.data import Source
-from keras_seg.data.files import read_lines
+from keras_seg.data.readers.files import read_lines
 
 #: Options that are paths.
 PATHS = ("root", "sbd", "images", "masks", "colors")

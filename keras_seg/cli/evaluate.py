@@ -10,7 +10,8 @@ import tensorflow as tf
 import keras_seg
 from keras_seg.cli.data_options import PATHS, data_source
 from keras_seg.data import Source
-from keras_seg.training.runs import METRICS, load_model, read_run, write_json
+from keras_seg.files import write_json
+from keras_seg.training.runs import METRICS, load_model, read_run
 
 
 def evaluate(options: argparse.Namespace) -> None:

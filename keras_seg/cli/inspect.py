@@ -10,8 +10,8 @@ import keras
 from keras_seg import data
 from keras_seg.cli.data_options import SPLIT, data_source
 from keras_seg.data import Source
-from keras_seg.data.doctor import Problem, Report
-from keras_seg.data.folder import OrphansError
+from keras_seg.data.readers.folder import OrphansError
+from keras_seg.data.tools.inspect import Problem, Report
 from keras_seg.visualize import contact_sheet, visible
 
 # Pictures on a contact sheet, at most.

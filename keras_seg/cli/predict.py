@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 import keras_seg
-from keras_seg.data.image import read_image
-from keras_seg.data.png import write_label_png
+from keras_seg.data.decode.image import read_image
+from keras_seg.data.decode.png import write_label_png
 from keras_seg.training.runs import load_model, read_run
 from keras_seg.visualize import IGNORE_COLOR, overlay, visible
 

@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.callbacks import BestModel, StopOnInvalidLabels, save_model
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.evaluate import score
 from keras_seg.data import Source
+from keras_seg.files import save_model, write_json
+from keras_seg.training.callbacks import BestModel, StopOnInvalidLabels
 from keras_seg.training.runs import (
     CURVES,
     HISTORY,
@@ -23,7 +24,6 @@ from keras_seg.training.runs import (
     claim_folder,
     describe,
     load_model,
-    write_json,
 )
 from keras_seg.visualize import curves, samples, visible
 

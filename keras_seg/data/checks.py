@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_seg.labels import IGNORE
+from keras_seg.palette import VOC_GREYS
 
 
 def require(condition: Any, message: Callable[[], str]) -> None:
@@ -65,7 +66,7 @@ def check_ids(mask: Any, num_classes: int) -> None:
 def _likely_cause(strays: Sequence[int], num_classes: int) -> str:
     """Where ids that are no class come from."""
     of_voc = num_classes == 21 or len(strays) > 1
-    if of_voc and {*strays} <= _VOC_GREYS and max(strays) > 20:
+    if of_voc and {*strays} <= VOC_GREYS and max(strays) > 20:
         return (
             "These are the greys of VOC's colours: a palette mask was saved as grey. "
             "Make it anew from the original; grey can't be turned back for all ids."
@@ -108,22 +109,6 @@ def check_same_size(image_size: Any, mask_size: Any) -> None:
         )
 
     require(tf.reduce_all(tf.equal(image_size, mask_size)), message)
-
-
-def _voc_greys() -> set[int]:
-    """Luminance of VOC's colours (ITU-R BT.601), cut off as Pillow does, or rounded."""
-    greys: set[int] = set()
-    for label in (*range(1, 21), IGNORE):
-        red, green, blue = (
-            sum((label >> (3 * k + plane) & 1) << (7 - k) for k in range(3))
-            for plane in range(3)
-        )
-        grey = 0.299 * red + 0.587 * green + 0.114 * blue
-        greys |= {int(grey), round(grey)}
-    return greys
-
-
-_VOC_GREYS = _voc_greys()
 
 
 def _by(size: Any) -> str:

@@ -21,6 +21,7 @@ from keras_seg.data.pipeline import (
     steps_of_epochs,
 )
 from keras_seg.labels import IGNORE, check_num_classes
+from keras_seg.palette import color_map
 
 
 class Source:
@@ -359,30 +360,6 @@ class Source:
         if self._image_path is None:
             return None
         return self._image_path(tf.constant(index, tf.int64)).numpy().decode()
-
-
-def color_map(count: int) -> np.ndarray:
-    """VOC's colours of class ids.
-
-    The bits of an id are spread over its colour: bits 0, 1 and 2 become the highest
-    bits of red, green and blue, bits 3, 4 and 5 the next ones, and so on.
-
-    Args:
-        count: Number of ids, up to 256. Id 255, VOC's border, is cream.
-
-    Returns:
-        uint8 `[count, 3]`.
-
-    Example:
-        >>> color_map(256)[[1, 15, 255]].tolist()
-        [[128, 0, 0], [192, 128, 128], [224, 224, 192]]
-    """
-    ids = np.arange(count)
-    colors = np.zeros((count, 3), np.uint8)
-    for bit in range(8):
-        plane, depth = bit % 3, 7 - bit // 3
-        colors[:, plane] |= ((ids >> bit & 1) << depth).astype(np.uint8)
-    return colors
 
 
 def _wide(mask: tf.Tensor) -> tf.Tensor:

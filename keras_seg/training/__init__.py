@@ -1,1 +1,1 @@
-"""Training: what a run writes and reads."""
+"""Training: what `fit` lacks, and the folder of a run."""

@@ -92,10 +92,3 @@ def load_model(run: Path) -> keras.Model:
             f"Expected a trained model at {path}. Has the run been cut off?"
         )
     return keras.models.load_model(path, compile=False)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file aside, then rename it."""
-    aside = path.with_name(f".{path.name}.writing")
-    aside.write_text(json.dumps(content, indent=2, default=str) + "\n")
-    os.replace(aside, path)

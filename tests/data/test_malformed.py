@@ -14,8 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
-from keras_seg.data.source import color_map
-from keras_seg.data.voc import CLASS_NAMES
+from keras_seg.data.readers.voc import CLASS_NAMES
+from keras_seg.palette import color_map
 
 SIZE = HEIGHT, WIDTH = 20, 30
 STEMS = ["a", "b", "c"]  # b is the bad one

@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from keras_seg.data.builders.base import Recipe, SegmentationBuilder, manual_folder
-from keras_seg.data.coco import coco, coco_panoptic
-from keras_seg.data.voc import CLASS_NAMES as VOC
+from keras_seg.data.readers.coco.instances import coco, coco_panoptic
+from keras_seg.data.readers.voc import CLASS_NAMES as VOC
 
 _SITE = "http://images.cocodataset.org"
 _SPLITS = {"train": "train2017", "val": "val2017"}

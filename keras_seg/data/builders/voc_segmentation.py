@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from keras_seg.data.builders.base import Recipe, SegmentationBuilder, manual_folder
-from keras_seg.data.voc import CLASS_NAMES, voc
+from keras_seg.data.readers.voc import CLASS_NAMES, voc
 
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
 _SBD = (

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.inference import are_probabilities
+from keras_seg.inference.predict import are_probabilities
 
 #: Images, uint8 `[batch, height, width, channels]`, and the model's outputs.
 Example = tuple[np.ndarray, np.ndarray]

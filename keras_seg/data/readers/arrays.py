@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.checks import check_same_size
+from keras_seg.data.decode.numpy_op import numpy_op
 from keras_seg.data.source import Source
 
 
@@ -94,11 +95,3 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
         return numpy_op(load_mask, index, tf.int32, (None, None))
 
     return Source(len(images), image, mask, class_names=class_names)
-
-
-def numpy_op(function: Any, index: Any, dtype: tf.DType, shape: tuple) -> tf.Tensor:
-    """Call a function of an index that returns an array, also inside tf.data."""
-    if tf.executing_eagerly():  # errors keep their type
-        return tf.convert_to_tensor(function(int(index)), dtype)
-    array = tf.numpy_function(function, [index], dtype, stateful=False)
-    return tf.ensure_shape(array, shape)

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_seg.callbacks import BestModel, StopOnInvalidLabels, save_model
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.metrics import BoundaryIoU, MeanIoU
+from keras_seg.training.callbacks import BestModel, StopOnInvalidLabels, save_model
 
 
 def tiny_model(kernel=0.0):

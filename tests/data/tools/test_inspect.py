@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_seg import data
-from keras_seg.data.source import color_map
+from keras_seg.palette import color_map
 
 NAMES = ["ground", "cat", "dog"]
 SIZE = (30, 40)

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_seg.files import save_model
+
 
 class BestModel(keras.callbacks.Callback):
     """Keep the model of the best epoch in a file that is always whole.
@@ -100,14 +102,3 @@ def _metrics_in(model: keras.Model) -> list[Any]:
     for metric in model.metrics:
         found += getattr(metric, "metrics", None) or [metric]
     return found
-
-
-def save_model(model: keras.Model, path: str | os.PathLike) -> None:
-    """Write a `.keras` file aside, then rename it: it is whole or not there."""
-    path = Path(path)
-    aside = path.with_name(f".{path.stem}.writing.keras")
-    try:
-        model.save(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -21,13 +21,13 @@ import numpy as np
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from keras_seg.data.arrays import numpy_op
 from keras_seg.data.checks import naming, require
-from keras_seg.data.files import Paths, check_exist, listed
-from keras_seg.data.image import read_image
-from keras_seg.data.png import read_color_png
+from keras_seg.data.decode.image import read_image
+from keras_seg.data.decode.numpy_op import numpy_op
+from keras_seg.data.decode.png import read_color_png
+from keras_seg.data.readers.files import Paths, check_exist, listed
+from keras_seg.data.readers.voc import CLASS_NAMES as VOC
 from keras_seg.data.source import Source
-from keras_seg.data.voc import CLASS_NAMES as VOC
 from keras_seg.labels import IGNORE
 
 #: What COCO calls the classes of VOC that have another name there.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.arrays import numpy_op
 from keras_seg.data.checks import check_ids_of_file, naming, require
-from keras_seg.data.image import COLOR, decode_image, kind
-from keras_seg.data.png import decode_color_png, decode_label_png
+from keras_seg.data.decode.image import COLOR, decode_image, kind
+from keras_seg.data.decode.numpy_op import numpy_op
+from keras_seg.data.decode.png import decode_color_png, decode_label_png
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 

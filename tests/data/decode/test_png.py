@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
-from keras_seg.data.png import read_label_png, write_label_png
+from keras_seg.data.decode.png import read_label_png, write_label_png
 
 GREY, PALETTE = 0, 3
 # First row and column, and steps, of the seven passes of an interlaced PNG.

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.arrays import numpy_op
 from keras_seg.data.checks import check_ids, check_ids_of_file, naming
-from keras_seg.data.files import (
+from keras_seg.data.decode.image import read_jpeg
+from keras_seg.data.decode.numpy_op import numpy_op
+from keras_seg.data.decode.png import read_label_png, write_label_png
+from keras_seg.data.readers.files import (
     Paths,
     check_exist,
     list_folder,
@@ -26,9 +28,8 @@ from keras_seg.data.files import (
     read_lines,
     without_file,
 )
-from keras_seg.data.image import read_jpeg
-from keras_seg.data.png import read_label_png, write_label_png
-from keras_seg.data.source import Source, color_map
+from keras_seg.data.source import Source
+from keras_seg.palette import color_map
 
 CLASS_NAMES = (
     "background",

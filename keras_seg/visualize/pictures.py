@@ -1,7 +1,5 @@
-"""Pictures to look at: masks over images, samples side by side, curves of a run."""
+"""Pictures to look at: masks over images, samples side by side."""
 
-import csv
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,38 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_seg.labels import IGNORE
-
-#: Pixels without a label are cream, as in VOC.
-IGNORE_COLOR = (224, 224, 192)
-
-
-def colorize(mask: Any, palette: Any) -> np.ndarray:
-    """Give each pixel the colour of its id.
-
-    Args:
-        mask: Integers `[height, width]`: ids below `len(palette)`, or 255.
-        palette: Colours in 0..255, `[num_classes, 3]`.
-
-    Returns:
-        uint8 `[height, width, 3]`.
-
-    Raises:
-        ValueError: for an id that has no colour.
-
-    Example:
-        >>> colorize([[1, 255]], [(0, 0, 0), (128, 0, 0)]).tolist()
-        [[[128, 0, 0], [224, 224, 192]]]
-    """
-    mask, palette = np.asarray(mask), np.asarray(palette)
-    stray = np.setdiff1d(mask, [*range(len(palette)), IGNORE])
-    if stray.size:
-        raise ValueError(
-            f"Expected ids 0..{len(palette) - 1} or {IGNORE}, which have a colour. "
-            f"Received: {stray.tolist()}"
-        )
-    colors = np.full((256, 3), IGNORE_COLOR, np.uint8)
-    colors[: len(palette)] = palette
-    return colors[mask]
+from keras_seg.palette import IGNORE_COLOR, colorize
 
 
 def overlay(image: Any, mask: Any, palette: Any, alpha: float = 0.5) -> np.ndarray:
@@ -168,44 +135,6 @@ def contact_sheet(
         draw.text((x, y + tile.height + 2), title, fill="black", font=font)
     _draw_legend(draw, lines, gap, rows * (step + line))
     return np.asarray(sheet)
-
-
-def curves(history: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Plot the curves of a run.
-
-    Args:
-        history: CSV file that `keras.callbacks.CSVLogger` wrote.
-        path: Image file to write, `.png` or another that Matplotlib knows.
-
-    Raises:
-        ValueError: for a history without epochs.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    with open(history) as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"Expected at least one epoch in {history}. Received: none.")
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    names = [
-        name
-        for name in rows[0]
-        if name not in ("epoch", "learning_rate") and not name.startswith("val_")
-    ]
-    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
-    for axes, name in zip(
-        figure.subplots(1, len(names), squeeze=False)[0], names, strict=True
-    ):
-        for key, label in ((name, "training"), (f"val_{name}", "validation")):
-            if key in rows[0]:
-                values = [float(row[key] or "nan") for row in rows]
-                axes.plot(epochs, values, marker="o", markersize=3, label=label)
-        axes.set(title=name, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.savefig(path, dpi=120)
 
 
 def _legend(

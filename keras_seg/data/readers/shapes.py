@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.arrays import numpy_op
+from keras_seg.data.decode.numpy_op import numpy_op
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 

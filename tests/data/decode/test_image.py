@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.image import read_image, read_jpeg
+from keras_seg.data.decode.image import read_image, read_jpeg
 
 
 def photo(height, width):

@@ -13,9 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
-
-# The module, which is called like its function.
-prepare_module = sys.modules["keras_seg.data.prepare"]
+from keras_seg.data.tools import prepare as prepare_module
 
 
 def read_back(path, **arguments):
@@ -146,7 +144,7 @@ def test_stopped_at_any_file_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch)
         assert not (path / "dataset.json").exists()
 
         if (path / "masks").exists():
-            (path / "masks/.half.png.writing").write_bytes(b"half")
+            (path / "masks/.half.writing.png").write_bytes(b"half")
         data.prepare(source, path)
         assert contents(path) == expected
 
@@ -199,7 +197,7 @@ def test_a_full_disk_ends_with_what_to_do_and_no_half_files(tmp_path, monkeypatc
     monkeypatch.setattr(prepare_module, "write_label_png", write_some)
     with pytest.raises(OSError, match=r"disk is full.*start again"):
         data.prepare(own(), tmp_path / "set")
-    assert not list((tmp_path / "set").rglob("*.writing"))
+    assert not list((tmp_path / "set").rglob("*.writing*"))
     monkeypatch.undo()
     data.prepare(own(), tmp_path / "set")
     assert_equal(read_back(tmp_path / "set"), own())
@@ -257,6 +255,7 @@ def test_images_that_png_cannot_hold_are_refused_before_anything_is_written(tmp_
 SCRIPT = """
 import sys
 from keras_seg import data
+from keras_seg.data.tools import prepare as prepare_module
 data.prepare(data.shapes(150, size=(100, 120)), sys.argv[1])
 """
 

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.checks import check_ids_of_file, naming, require
-from keras_seg.data.files import Paths, listed, read_lines, walk
-from keras_seg.data.image import count_channels, read_image
-from keras_seg.data.png import read_label_or_color_png, read_label_png
+from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.data.decode.png import read_label_or_color_png, read_label_png
+from keras_seg.data.readers.files import Paths, listed, read_lines, walk
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 

@@ -9,7 +9,6 @@ Files are written aside and renamed, so one that has its name is whole. Started 
 the work goes on where it was stopped.
 """
 
-import contextlib
 import errno
 import itertools
 import json
@@ -24,9 +23,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.folder import DATASET, UNFINISHED
-from keras_seg.data.png import write_label_png
-from keras_seg.data.source import Source, color_map
+from keras_seg.data.decode.png import write_label_png
+from keras_seg.data.readers.folder import DATASET, UNFINISHED
+from keras_seg.data.source import Source
+from keras_seg.files import written_aside
+from keras_seg.palette import color_map
 
 
 def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) -> None:
@@ -64,7 +65,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
     images, masks = path / "images", path / "masks"
     for folder in (images, masks):
         folder.mkdir(exist_ok=True)
-        for left in folder.glob(".*.writing"):  # by a run that was killed
+        for left in folder.glob(".*.writing*"):  # by a run that was killed
             left.unlink()
 
     # A file can be empty where the machine went down: its name came before its bytes.
@@ -81,15 +82,15 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
 
     def write(index: int, image: np.ndarray, mask: np.ndarray) -> None:
         stem = stems[index]
-        with _aside(masks / f"{stem}.png") as aside:
+        with written_aside(masks / f"{stem}.png") as aside:
             write_label_png(str(aside), mask, colors)
         file = source.image_file(index)
         suffix = "" if file is None else os.path.splitext(file)[1].lower()
         if suffix in (".jpg", ".jpeg", ".png"):
-            with _aside(images / (stem + suffix)) as aside:
+            with written_aside(images / (stem + suffix)) as aside:
                 tf.io.gfile.copy(file, str(aside), overwrite=True)
             return
-        with _aside(images / f"{stem}.png") as aside:
+        with written_aside(images / f"{stem}.png") as aside:
             if image.shape[-1] == 1:
                 image = image[..., 0]
             Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
@@ -110,7 +111,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
             f"The disk is full: {done} of {len(stems)} examples are in {path}, all of "
             "them whole. Make room and start again; it goes on from there.",
         ) from None
-    with _aside(path / DATASET) as aside:
+    with written_aside(path / DATASET) as aside:
         aside.write_text(json.dumps(description, indent=2) + "\n")
     (path / UNFINISHED).unlink(missing_ok=True)
 
@@ -150,10 +151,10 @@ def _claim(source: Source, path: Path, stems: Sequence[str]) -> dict[str, Any]:
                 f"Expected an empty folder, or one where this set was begun. {path} "
                 f"holds another set, see {path / name}."
             )
-    if path.exists() and any(not f.name.endswith(".writing") for f in path.iterdir()):
+    if path.exists() and any(".writing" not in f.name for f in path.iterdir()):
         raise FileExistsError(f"Expected an empty folder at {path}. It holds files.")
     path.mkdir(parents=True, exist_ok=True)
-    with _aside(path / UNFINISHED) as aside:
+    with written_aside(path / UNFINISHED) as aside:
         aside.write_text(json.dumps(description, indent=2) + "\n")
     return description
 
@@ -195,14 +196,3 @@ def _in_threads(function: Any, calls: Iterator[tuple]) -> Iterator[None]:
                     yield one.result()
         for one in running:
             yield one.result()
-
-
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A path to write to, which gets its name when it is whole."""
-    writing = path.with_name(f".{path.name}.writing")
-    try:
-        yield writing
-        os.replace(writing, path)
-    finally:
-        writing.unlink(missing_ok=True)

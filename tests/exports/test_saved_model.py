@@ -1,4 +1,3 @@
-import importlib
 import json
 import subprocess
 import sys
@@ -9,11 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import export, fcn16s, predict, predict_mask, unet
+from keras_seg.exports import saved_model
 
 CLASSES = 3
 NAMES = ["ground", "cat", "dog"]
-# keras_seg.export is the function, which hides the module.
-export_module = importlib.import_module("keras_seg.export")
 
 
 def tiny(**arguments):
@@ -183,9 +181,9 @@ def test_what_is_there_is_not_replaced_unless_told(tmp_path, occupied_by):
 def test_what_is_there_is_replaced_when_told(tmp_path, monkeypatch, occupied_by):
     # Which files are written doesn't matter here, and to write a graph takes seconds.
     monkeypatch.setattr(
-        export_module, "_write_saved_model", lambda model, folder, _: folder.mkdir()
+        saved_model, "_write_saved_model", lambda model, folder, _: folder.mkdir()
     )
-    monkeypatch.setattr(export_module, "_compare", lambda *_: None)
+    monkeypatch.setattr(saved_model, "_compare", lambda *_: None)
     path = tmp_path / "served"
     occupy(path, occupied_by)
     before = names_in(tmp_path)
@@ -207,7 +205,7 @@ def test_a_failed_export_leaves_nothing_new(tmp_path, monkeypatch, fails, overwr
         (folder / "half").write_text("half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(export_module, fails, fail)
+    monkeypatch.setattr(saved_model, fails, fail)
     with pytest.raises(OSError, match="No space"):
         export(tiny(), path, overwrite=overwrite)
     assert names_in(tmp_path) == before
@@ -215,11 +213,11 @@ def test_a_failed_export_leaves_nothing_new(tmp_path, monkeypatch, fails, overwr
 
 
 def test_an_export_that_differs_from_the_model_is_an_error(tmp_path, monkeypatch):
-    write = export_module._write_saved_model
+    write = saved_model._write_saved_model
     other = tiny()
     other.get_layer("score").bias.assign([0.0, 0.0, 0.1])
     monkeypatch.setattr(
-        export_module, "_write_saved_model", lambda model, *rest: write(other, *rest)
+        saved_model, "_write_saved_model", lambda model, *rest: write(other, *rest)
     )
     with pytest.raises(RuntimeError, match="differs from the model at 64 x 96"):
         export(tiny(), tmp_path / "served")
@@ -254,11 +252,11 @@ def test_a_model_that_gives_nan_is_not_exported(tmp_path):
 
 
 def test_an_export_that_gives_nan_differs_from_the_model(tmp_path, monkeypatch):
-    write = export_module._write_saved_model
+    write = saved_model._write_saved_model
     other = tiny()
     other.get_layer("score").bias.assign([0.0, np.nan, 0.0])
     monkeypatch.setattr(
-        export_module, "_write_saved_model", lambda model, *rest: write(other, *rest)
+        saved_model, "_write_saved_model", lambda model, *rest: write(other, *rest)
     )
     with pytest.raises(RuntimeError, match="differs from the model"):
         export(tiny(), tmp_path / "served")
@@ -288,8 +286,8 @@ def test_half_precision_is_seen_in_a_loaded_model_and_its_softmax_served(tmp_pat
     keras.Model(inner.input, half).save(tmp_path / "half.keras")
     keras.config.set_dtype_policy("float32")
     model = keras.models.load_model(tmp_path / "half.keras")
-    assert export_module._is_half(model)
-    assert not export_module._is_half(tiny())
+    assert saved_model._is_half(model)
+    assert not saved_model._is_half(tiny())
     export(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(tmp_path / "served"))
     _, probabilities = serve(loaded, image(17, 31))

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg.data.checks import naming, require
-from keras_seg.data.image import COLOR, DEPTH, PNG_COLORS, kind
+from keras_seg.data.decode.image import COLOR, DEPTH, PNG_COLORS, kind
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6

@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg.data.checks import check_same_size, reason
-from keras_seg.data.image import DEPTH
+from keras_seg.data.decode.image import DEPTH
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 

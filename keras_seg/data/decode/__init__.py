@@ -1,0 +1,1 @@
+"""Image files and label PNGs -> arrays, in TensorFlow ops."""

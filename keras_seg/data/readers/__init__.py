@@ -1,0 +1,1 @@
+"""Readers: one layout on disk each, each makes a Source."""

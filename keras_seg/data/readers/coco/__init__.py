@@ -1,0 +1,1 @@
+"""MS COCO's annotations as masks of classes."""

@@ -1,0 +1,1 @@
+"""Tools for data sets: inspect, prepare, class weights, border weights."""

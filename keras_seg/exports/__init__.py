@@ -1,0 +1,3 @@
+"""Exports: models for serving, compared with the original."""
+
+from keras_seg.exports.saved_model import export as export
