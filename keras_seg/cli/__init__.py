@@ -1,34 +1,32 @@
 """The command `keras-seg`.
 
-It is thin: everything that it does is a few lines of the Python interface, a file a
-command. `data_options.py` opens the data set that options name.
+Here are the options of all commands, and what they mean. What a command does is in the
+file of its name, which is imported once the options are known to be right: so `--help`
+and a mistyped option are answered without waiting for TensorFlow.
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
 import keras_seg
-from keras_seg.cli.data_options import PATHS, add_data_options
-from keras_seg.cli.evaluate import evaluate
-from keras_seg.cli.export import export
-from keras_seg.cli.inspect import inspect
-from keras_seg.cli.predict import predict
-from keras_seg.cli.prepare import prepare
-from keras_seg.cli.train import train
-from keras_seg.data.checks import reason
 
 MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+DATA = ("shapes", "voc", "coco", "folder")
+#: Options that are paths.
+PATHS = ("root", "sbd", "images", "masks", "colors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
+    command = importlib.import_module(f"keras_seg.cli.{options.command}")
+    import tensorflow as tf
+
     try:
-        return options.command(options) or 0
+        return getattr(command, options.command)(options) or 0
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
@@ -39,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plain(error: Exception) -> str:
     """The sentence of an error, out of what TensorFlow and Python put around it."""
+    from keras_seg.data.checks import reason
+
     text = reason(error)
     if "ValueError: " in text:  # raised while reading, inside tf.data
         text = text.split("ValueError: ", 1)[1].split("\nTraceback", 1)[0]
@@ -58,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a model, keep the best, score it, picture it, export it.",
         formatter_class=_Help,
     )
-    command.set_defaults(command=train)
+    command.set_defaults(command="train")
     add = command.add_argument
-    add_data_options(command)
+    _add_data_options(command)
     add("--model", choices=MODELS, default="unet", help="network")
     add("--widths", type=_widths, help="of unet's levels (16,32,64,128)")
     add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
@@ -116,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         "it. The exit status is 1 if training would go wrong.",
         formatter_class=_Help,
     )
-    command.set_defaults(command=inspect)
-    add_data_options(command)
+    command.set_defaults(command="inspect")
+    _add_data_options(command)
     command.add_argument("--json", action="store_true", help="for scripts")
     command.add_argument(
         "--sheet", default="contact_sheet.png", metavar="FILE", help="pictures"
@@ -129,30 +129,47 @@ def _parser() -> argparse.ArgumentParser:
         description="Write train and val of a data set as folders of images and label "
         "PNGs. Stopped and started again, it goes on.",
     )
-    command.set_defaults(command=prepare)
-    add_data_options(command)
+    command.set_defaults(command="prepare")
+    _add_data_options(command)
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     command = commands.add_parser("evaluate", help="score a trained model")
-    command.set_defaults(command=evaluate)
+    command.set_defaults(command="evaluate")
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     command.add_argument("--split", help="split to score (that of validation)")
     for name in PATHS:
         command.add_argument(f"--{name}", metavar="PATH", help="if it has moved")
 
     command = commands.add_parser("predict", help="predict masks of image files")
-    command.set_defaults(command=predict)
+    command.set_defaults(command="predict")
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     command.add_argument("image", type=Path, metavar="IMAGE", nargs="+")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     command = commands.add_parser("export", help="export a trained model")
-    command.set_defaults(command=export)
+    command.set_defaults(command="export")
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     command.add_argument("--format", choices=("saved_model",), default="saved_model")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
     command.add_argument("--overwrite", action="store_true", help="replace DIR")
     return parser
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options that name a data set."""
+    add = command.add_argument
+    add("--data", choices=DATA, default="shapes", help="data set")
+    add("--root", metavar="PATH", help="voc: .../VOCdevkit/VOC2012; coco: its folder")
+    add("--classes", metavar="C", help="coco: voc (default), coco, or cat,dog")
+    add("--sbd", metavar="PATH", help="voc: SBD's dataset/cls, for train_aug")
+    add("--images", metavar="PATH", help="folder: images, or 'PATH/*_image.png'")
+    add("--masks", metavar="PATH", help="folder: masks, or 'PATH/{split}/masks'")
+    add("--names", metavar="N", help="folder: of the classes, in a row or a text file")
+    add("--ignore", metavar="IDS", help="folder: ids without a label (255)")
+    add("--ids", metavar="IDS", help="folder: id of each class in the masks (0,1,...)")
+    add("--colors", metavar="FILE", help="folder: of ids in RGB masks, 'R G B' a line")
+    add("--train-split", metavar="S", help="to learn from: train, ...; folder: a list")
+    add("--val-split", metavar="S", help="to validate on: val, ...; folder: a list")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

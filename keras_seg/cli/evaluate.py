@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli.data_options import PATHS, data_source
+from keras_seg.cli import PATHS
+from keras_seg.cli.data_options import data_source
 from keras_seg.data import Source
 from keras_seg.files import write_json
 from keras_seg.training.runs import METRICS, load_model, read_run
