@@ -18,7 +18,6 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -28,6 +27,7 @@ from keras_seg.data.readers.folder import DATASET, UNFINISHED
 from keras_seg.data.source import Source
 from keras_seg.files import written_aside
 from keras_seg.palette import color_map
+from keras_seg.terminal import progress
 
 
 def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) -> None:
@@ -95,13 +95,13 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
                 image = image[..., 0]
             Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
 
-    progress = keras.utils.Progbar(len(stems), verbose=int(verbose), unit_name="image")
+    bar = progress(len(stems), "image", verbose=verbose)
     done = len(stems) - len(todo)
-    progress.update(done)
+    bar.update(done)
     try:
         for _ in _in_threads(write, _examples(source, todo)):
             done += 1
-            progress.update(done)
+            bar.update(done)
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         number = error.errno if isinstance(error, OSError) else errno.ENOSPC
         if number not in (errno.ENOSPC, errno.EDQUOT):
