@@ -6,8 +6,10 @@ import sys
 __version__ = "0.1.0"
 
 __all__ = [
+    "Scores",
     "callbacks",
     "data",
+    "evaluate",
     "export",
     "fcn8s",
     "fcn16s",
@@ -38,7 +40,7 @@ def _is_command_starting() -> bool:
 if "keras_seg.cli" in sys.modules or not _is_command_starting():
     from keras_seg import data, labels, losses, metrics, models, visualize
     from keras_seg.exports import export
-    from keras_seg.inference import predict, predict_mask
+    from keras_seg.inference import Scores, evaluate, predict, predict_mask
     from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
     from keras_seg.training import callbacks
 

@@ -1,7 +1,5 @@
 """`python -m keras_seg` is `keras-seg`."""
 
-import sys
+from keras_seg.cli.interrupt import run
 
-from keras_seg.cli import main
-
-sys.exit(main())
+run()

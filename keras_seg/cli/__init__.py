@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras_seg
+from keras_seg.cli import interrupt
 
 MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
 DATA = ("shapes", "voc", "coco", "folder")
@@ -34,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"keras_seg.cli.{command}")
         return getattr(module, command)(options) or 0
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
+        if interrupt.received() is None:  # else that was said when it came
+            print("\nInterrupted.", file=sys.stderr)
+        return 128 + (interrupt.received() or signal.SIGINT)
     except Exception as error:
         if verbose:
             traceback.print_exc()
@@ -129,7 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--weights",
         metavar="W",
-        help="initial weights: imagenet, or a file (.keras, .weights.h5, .caffemodel)",
+        help="initial weights: imagenet, a file (.keras, .weights.h5, .caffemodel), or "
+        "the folder of a run",
     )
     add(
         "--freeze-encoder",
@@ -151,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     add = command.add_argument_group("training").add_argument
     add(
         "--size",
-        type=_positive,
+        type=_side,
         metavar="PIXELS",
         help="height and width of the training crops (default: 64 for shapes, else "
         "256)",
@@ -172,13 +176,27 @@ def _parser() -> argparse.ArgumentParser:
         help="training steps per epoch (default: number of images / batch size)",
     )
     add(
+        "--validate-every",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="epochs from one validation to the next; the last epoch is validated too",
+    )
+    add(
+        "--val-images",
+        type=_positive,
+        metavar="N",
+        help="validate on N images, spread over the split and the same in each epoch "
+        "(default: all); the final scores are of all",
+    )
+    add(
         "--learning-rate",
-        type=float,
+        type=_learning_rate,
         default=1e-3,
         metavar="X",
         help="initial learning rate of Adam; it falls to 0 along a half cosine",
     )
-    add("--seed", type=int, default=0, metavar="N", help="random seed")
+    add("--seed", type=_seed, default=0, metavar="N", help="random seed")
     add(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
@@ -366,12 +384,38 @@ def _run_folder(text: str) -> Path:
     return path.parent if path.name == "model.keras" and path.is_file() else path
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+def _whole(text: str, low: int, high: int) -> int:
+    # isascii: int() takes digits of every script; the length keeps it quick
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20
+    if not is_number or not low <= int(text) <= high:
         raise argparse.ArgumentTypeError(
-            f"expected a whole number from 1 on, received {text}"
+            f"expected a whole number from {low} to {high}, received {text}"
         )
     return int(text)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 1_000_000)
+
+
+def _side(text: str) -> int:
+    return _whole(text, 1, 16_384)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**32 - 1)  # what NumPy takes
+
+
+def _learning_rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0, as 0.001, received {text}"
+        )
+    return value
 
 
 def _scale(text: str) -> tuple[float, float]:
@@ -379,12 +423,13 @@ def _scale(text: str) -> tuple[float, float]:
         low, high = (float(word) for word in text.split(","))
     except ValueError:
         low = high = 0.0
-    if not 0 < low <= high < float("inf"):
+    if not 0.01 <= low <= high <= 100:
         raise argparse.ArgumentTypeError(
-            f"expected two numbers with 0 < low <= high, as 0.5,2, received {text}"
+            "expected two numbers with 0.01 <= low <= high <= 100, as 0.5,2, received "
+            f"{text}"
         )
     return low, high
 
 
 def _widths(text: str) -> tuple[int, ...]:
-    return tuple(_positive(word) for word in text.split(","))
+    return tuple(_whole(word, 1, 16_384) for word in text.split(","))

@@ -1,12 +1,15 @@
 """The data set that the options of a command name."""
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 
 from keras_seg import data
+from keras_seg.cli import PATHS
 from keras_seg.data import Source
 from keras_seg.data.readers.files import read_lines
 
@@ -19,6 +22,38 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "coco": (("root",), ("classes",)),
     "folder": (("images", "masks"), ("names", "ignore", "ids", "colors")),
 }
+
+
+class DataOptions(msgspec.Struct):
+    """The options that name a data set, as run.json has them."""
+
+    data: Literal["shapes", "voc", "coco", "folder"]
+    root: str | None = None
+    classes: str | None = None
+    sbd: str | None = None
+    images: str | None = None
+    masks: str | None = None
+    names: str | None = None
+    ignore: str | None = None
+    ids: str | None = None
+    colors: str | None = None
+    train_split: str | None = None
+    val_split: str | None = None
+
+
+def with_absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a command as run.json has them, for commands given elsewhere."""
+    given = {name: value for name, value in options.items() if name != "out"}
+    files = list(PATHS)
+    if given["data"] == "folder":
+        if SPLIT not in f"{given['images']}{given['masks']}":
+            files += ["train_split", "val_split"]
+        if given["names"] is not None and os.path.isfile(given["names"]):
+            files.append("names")
+    for name in files:
+        if given[name] is not None and "://" not in given[name]:
+            given[name] = os.path.abspath(given[name])
+    return given
 
 
 def data_source(options: Mapping[str, Any], split: Any) -> Source:

@@ -1,107 +1,104 @@
 """What `keras-seg train` does."""
 
 import argparse
-import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli.data_options import data_source
-from keras_seg.cli.evaluate import score
+from keras_seg.cli import interrupt
+from keras_seg.cli.data_options import data_source, with_absolute_paths
 from keras_seg.data import Source
-from keras_seg.files import save_model, write_json
-from keras_seg.terminal import verbosity
-from keras_seg.training.callbacks import BestModel, StopOnInvalidLabels
+from keras_seg.files import save_model
+from keras_seg.training.callbacks import (
+    BestModel,
+    CSVHistory,
+    StopOnInvalidLabels,
+    Validate,
+)
+from keras_seg.training.progress import EpochLines, Progress, duration
+from keras_seg.training.recipe import (
+    build_model,
+    compile_model,
+    spread,
+    steps_per_epoch,
+    training_batches,
+)
 from keras_seg.training.runs import (
-    CURVES,
     HISTORY,
+    METRICS,
     MODEL,
-    RUN,
     SAMPLES,
     SAVED_MODEL,
-    claim_folder,
+    RunRecord,
+    check_folder,
+    claimed_folder,
     describe,
+    free_folder,
     load_model,
+    model_file,
+    write_scores,
 )
-from keras_seg.visualize import curves, samples, visible
+from keras_seg.visualize import samples, visible
 
 
 def train(options: argparse.Namespace) -> None:
     """Train a model; see `keras-seg train --help`."""
-    size = options.size or (64 if options.data == "shapes" else 256)
+    started = time.monotonic()
+    _check_options(options)
+    out = options.out or free_folder(Path("runs"), f"{options.data}-{options.model}")
+    check_folder(out, overwrite=options.overwrite)
+
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
     _look_at_some({"train": training, "val": validation})
     image, _ = training[0]
+    resolved = {
+        **with_absolute_paths(vars(options)),
+        "size": options.size or (64 if options.data == "shapes" else 256),
+        "steps_per_epoch": options.steps_per_epoch
+        or steps_per_epoch(training, options.batch_size),
+    }
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
-    model = _build(options, training.num_classes, image.shape[-1])
-    batches = training.batches(
-        options.batch_size,
-        size=(size, size),
-        augment=keras_seg.data.standard_augmentation(scale=options.scale),
-        shuffle=True,
-        seed=options.seed,
-        repeat=True,
+    model, arguments = build_model(
+        options.model,
+        training.num_classes,
+        channels=image.shape[-1],
+        widths=options.widths,
+        encoder=options.encoder,
+        normalization=options.normalization,
+        upsampling=options.upsampling,
+        weights=model_file(options.weights),
+        freeze_encoder=options.freeze_encoder,
     )
-    steps = options.steps_per_epoch or max(1, len(training) // options.batch_size)
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(
-                options.learning_rate, options.epochs * steps
-            )
-        ),
-        loss=keras_seg.losses.WeightedCrossEntropy(),
-        metrics=[
-            keras_seg.metrics.MeanIoU(training.num_classes),
-            keras_seg.metrics.PixelAccuracy(training.num_classes),
-        ],
-        # Whole images come in many sizes, and XLA would compile anew for each.
-        jit_compile=False,
+    resolved |= arguments | {"parameters": model.count_params()}
+    compile_model(
+        model,
+        learning_rate=options.learning_rate,
+        steps=options.epochs * resolved["steps_per_epoch"],
     )
-    out = claim_folder(options)
-    write_json(out / RUN, describe(options, size, steps, training))
-    print(
-        f"{options.model}, {model.count_params():,} parameters: {len(training)} images "
-        f"to train on, {len(validation)} to validate. Writing to {out}"
-    )
+    with claimed_folder(out, overwrite=options.overwrite), interrupt.finishing():
+        _train_in(out, model, training, validation, resolved)
+    print(f"\nTook {duration(time.monotonic() - started)}. Wrote {out}: ", end="")
+    print(", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != ".")))
 
-    best = BestModel(out / MODEL)
-    try:
-        model.fit(
-            batches,
-            epochs=options.epochs,
-            verbose=verbosity(),
-            steps_per_epoch=steps,
-            validation_data=_whole_images(validation),
-            callbacks=[
-                StopOnInvalidLabels(),
-                best,
-                keras.callbacks.CSVLogger(str(out / HISTORY)),
-            ],
-            shuffle=False,  # the batches are
-        )
-    except KeyboardInterrupt:
-        if best.best is None:
-            save_model(model, out / MODEL)
-        elif (out / HISTORY).exists():
-            curves(out / HISTORY, out / CURVES)
-        print(f"\nInterrupted. The model so far is in {out / MODEL}")
-        raise
-    curves(out / HISTORY, out / CURVES)
 
-    print("Scores of the best model:")
-    model = load_model(out)
-    score(model, validation, out, options.val_split or "val")
-    keras.utils.save_img(out / SAMPLES, _sample_rows(model, validation), scale=False)
-    keras_seg.export(
-        model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
-    )
-    print(f"\nWrote {out}: " + ", ".join(sorted(os.listdir(out))))
+def _check_options(options: argparse.Namespace) -> None:
+    if options.model != "unet":
+        for name in ("widths", "encoder", "normalization"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"Expected --{name} with --model unet only. Received: --model "
+                    f"{options.model}"
+                )
+    if options.freeze_encoder and options.encoder is None:
+        raise ValueError("Expected --encoder with --freeze-encoder.")
 
 
 def _look_at_some(sources: dict[str, Source]) -> None:
@@ -119,40 +116,119 @@ def _look_at_some(sources: dict[str, Source]) -> None:
             print(f"Note: {message}")
 
 
-def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:
-    """The model that the options ask for."""
-    arguments = {"upsampling": options.upsampling, "weights": options.weights}
-    if options.model == "unet":
-        encoder, widths = options.encoder, options.widths
-        if widths is None and encoder is None:
-            widths = (16, 32, 64, 128)
-        # Encoders come with batch normalisation, and what joins their features wants
-        # it too.
-        normalization = options.normalization or ("batch" if encoder else "none")
-        arguments |= {
-            "encoder": encoder,
-            "widths": widths,
-            "normalization": None if normalization == "none" else normalization,
-        }
-    else:
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: "
-                    f"{options.model}"
-                )
-    make = getattr(keras_seg, options.model)
-    model = make(num_classes, input_shape=(None, None, channels), **arguments)
-    if options.freeze_encoder:
-        if arguments.get("encoder") is None:
-            raise ValueError("Expected --encoder with --freeze-encoder.")
-        model.get_layer("encoder").trainable = False
-    return model
+def _train_in(
+    out: Path,
+    model: keras.Model,
+    training: Source,
+    validation: Source,
+    options: dict[str, Any],
+) -> None:
+    """Train, score, picture and export into a folder that is this process's alone."""
+    subset = spread(validation, options["val_images"])
+    split = options["val_split"] or "val"
+    best = BestModel(out / MODEL)
+    lines = EpochLines(best)
+    validate = Validate(
+        subset,
+        every=options["validate_every"],
+        progress=_checked(lambda done: lines.validated(done, len(subset))),
+    )
+    record = RunRecord(
+        out,
+        describe(options, training, subset),
+        best,
+        validate,
+        split=split if subset is validation else None,
+    )
+    state = "failed"
+    try:
+        print(
+            f"{options['model']}, {options['parameters']:,} parameters: {len(training)} "
+            f"images to train on, {len(subset)} to validate. Writing to {out}\n",
+            flush=True,
+        )
+        _fit(
+            model,
+            training,
+            options,
+            [validate, best, CSVHistory(out / HISTORY), record, lines],
+        )
+        _finish(out, training, validation, record, split)
+        state = "finished"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        if best.epoch is None:
+            save_model(model, out / MODEL)
+            print(f"\nThe model so far is in {out / MODEL}")
+        else:
+            print(f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}")
+        raise
+    finally:
+        record.end(state)
 
 
-def _whole_images(source: Source) -> tf.data.Dataset:
-    """Batches of one image each, at its own size."""
-    return source.dataset().batch(1).prefetch(tf.data.AUTOTUNE)
+def _fit(
+    model: keras.Model,
+    training: Source,
+    options: dict[str, Any],
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    def log_learning_rate(epoch: int, logs: dict[str, Any]) -> None:
+        logs["learning_rate"] = float(model.optimizer.learning_rate)
+
+    # What became of a Ctrl-C that TensorFlow kept is made good after the step.
+    first = keras.callbacks.LambdaCallback(
+        on_train_batch_end=_checked(lambda batch, logs: None),
+        on_epoch_end=log_learning_rate,
+    )
+    with interrupt.finishing():
+        model.fit(
+            training_batches(
+                training,
+                size=options["size"],
+                batch_size=options["batch_size"],
+                scale=options["scale"],
+                seed=options["seed"],
+            ),
+            epochs=options["epochs"],
+            steps_per_epoch=options["steps_per_epoch"],
+            callbacks=[StopOnInvalidLabels(), first, *callbacks],
+            verbose=0,
+            shuffle=False,  # the batches are
+        )
+
+
+def _finish(
+    out: Path, training: Source, validation: Source, record: RunRecord, split: str
+) -> None:
+    """Score, picture and export the best model."""
+    model = load_model(out)
+    scores = record.scores
+    if scores is None or scores.images < len(validation):
+        with Progress() as progress:
+            scores = keras_seg.evaluate(
+                model,
+                validation,
+                progress=_checked(
+                    lambda done: progress(f"scoring, {done}/{len(validation)} images")
+                ),
+            )
+        write_scores(scores, out / METRICS, split)
+    print(f"\nScores of the best model:\n\n{scores}", flush=True)
+    keras.utils.save_img(out / SAMPLES, _sample_rows(model, validation), scale=False)
+    keras_seg.export(
+        model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
+    )
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function raise KeyboardInterrupt if Ctrl-C came and got lost."""
+
+    def call(*arguments: Any, **named: Any) -> None:
+        interrupt.check()
+        function(*arguments, **named)
+
+    return call
 
 
 def _sample_rows(model: keras.Model, source: Source, count: int = 4) -> np.ndarray:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.files import unfinished
 from keras_seg.inference.predict import are_probabilities
 
 #: Images, uint8 `[batch, height, width, channels]`, and the model's outputs.
@@ -85,9 +86,12 @@ def export(
 
     examples = _examples(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{path.name}.writing.", dir=path.parent
-    ) as folder:
+    with (
+        tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.writing.", dir=path.parent
+        ) as folder,
+        unfinished(folder),
+    ):
         aside = Path(folder) / "export"
         _write_saved_model(model, aside, examples)
         if class_names is not None:

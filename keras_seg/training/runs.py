@@ -1,70 +1,169 @@
 """The folder of a run: files that say all that the next command needs to know."""
 
-import argparse
-import json
+import contextlib
+import dataclasses
+import datetime
+import math
 import os
 import platform
+import re
 import shutil
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
+import msgspec
 import numpy as np
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli import PATHS
-from keras_seg.cli.data_options import SPLIT
 from keras_seg.data import Source
+from keras_seg.files import check_unlocked, locked, write_json
+from keras_seg.inference import Scores
+from keras_seg.training.callbacks import BestModel, Validate
+from keras_seg.visualize import curves
 
-# Everything that train writes into a run's folder.
-RUN, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
+# Everything that train writes into a run's folder, and that evaluate adds.
+RUN, MODEL, HISTORY, METRICS = "run.json", "model.keras", "history.csv", "metrics.json"
 CURVES, SAMPLES, SAVED_MODEL = "curves.png", "samples.png", "saved_model"
-METRICS = "metrics.json"
+_FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES)
+_LOCK = ".train.lock"
+
+_Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
-def claim_folder(options: argparse.Namespace) -> Path:
-    """An empty folder for the run, or one that may be written over."""
-    out = options.out
-    if out is None:
-        first = out = Path("runs") / f"{options.data}-{options.model}"
-        number = 2
-        while out.exists():
-            out = first.with_name(f"{first.name}-{number}")
-            number += 1
-    elif not options.overwrite:
-        for name in (MODEL, SAVED_MODEL):
-            if (out / name).exists():
-                raise FileExistsError(
-                    f"Expected no model in {out}. Received: {out / name}. Choose "
-                    "another --out, or add --overwrite."
-                )
+class Run(msgspec.Struct):
+    """What run.json must say, whatever else it says."""
+
+    class_names: Annotated[list[str], msgspec.Meta(min_length=2, max_length=255)]
+    palette: list[tuple[_Byte, _Byte, _Byte]]
+
+    def __post_init__(self) -> None:
+        if len({*self.class_names}) != len(self.class_names):
+            raise ValueError("Expected `class_names` that differ")
+        if len(self.palette) != len(self.class_names):
+            raise ValueError("Expected `palette` to be one colour per class name")
+
+
+def check_folder(out: Path, *, overwrite: bool = False) -> None:
+    """Raise if a run may not be written to a folder; nothing is changed.
+
+    A folder may hold files of other names. Of the names that a run writes it may have
+    those of a run without a model, and with `overwrite` those of any run.
+
+    Args:
+        out: The folder, which needn't exist.
+        overwrite: Whether the files of an earlier run may be replaced.
+
+    Raises:
+        BlockingIOError: if another training writes there.
+        FileExistsError: if there are files that may not be replaced.
+    """
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"Expected a folder for the run. Received the file {out}")
+    with _names_training(out):
+        check_unlocked(out / _LOCK)
+    found = [name for name in (*_FILES, SAVED_MODEL) if os.path.lexists(out / name)]
+    if not found:
+        return
+    try:
+        read_run(out)
+    except (ValueError, OSError) as error:
+        raise FileExistsError(
+            f"Expected a folder without {', '.join(found)}, which training would "
+            f"replace. Received: {out}, where they don't belong to a run: {error} "
+            "Choose another --out, or move them."
+        ) from None
+    odd = [name for name in found if (out / name).is_dir() != (name == SAVED_MODEL)]
+    if odd:
+        raise FileExistsError(
+            f"Expected the files of a run in {out}. Received: "
+            f"{', '.join(odd)}, which no run writes like this. Choose another --out."
+        )
+    models = [name for name in (MODEL, SAVED_MODEL) if name in found]
+    if models and not overwrite:
+        raise FileExistsError(
+            f"Expected no model in {out}. Received: {out / models[0]}. Choose another "
+            "--out, or add --overwrite."
+        )
+
+
+@contextlib.contextmanager
+def claimed_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Make a folder this process's alone for as long as it trains.
+
+    Files of an earlier run that may be replaced are removed; see `check_folder`.
+
+    Args:
+        out: The folder, made if it isn't there.
+        overwrite: Whether the files of an earlier run may be replaced.
+
+    Yields:
+        The folder.
+
+    Raises:
+        BlockingIOError: if another training writes there.
+        FileExistsError: if there are files that may not be replaced.
+    """
+    check_folder(out, overwrite=overwrite)
     out.mkdir(parents=True, exist_ok=True)
-    for name in (MODEL, RUN, HISTORY, CURVES, SAMPLES, METRICS):
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / SAVED_MODEL, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        with _names_training(out):
+            stack.enter_context(locked(out / _LOCK))
+        _remove_earlier(out)
+        yield out
+
+
+@contextlib.contextmanager
+def _names_training(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            f"Expected a folder that no training writes to. Received: {out}, which "
+            f"belongs to {error.strerror}. Wait for it, or choose another --out."
+        ) from None
+
+
+def _remove_earlier(out: Path) -> None:
+    for name in (*_FILES, *(path.name for path in out.glob(".*.writing*"))):
+        path = out / name
+        if path.is_dir():  # an export that a killed run left behind
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if (out / SAVED_MODEL).is_symlink():
+        (out / SAVED_MODEL).unlink()
+    elif (out / SAVED_MODEL).exists():
+        shutil.rmtree(out / SAVED_MODEL)
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """Name a folder that doesn't exist yet: `name`, or `name-2`, `name-3`, ..."""
+    out, number = parent / name, 2
+    while out.exists():
+        out = parent / f"{name}-{number}"
+        number += 1
     return out
 
 
 def describe(
-    options: argparse.Namespace, size: int, steps: int, source: Source
+    options: Mapping[str, Any], training: Source, validation: Source
 ) -> dict[str, Any]:
-    """What run.json says."""
-    given = {k: v for k, v in vars(options).items() if k not in ("command", "out")}
-    files = list(PATHS)  # the next command may be given elsewhere
-    if options.data == "folder":
-        if SPLIT not in f"{options.images}{options.masks}":
-            files += ["train_split", "val_split"]
-        if given["names"] is not None and os.path.isfile(given["names"]):
-            files.append("names")
-    for name in files:
-        if given[name] is not None and "://" not in given[name]:
-            given[name] = os.path.abspath(given[name])
-    return given | {
-        "size": size,
-        "steps_per_epoch": steps,
-        "class_names": list(source.class_names),
-        "palette": source.palette.tolist(),
+    """What run.json says when training starts.
+
+    Args:
+        options: All options of the run, defaults resolved.
+        training: Examples to train on.
+        validation: Examples to validate on.
+    """
+    return {
+        **options,
+        "examples": {"train": len(training), "validation": len(validation)},
+        "class_names": list(training.class_names),
+        "palette": training.palette.tolist(),
         "versions": {
             "keras_seg": keras_seg.__version__,
             "keras": keras.__version__,
@@ -72,24 +171,184 @@ def describe(
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
+        "state": "training",
+        "started": now(),
     }
 
 
-def read_run(run: Path) -> dict[str, Any]:
-    """What run.json of a folder says."""
+class RunRecord(keras.callbacks.Callback):
+    """Keep run.json and metrics.json of a run true after every epoch.
+
+    So a run that is killed says how far it came, which epoch its model is of, and how
+    good that one was. It belongs after `best` and `validate` among the callbacks.
+
+    Args:
+        folder: The folder of the run.
+        content: What run.json says, from `describe`.
+        best: The callback that keeps the model.
+        validate: The callback that validates.
+        split: Name of what it validates on; None if that is a part of the split only,
+            whose scores aren't written as those of the split.
+
+    Attributes:
+        scores: Those of the model that is kept, None before there is one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        content: dict[str, Any],
+        best: BestModel,
+        validate: Validate,
+        split: str | None,
+    ):
+        super().__init__()
+        self.folder = folder
+        self.scores: Scores | None = None
+        self._content = content
+        self._best, self._validate, self._split = best, validate, split
+        self._started = time.monotonic()
+        self._write()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._best.epoch == epoch + 1:
+            self.scores = self._validate.scores
+            self._content["best"] = {"epoch": epoch + 1, **_numbers(logs)}
+            if self._split is not None and self.scores is not None:
+                write_scores(self.scores, self.folder / METRICS, self._split)
+        self._content["epochs_done"] = epoch + 1
+        self._write()
+
+    def end(self, state: str) -> None:
+        """Write curves, and the state: "finished", "interrupted" or "failed"."""
+        self._content |= {"state": state, "ended": now()}
+        self._write()
+        if (self.folder / HISTORY).exists():
+            curves(self.folder / HISTORY, self.folder / CURVES)
+
+    def _write(self) -> None:
+        self._content["seconds"] = round(time.monotonic() - self._started, 1)
+        write_json(self.folder / RUN, self._content)
+
+
+def _numbers(logs: dict[str, Any] | None) -> dict[str, float | None]:
+    """Logs as JSON has them: None for NaN and infinity."""
+    values = {name: float(value) for name, value in (logs or {}).items()}
+    return {k: value if math.isfinite(value) else None for k, value in values.items()}
+
+
+def write_scores(scores: Scores, path: Path, split: str) -> None:
+    """Write scores as JSON, with null for the IoU of a class that is absent."""
+    values = dataclasses.replace(scores, loss=None).as_dict()  # not known later
+    content = {
+        **_numbers(values),
+        "iou": _numbers(scores.iou),
+        "ignored_pixels": scores.ignored_pixels,
+        "images": scores.images,
+        "split": split,
+    }
+    write_json(path, content)
+
+
+def metrics_file(run: Path, split: str | None) -> Path:
+    """Where the scores of a split go; None stands for the split of validation."""
+    if split is None:
+        return run / METRICS
+    # A split may be the path of a list.
+    name = re.sub(r"[^\w.-]+", "_", Path(split).stem)
+    return run / f"{Path(METRICS).stem}_{name}.json"
+
+
+def now() -> str:
+    """Local time, as `2031-05-17T09:30:00+02:00`."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:
+    """Read run.json of a folder.
+
+    Args:
+        run: The folder.
+        schema: What it must say.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file, if it says something else.
+    """
+    path = run / RUN
     try:
-        return json.loads((run / RUN).read_text())
-    except FileNotFoundError:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        hint = f". Its folder is {run.parent}" if run.is_file() else ""
         raise FileNotFoundError(
-            f"Expected the folder of a run, with {RUN}. Received: {run}"
+            f"Expected the folder of a run, with {RUN}. Received: {run}{hint}"
+        ) from None
+    except IsADirectoryError:
+        raise ValueError(f"Expected a file. Received the folder {path}") from None
+    try:
+        known = msgspec.json.decode(content, type=schema)
+        says = msgspec.json.decode(content, type=dict[str, Any])
+        return says | msgspec.structs.asdict(known)  # with defaults
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: Expected what `keras-seg train` wrote. {_sentence(error)} "
+            "Likely cause: the file was edited, or copied in part."
         ) from None
 
 
+def model_file(weights: str | None) -> str | None:
+    """The file of a run's model, where `weights` is the folder of a run.
+
+    Raises:
+        FileNotFoundError: for a folder without a model.
+    """
+    if weights is None or not os.path.isdir(weights):
+        return weights
+    path = os.path.join(weights, MODEL)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"Expected a file of weights, or the folder of a run with {MODEL}. "
+            f"Received the folder {weights}"
+        )
+    return path
+
+
 def load_model(run: Path) -> keras.Model:
-    """Load the model of a run."""
+    """Load the model of a run.
+
+    Raises:
+        FileNotFoundError: if there is no model.
+        ValueError: naming the file, if it can't be read, or isn't a model from images
+            to the classes of the run.
+    """
+    names = read_run(run)["class_names"]
     path = run / MODEL
     if not path.is_file():
         raise FileNotFoundError(
-            f"Expected a trained model at {path}. Has the run been cut off?"
+            f"Expected a trained model at {path}. Likely cause: the run was killed "
+            "before it kept one."
         )
-    return keras.models.load_model(path, compile=False)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # whatever Keras, h5py and zipfile raise for odd bytes
+        raise ValueError(
+            f"{path}: Expected a model that Keras can read. {_sentence(error)} "
+            "Likely cause: the file was copied in part, or isn't from keras-seg."
+        ) from None
+    ends: list[Any] = [
+        getattr(model, f"{end}_shape", ()) for end in ("input", "output")
+    ]
+    is_rank_4 = all(isinstance(end, tuple) and len(end) == 4 for end in ends)
+    if not is_rank_4 or ends[1][-1] != len(names):
+        raise ValueError(
+            f"{path}: Expected a model from images to {len(names)} classes, those that "
+            f"{RUN} names. Received: one from {ends[0]} to {ends[1]}"
+        )
+    return model
+
+
+def _sentence(error: BaseException) -> str:
+    """The first line of an error, ending in a full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = lines[0][:300]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

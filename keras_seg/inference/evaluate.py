@@ -1,0 +1,188 @@
+"""Scores of a model on whole images."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.data import Source
+from keras_seg.metrics import SegmentationScores
+
+# Images of one size are predicted together while a batch has at most so many pixels,
+# those of 8 training crops of 256 x 256; larger images go one at a time.
+_BATCH_PIXELS = 8 * 256 * 256
+# Pixels of images that wait for others of their size.
+_WAITING_PIXELS = 16 * _BATCH_PIXELS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What `evaluate` found.
+
+    Attributes:
+        class_names: A name per class.
+        confusion_matrix: Pixels by true class (rows) and predicted class (columns),
+            int64 `[num_classes, num_classes]`.
+        ignored_pixels: Pixels labelled 255, which count nowhere.
+        invalid_pixels: Pixels whose label or prediction is no class.
+        images: Number of images.
+        loss: Mean over the images of the loss that the model was compiled with; None
+            for a model that wasn't compiled.
+
+    Example:
+        >>> scores = Scores(("ground", "cat"), np.array([[1, 1], [0, 1]]))
+        >>> round(scores.mean_iou, 3), round(scores.pixel_accuracy, 3)
+        (0.5, 0.667)
+        >>> scores.iou
+        {'ground': 0.5, 'cat': 0.5}
+    """
+
+    class_names: tuple[str, ...]
+    confusion_matrix: np.ndarray
+    ignored_pixels: int = 0
+    invalid_pixels: int = 0
+    images: int = 0
+    loss: float | None = None
+
+    @property
+    def mean_iou(self) -> float:
+        """Intersection over union, averaged over the classes that occur."""
+        return self.as_dict()["mean_iou"]
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the labelled pixels whose class is predicted right."""
+        return self.as_dict()["pixel_accuracy"]
+
+    @property
+    def iou(self) -> dict[str, float]:
+        """Intersection over union of each class by name, NaN where it is absent."""
+        values = self._values(per_class=True)
+        return {name: values[f"iou/{name}"] for name in self.class_names}
+
+    def as_dict(self) -> dict[str, float]:
+        """All scores of `metrics.SegmentationScores` by name, and the loss if any."""
+        values = self._values(per_class=False)
+        return values if self.loss is None else {"loss": self.loss, **values}
+
+    def _values(self, *, per_class: bool) -> dict[str, float]:
+        metric = SegmentationScores(
+            len(self.class_names), class_names=self.class_names, per_class=per_class
+        )
+        metric.add_matrix(self.confusion_matrix)
+        return {name: float(value) for name, value in metric.result().items()}
+
+    def __str__(self) -> str:
+        rows = [
+            (name, "absent" if np.isnan(value) else f"{value:6.3f}")
+            for name, value in self.iou.items()
+        ]
+        width = max(len(name) for name in (*self.class_names, "pixel accuracy"))
+        lines = [f"{'class':{width}}  {'IoU':>6}"]
+        lines += [f"{name:{width}}  {value}" for name, value in rows]
+        lines += ["", f"{'mean IoU':{width}}  {self.mean_iou:6.3f}"]
+        lines += [f"{'pixel accuracy':{width}}  {self.pixel_accuracy:6.3f}"]
+        lines += [f"{'ignored pixels':{width}}  {self.ignored_pixels:,}"]
+        lines += [f"{'images':{width}}  {self.images:,}"]
+        return "\n".join(lines)
+
+
+def evaluate(
+    model: keras.Model,
+    source: Source,
+    *,
+    progress: Callable[[int], Any] | None = None,
+) -> Scores:
+    """Score a model on all examples of a Source, whole and at their own size.
+
+    Images are neither resized nor padded, so the scores are those of the masks that
+    `predict_mask` gives. Images that have one size are predicted together.
+
+    Args:
+        model: A model from images to logits, or to probabilities.
+        source: Examples to score it on.
+        progress: Function that is called with the number of images scored so far.
+
+    Returns:
+        The scores, from one confusion matrix of all pixels.
+
+    Raises:
+        ValueError: for a model of another number of classes or channels than the
+            examples have, predictions that are NaN, and an example that can't be read,
+            naming its file.
+
+    Example:
+        >>> import keras_seg
+        >>> model = keras_seg.unet(num_classes=6, widths=(4, 8))
+        >>> scores = evaluate(model, keras_seg.data.shapes(3, size=(16, 24)))
+        >>> scores.images, int(scores.confusion_matrix.sum()) + scores.ignored_pixels
+        (3, 1152)
+    """
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or shape[-1] != source.num_classes:
+        raise ValueError(
+            f"Expected a model of {source.num_classes} classes, as the examples have. "
+            f"Received: one whose outputs have the shape {shape}"
+        )
+    metric = SegmentationScores(source.num_classes, class_names=source.class_names)
+    loss, images = 0.0, 0
+    for pixels, masks in _batches_of_one_size(source):
+        channels = model.input_shape[-1]
+        if channels not in (None, pixels.shape[-1]):
+            raise ValueError(
+                f"Expected images of {channels} channels, which the model takes. "
+                f"Received: {pixels.shape[-1]} channels"
+            )
+        predictions = np.asarray(model.predict_on_batch(pixels), np.float32)
+        if np.isnan(predictions).any():
+            raise ValueError(
+                "Expected predictions that are numbers. Received: NaN. Likely cause: "
+                "training diverged; train again with a lower learning rate."
+            )
+        metric.update_state(masks, predictions)
+        if model.compiled:
+            # Image by image, so that the mean doesn't depend on the batches.
+            for k in range(len(masks)):
+                one = slice(k, k + 1)
+                loss += float(
+                    model.compute_loss(
+                        pixels[one], masks[one], predictions[one], training=False
+                    )
+                )
+        images += len(masks)
+        if progress is not None:
+            progress(images)
+    return Scores(
+        class_names=source.class_names,
+        confusion_matrix=metric.confusion_matrix,
+        ignored_pixels=metric.ignored_pixels,
+        invalid_pixels=metric.invalid_pixels,
+        images=images,
+        loss=loss / images if model.compiled else None,
+    )
+
+
+def _batches_of_one_size(source: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Whole images and their masks, those of one size together where they fit."""
+    waiting: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+    waiting_pixels = 0
+
+    def take(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal waiting_pixels
+        images, masks = zip(*waiting.pop(size), strict=True)
+        waiting_pixels -= len(masks) * size[0] * size[1]
+        return np.stack(images), np.stack(masks)
+
+    for image, mask in source.dataset().prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        size = mask.shape
+        waiting.setdefault(size, []).append((image, mask))
+        waiting_pixels += mask.size
+        if (len(waiting[size]) + 1) * mask.size > _BATCH_PIXELS:
+            yield take(size)
+        elif waiting_pixels > _WAITING_PIXELS:
+            yield take(next(iter(waiting)))
+    while waiting:
+        yield take(next(iter(waiting)))
