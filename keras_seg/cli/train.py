@@ -143,8 +143,9 @@ def _train_in(
     state = "failed"
     try:
         print(
-            f"{options['model']}, {options['parameters']:,} parameters: {len(training)} "
-            f"images to train on, {len(subset)} to validate. Writing to {out}\n",
+            f"{options['model']}, {options['parameters']:,} parameters: "
+            f"{len(training)} images to train on, {len(subset)} to validate. Writing "
+            f"to {out}\n",
             flush=True,
         )
         _fit(

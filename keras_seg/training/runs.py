@@ -70,11 +70,12 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
         return
     try:
         read_run(out)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError):
+        damaged = "isn't a run's" if RUN in found else "isn't there"
         raise FileExistsError(
-            f"Expected a folder without {', '.join(found)}, which training would "
-            f"replace. Received: {out}, where they don't belong to a run: {error} "
-            "Choose another --out, or move them."
+            f"Expected an empty folder, or that of a run. Received: {out} with "
+            f"{', '.join(found)}, which training would replace, though {RUN} "
+            f"{damaged}. Choose another --out, or move these files."
         ) from None
     odd = [name for name in found if (out / name).is_dir() != (name == SAVED_MODEL)]
     if odd:

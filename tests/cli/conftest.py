@@ -1,8 +1,10 @@
-"""Data sets and a trained run that the tests of the command share."""
+"""Data sets, a trained run, and a look at what a training is given."""
 
 import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,26 +27,43 @@ def voc_tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(voc_tree, tmp_path_factory) -> Path:
-    """A trained run; what the command said is in the file `said.txt` beside it."""
+    """A run of 20 steps; what the command printed is in `said.txt` beside it."""
     out = tmp_path_factory.mktemp("runs") / "voc"
+    options = ["--data", "voc", "--root", str(voc_tree), *TINY]
+    options += ["--epochs", "2", "--steps-per-epoch", "10", "--learning-rate", "0.01"]
     with (
         open(out.parent / "said.txt", "w") as said,
         contextlib.redirect_stdout(said),
     ):
-        status = main(
-            [
-                "train",
-                "--data",
-                "voc",
-                "--root",
-                str(voc_tree),
-                "--out",
-                str(out),
-                *TINY,
-            ]
-        )
+        status = main(["train", *options, "--out", str(out)])
     assert status == 0
     return out
+
+
+class CapturedError(Exception):
+    """Raised in place of a training."""
+
+
+@pytest.fixture
+def given_to_fit(monkeypatch, tmp_path, capsys):
+    """A function from options of `train` to what they make of model and batches."""
+
+    def given(*options: str) -> SimpleNamespace:
+        seen = SimpleNamespace()
+
+        def fit(model, batches, **arguments):
+            seen.model, seen.batches, seen.arguments = model, batches, arguments
+            raise CapturedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(keras.Model, "fit", fit)
+            out = tmp_path / f"captured{len(list(tmp_path.iterdir()))}"
+            assert main(["train", *options, "--out", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert "CapturedError" in error, error
+        return seen
+
+    return given
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,7 @@ import csv
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
+import shutil
 from pathlib import Path
 
 import keras
@@ -17,8 +14,14 @@ from PIL import Image
 
 import keras_seg
 from keras_seg.cli import main
+from keras_seg.files import locked
 
 TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
+
+
+def history(run):
+    with open(run / "history.csv") as file:
+        return list(csv.DictReader(file))
 
 
 def test_train_leaves_a_whole_run(run):
@@ -31,37 +34,79 @@ def test_train_leaves_a_whole_run(run):
         "samples.png",
         "saved_model",
     ]
+    for picture in ("curves.png", "samples.png"):
+        assert Image.open(run / picture).size > (100, 100)
+
+
+def test_a_run_says_what_it_was(run, voc_tree):
     described = json.loads((run / "run.json").read_text())
+    assert described["root"] == str(voc_tree)
     assert described["widths"] == [4, 8]
-    assert described["seed"] == 0
-    assert described["steps_per_epoch"] == 3
+    assert described["size"] == 32
+    assert described["scale"] == [0.5, 2]
+    assert described["steps_per_epoch"] == 10
+    assert (described["normalization"], described["upsampling"]) == (
+        "none",
+        "transpose",
+    )
+    assert described["examples"] == {"train": 6, "validation": 5}
+    model = keras.models.load_model(run / "model.keras")
+    assert described["parameters"] == model.count_params()
     assert len(described["class_names"]) == 21
     assert described["class_names"][15] == "person"
     assert described["palette"][15] == [192, 128, 128]
     assert described["versions"]["keras"] == keras.__version__
-    with open(run / "history.csv") as file:
-        (epoch,) = csv.DictReader(file)
-    assert {"epoch", "loss", "mean_iou", "val_loss", "val_mean_iou"} <= set(epoch)
-    for picture in ("curves.png", "samples.png"):
-        assert Image.open(run / picture).size > (100, 100)
+
+
+def test_a_run_says_how_it_went(run):
+    described = json.loads((run / "run.json").read_text())
+    rows = history(run)
+    values = [float(row["val_mean_iou"]) for row in rows]
+    assert described["state"] == "finished"
+    assert described["best"]["epoch"] == 1 + int(np.argmax(values))
+    assert described["best"]["val_mean_iou"] == max(values)
+    assert described["epochs_done"] == 2
+    assert described["started"] <= described["ended"]
+    assert described["seconds"] > 1
+
+
+def test_epochs_are_counted_from_1_everywhere(run):
+    said = (run.parent / "said.txt").read_text()
+    lines = re.findall(r"^ *(\d)/2 .*$", said, re.MULTILINE)
+    assert lines == ["1", "2"]
+    assert [row["epoch"] for row in history(run)] == ["1", "2"]
+
+
+def test_the_terminal_has_a_line_per_epoch_with_its_scores(run):
+    said = (run.parent / "said.txt").read_text()
+    for row in history(run):
+        (line,) = re.findall(rf"^ *{row['epoch']}/2 .*$", said, re.MULTILINE)
+        for name in ("loss", "val_loss"):
+            assert f" {float(row[name]):.4f} " in line
+        for name in ("mean_iou", "pixel_accuracy", "val_mean_iou"):
+            assert f" {float(row[name]):.3f} " in line
+    assert not re.search("[\r\x1b]", said)
 
 
 def test_numbers_agree_between_training_evaluate_and_predicted_files(
     run, voc_tree, tmp_path, capsys
 ):
+    first = json.loads((run / "metrics.json").read_text())
     assert main(["evaluate", str(run)]) == 0
     assert "background" in capsys.readouterr().out
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["images"] == 5
     assert metrics["split"] == "val"
-
-    with open(run / "history.csv") as file:
-        (epoch,) = csv.DictReader(file)
-    assert metrics["mean_iou"] == pytest.approx(float(epoch["val_mean_iou"]), abs=1e-5)
+    # What training knew of its best epoch, and what a second look says.
+    best = max(history(run), key=lambda row: float(row["val_mean_iou"]))
+    for name in ("mean_iou", "pixel_accuracy"):
+        assert first[name] == float(best[f"val_{name}"])
+        assert metrics[name] == pytest.approx(first[name], abs=1e-5)
 
     images = sorted((voc_tree / "JPEGImages").glob("val_*.jpg"))
     assert main(["predict", str(run), *map(str, images), "--out", str(tmp_path)]) == 0
     intersection, union, ignored = np.zeros(21), np.zeros(21), 0
+    right = labelled_pixels = 0
     for image in images:
         prediction = np.array(Image.open(tmp_path / f"{image.stem}.png"))
         truth = np.array(
@@ -69,14 +114,141 @@ def test_numbers_agree_between_training_evaluate_and_predicted_files(
         )
         labelled = truth != 255
         ignored += (~labelled).sum()
+        right += ((truth == prediction) & labelled).sum()
+        labelled_pixels += labelled.sum()
         for c in range(21):
             a, b = (truth == c) & labelled, (prediction == c) & labelled
             intersection[c] += (a & b).sum()
             union[c] += (a | b).sum()
     iou = intersection[union > 0] / union[union > 0]
+    accuracy = right / labelled_pixels
+    assert abs(accuracy - iou.mean()) > 0.01  # else one could stand for the other
     assert metrics["mean_iou"] == pytest.approx(iou.mean(), abs=1e-6)
+    assert metrics["pixel_accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert metrics["ignored_pixels"] == ignored
-    assert metrics["iou"]["tvmonitor"] is None or union[20] > 0
+    for value, u in zip(metrics["iou"].values(), union, strict=True):
+        assert (value is None) == (u == 0)
+
+
+def places(sheet, panel):
+    """(row, column) of each place where a picture is in another, pixel by pixel."""
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, panel.shape)[:, :, 0]
+    first = (windows[..., 0, 0, :] == panel[0, 0]).all(-1)
+    return [
+        (y, x) for y, x in np.argwhere(first) if np.array_equal(windows[y, x], panel)
+    ]
+
+
+def test_samples_show_image_truth_and_prediction_in_this_order(run, voc_tree):
+    sheet = np.asarray(Image.open(run / "samples.png"))
+    source = keras_seg.data.voc(voc_tree, "val")
+    model = keras.models.load_model(run / "model.keras")
+    for index in (0, 4):
+        image, truth = source[index]
+        prediction = keras_seg.predict_mask(model, image)
+        assert (truth != prediction).mean() > 0.01
+        columns = []
+        for panel in (
+            image,
+            keras_seg.visualize.colorize(truth, source.palette),
+            keras_seg.visualize.colorize(prediction, source.palette),
+        ):
+            ((_, x),) = places(sheet, panel)
+            columns.append(x)
+        assert columns == sorted(columns)
+        assert len({*columns}) == 3
+
+
+def test_the_learning_rate_falls_along_half_a_cosine(run):
+    rates = [float(row["learning_rate"]) for row in history(run)]
+    progress = np.array([0.5, 1.0])
+    np.testing.assert_allclose(
+        rates, 0.01 * (1 + np.cos(np.pi * progress)) / 2, atol=1e-8
+    )
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory) -> Path:
+    """Eight images of 48 x 48 with a square of 12 x 12, a shade of grey each."""
+    root = tmp_path_factory.mktemp("squares")
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (root / split / kind).mkdir(parents=True)
+        for k in range(8):
+            mask = np.zeros((48, 48), np.uint8)
+            mask[18:30, 18:30] = 1
+            image = np.full((48, 48, 3), 20 + 25 * k + (split == "val"), np.uint8)
+            Image.fromarray(image).save(root / split / f"images/{k}.png")
+            Image.fromarray(mask).save(root / split / f"masks/{k}.png")
+    return root
+
+
+def of_squares(root):
+    paths = [f"{root}/{{split}}/{kind}" for kind in ("images", "masks")]
+    options = ["--data", "folder", "--images", paths[0], "--masks", paths[1]]
+    return [*options, "--names", "ground,square", *TINY]
+
+
+def masks_of(seen, batches):
+    return np.concatenate([mask.numpy() for _, mask in seen.batches.take(batches)])
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_crops_are_of_the_size_and_scale_that_were_asked_for(
+    scale, squares, given_to_fit
+):
+    options = ["--scale", f"{scale},{scale}", "--size", "96", "--batch-size", "4"]
+    seen = given_to_fit(*of_squares(squares), *options)
+    masks = masks_of(seen, 2)
+    assert masks.shape == (8, 96, 96)
+    areas = (masks == 1).sum((1, 2))
+    np.testing.assert_allclose(areas, (12 * scale) ** 2, rtol=0.2)
+
+
+def first_layer(model):
+    return model.get_layer("down1_conv1")
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_model_computes_in_the_precision_that_was_asked_for(policy, given_to_fit):
+    seen = given_to_fit(*TINY, "--precision", policy)
+    layer = first_layer(seen.model)
+    assert layer.compute_dtype == policy.removeprefix("mixed_")
+    assert layer.kernel.dtype == "float32"
+    assert seen.model.output.dtype == "float32"
+
+
+def test_a_seed_repeats_a_training_and_another_changes_start_and_batches(
+    squares, given_to_fit
+):
+    def start(seed):
+        seen = given_to_fit(*of_squares(squares), "--seed", seed)
+        images = np.concatenate([image.numpy() for image, _ in seen.batches.take(2)])
+        return first_layer(seen.model).kernel.numpy(), images
+
+    one, again, other = start("1"), start("1"), start("2")
+    for a, b, c in zip(one, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a.astype(float) - c).max() > 1e-3
+
+
+def test_examples_come_in_another_order_in_each_epoch(tmp_path, given_to_fit):
+    # Example k is all of class k, so masks tell which example a crop is of.
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (tmp_path / split / kind).mkdir(parents=True)
+        for k in range(8):
+            image = np.full((32, 32, 3), 100 + k + (split == "val"), np.uint8)
+            mask = np.full((32, 32), k, np.uint8)
+            Image.fromarray(image).save(tmp_path / split / f"images/{k}.png")
+            Image.fromarray(mask).save(tmp_path / split / f"masks/{k}.png")
+    options = of_squares(tmp_path)
+    options[options.index("ground,square")] = "a,b,c,d,e,f,g,h"
+    seen = given_to_fit(*options, "--scale", "1,1", "--batch-size", "4")
+    order = masks_of(seen, 4)[:, 16, 16].reshape(2, 8).tolist()
+    assert sorted(order[0]) == sorted(order[1]) == list(range(8))
+    assert order[0] != order[1]
+    assert list(range(8)) not in order
 
 
 def test_a_folder_with_a_model_is_not_written_over(run, capsys):
@@ -86,23 +258,38 @@ def test_a_folder_with_a_model_is_not_written_over(run, capsys):
     assert (run / "model.keras").stat().st_mtime_ns == before
 
 
-def test_a_saved_model_is_not_deleted_either(tmp_path, capsys):
-    (tmp_path / "saved_model").mkdir()
-    (tmp_path / "saved_model/saved_model.pb").write_text("mine")
-    assert main(["train", "--out", str(tmp_path), *TINY]) == 1
-    assert "--overwrite" in capsys.readouterr().err
-    assert (tmp_path / "saved_model/saved_model.pb").read_text() == "mine"
+def test_a_folder_that_another_training_writes_to_is_refused_at_once(
+    run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(
+        "keras_seg.cli.train.data_source", lambda *_: pytest.fail("read data")
+    )
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with locked(out / ".train.lock"):
+        assert main(["train", "--out", str(out), "--overwrite", *TINY]) == 1
+    error = capsys.readouterr().err
+    assert f"belongs to process {os.getpid()}" in error
+    for path, content in before.items():
+        assert path.read_bytes() == content
 
 
-def test_training_goes_on_from_weights_of_another_run(run, voc_tree, tmp_path):
-    arguments = ["train", "--data", "voc", "--root", str(voc_tree), *TINY]
-    out = tmp_path / "next"
-    weights = ["--weights", str(run / "model.keras"), "--learning-rate", "0"]
-    assert main([*arguments, *weights, "--out", str(out)]) == 0
+def test_training_starts_from_the_weights_of_another_run(run, voc_tree, given_to_fit):
     first = keras.models.load_model(run / "model.keras")
-    second = keras.models.load_model(out / "model.keras")
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for weights in (run, run / "model.keras"):
+        options = ["--data", "voc", "--root", str(voc_tree), *TINY]
+        seen = given_to_fit(*options, "--weights", str(weights))
+        for a, b in zip(first.get_weights(), seen.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_folder_without_a_model_is_no_weights(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    out = str(tmp_path / "run")
+    weights = ["--weights", str(tmp_path / "empty")]
+    assert main(["train", *TINY, *weights, "--out", out]) == 1
+    assert "the folder of a run with model.keras" in capsys.readouterr().err
 
 
 def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
@@ -114,7 +301,7 @@ def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
     assert main([*arguments, "--out", str(out)]) == 0
     described = json.loads((out / "run.json").read_text())
     assert described["encoder"] == "MobileNet"
-    assert described["scale"] == [0.3, 0.5]
+    assert described["normalization"] == "batch"
     model = keras.models.load_model(out / "model.keras")
     assert not model.get_layer("encoder").trainable
     normalised = {layer.name for layer in model.layers if "_norm" in layer.name}
@@ -122,23 +309,40 @@ def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
     assert (out / "saved_model" / "saved_model.pb").exists()
 
 
-def test_a_unet_is_normalised_as_asked(run, voc_tree, tmp_path):
-    arguments = ["train", "--data", "voc", "--root", str(voc_tree), *TINY]
-    out = tmp_path / "run"
-    assert main([*arguments, "--normalization", "group", "--out", str(out)]) == 0
-    model = keras.models.load_model(out / "model.keras")
+def test_a_unet_is_normalised_as_asked(given_to_fit):
+    model = given_to_fit(*TINY, "--normalization", "group").model
     kind = keras.layers.GroupNormalization
     assert isinstance(model.get_layer("down1_norm1"), kind)
-    plain = keras.models.load_model(run / "model.keras")
+    plain = given_to_fit(*TINY).model
     assert not any("_norm" in layer.name for layer in plain.layers)
 
 
-def test_default_names_get_a_number(tmp_path, monkeypatch):
+def test_some_epochs_and_some_images_are_validated(voc_tree, tmp_path, capsys):
+    options = ["--data", "voc", "--root", str(voc_tree), *TINY, "--epochs", "3"]
+    options += ["--steps-per-epoch", "1", "--validate-every", "2", "--val-images", "2"]
+    out = tmp_path / "run"
+    assert main(["train", *options, "--out", str(out)]) == 0
+    assert [row["val_mean_iou"] != "" for row in history(out)] == [False, True, True]
+    described = json.loads((out / "run.json").read_text())
+    assert described["examples"] == {"train": 6, "validation": 2}
+    assert json.loads((out / "metrics.json").read_text())["images"] == 5
+
+
+def test_default_names_get_a_number(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("runs/shapes-unet").mkdir(parents=True)
-    assert main(["train", "--steps-per-epoch", "1", *TINY]) == 0
+
+    def fit(*_, **__):
+        raise ValueError("stopped here")
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    assert main(["train", *TINY]) == 1
+    assert "stopped here" in capsys.readouterr().err
     assert sorted(os.listdir("runs")) == ["shapes-unet", "shapes-unet-2"]
     assert os.listdir("runs/shapes-unet") == []
+    assert json.loads(Path("runs/shapes-unet-2/run.json").read_text())["state"] == (
+        "failed"
+    )
 
 
 @pytest.mark.parametrize("damage", ["mask", "image"])
@@ -158,33 +362,3 @@ def test_a_bad_file_is_named_in_training(damage, tmp_path, capsys):
     assert str(path) in error
     assert "Traceback" not in error
     assert not (tmp_path / "run" / "model.keras").exists()
-
-
-def test_interrupted_training_leaves_a_model(tmp_path):
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "keras_seg", "train", "--out", str(out), *TINY]
-    ours, theirs = os.openpty()  # progress within an epoch is for terminals only
-    process = subprocess.Popen(
-        [*command, "--steps-per-epoch", "100000"],
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore Ctrl-C, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        # The first step has run when the progress bar shows a loss.
-        seen = ""
-        deadline = time.monotonic() + 120
-        while "loss:" not in seen and time.monotonic() < deadline:
-            seen += os.read(ours, 4096).decode(errors="replace")
-        process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "Interrupted" in rest
-    assert "Traceback" not in rest
-    model = keras.models.load_model(out / "model.keras")
-    assert model.name == "unet"
-    assert not re.findall(r"writing", " ".join(os.listdir(out)))
