@@ -1,6 +1,7 @@
 """Inference: predictions for images of any size, and their scores."""
 
-from keras_seg.inference.evaluate import Scores as Scores
-from keras_seg.inference.evaluate import evaluate as evaluate
-from keras_seg.inference.predict import predict as predict
-from keras_seg.inference.predict import predict_mask as predict_mask
+from keras_seg.inference.evaluate import Scores, evaluate
+from keras_seg.inference.files import predict_files
+from keras_seg.inference.predict import predict, predict_mask
+
+__all__ = ["Scores", "evaluate", "predict", "predict_files", "predict_mask"]
