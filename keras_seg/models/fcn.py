@@ -25,6 +25,7 @@ from keras_seg.models.layers import (
     CheckRange,
     UpsampleBilinear,
     check_input_shape,
+    check_share,
     check_word,
     crop_to,
     is_positive,
@@ -216,6 +217,7 @@ def _vgg16(
 ) -> tuple[Any, Any, Any, Any]:
     """VGG16 with its classifier cast to convolutions: image, pool3, pool4 and fc7."""
     input_shape = check_input_shape(input_shape)
+    check_share("dropout", dropout)
     image = keras.Input(input_shape, name="image")
     x = CheckRange(name="range")(image)
     # Bands other than RGB have no such mean: the middle of the range is taken away.

@@ -333,6 +333,15 @@ def check_word(argument: str, word: Any, words: tuple) -> None:
         raise ValueError(f"Expected `{argument}` to be {expected}. Received: {word!r}")
 
 
+def check_share(argument: str, share: Any) -> None:
+    """Raise unless this is a share of activations to drop: 0 or more, below 1."""
+    is_number = isinstance(share, int | float | np.number) and share is not True
+    if not (is_number and 0 <= share < 1):
+        raise ValueError(
+            f"Expected `{argument}` to be 0 or more and below 1. Received: {share!r}"
+        )
+
+
 def is_positive(number: Any) -> bool:
     """Whether this is an integer of 1 or more."""
     is_integer = isinstance(number, int | np.integer) and number is not True

@@ -24,6 +24,7 @@ from keras_seg.models.layers import (
     RequireValidSize,
     UpsampleBilinear,
     check_input_shape,
+    check_share,
     check_word,
     crop_to,
     is_positive,
@@ -94,6 +95,7 @@ def unet(
     check_word("upsampling", upsampling, ("transpose", "bilinear", "nearest"))
     check_word("padding", padding, ("same", "valid"))
     check_word("normalization", normalization, (None, "batch", "group"))
+    check_share("dropout", dropout)
     widths = _check_widths(widths, encoder)
     if weights == "imagenet" and encoder is None:
         raise ValueError(
