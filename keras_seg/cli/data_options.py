@@ -12,14 +12,20 @@ from keras_seg.data import Source
 from keras_seg.data.readers.files import read_lines
 
 #: Options that are paths.
-PATHS = ("root", "sbd", "images", "masks", "colors")
+PATHS = ("root", "sbd", "images", "annotations", "masks", "colors")
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
 # Options of each data set: those it needs, and those that it may have.
 _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shapes": ((), ()),
     "voc": (("root",), ("sbd",)),
-    "coco": (("root",), ("classes",)),
+    "coco": (
+        (),
+        (
+            *("root", "images", "annotations", "classes"),
+            *("crowd", "overlap", "boxes", "min_area"),
+        ),
+    ),
     "folder": (("images", "masks"), ("names", "ignore", "ids", "colors")),
 }
 
@@ -29,9 +35,39 @@ def add_data_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--data", choices=tuple(_OPTIONS), default="shapes", help="data set")
     add("--root", metavar="PATH", help="voc: .../VOCdevkit/VOC2012; coco: its folder")
-    add("--classes", metavar="C", help="coco: voc (default), coco, or cat,dog")
+    add(
+        "--annotations",
+        metavar="FILE",
+        help="coco: JSON file, or 'PATH/{split}.json'; with --images, for --root",
+    )
+    add(
+        "--classes",
+        metavar="C",
+        help="coco: voc (default of --root), coco (all of the file), or cat,dog",
+    )
+    add(
+        "--crowd",
+        choices=("ignore", "object"),
+        help="coco: crowds have no label (default); CVAT's masks are objects",
+    )
+    add(
+        "--overlap",
+        choices=("ignore", "smallest"),
+        help="coco: pixels of two objects have no label (default), or the smaller's",
+    )
+    add(
+        "--boxes",
+        choices=("error", "ignore"),
+        help="coco: boxes without an outline are an error (default), or have no label",
+    )
+    add(
+        "--min-area",
+        type=float,
+        metavar="N",
+        help="coco: leave out images whose objects have no more pixels than this",
+    )
     add("--sbd", metavar="PATH", help="voc: SBD's dataset/cls, for train_aug")
-    add("--images", metavar="PATH", help="folder: images, or 'PATH/*_image.png'")
+    add("--images", metavar="PATH", help="folder, coco: images, or 'PATH/*_image.png'")
     add("--masks", metavar="PATH", help="folder: masks, or 'PATH/{split}/masks'")
     add("--names", metavar="N", help="folder: of the classes, in a row or a text file")
     add("--ignore", metavar="IDS", help="folder: ids without a label (255)")
@@ -57,18 +93,21 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
     for name in needed:
         if options.get(name) is None:
             raise ValueError(f"Expected {_flag(name)} with --data {kind}.")
-    for other, (theirs, theirs_too) in _OPTIONS.items():
+    for theirs, theirs_too in _OPTIONS.values():
         for name in {*theirs, *theirs_too} - {*needed, *possible}:
             if options.get(name) is not None:
+                owners = [
+                    k for k, both in _OPTIONS.items() if name in (*both[0], *both[1])
+                ]
                 raise ValueError(
-                    f"Expected {_flag(name)} with --data {other} only. Received: "
-                    f"--data {kind}"
+                    f"Expected {_flag(name)} with --data {' or '.join(owners)} only. "
+                    f"Received: --data {kind}"
                 )
     chosen = options.get(f"{split}_split") or split
     if kind == "voc":
         return data.voc(options["root"], chosen, sbd=options.get("sbd"))
     if kind == "coco":
-        return _coco(options, chosen)
+        return _coco(options, split, chosen)
     if kind == "folder":
         return _folder(options, split)
     if chosen == "train":
@@ -78,17 +117,75 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
     raise ValueError(f"Expected split train or val of shapes. Received: {chosen!r}")
 
 
-def _coco(options: Mapping[str, Any], split: str) -> Source:
-    root = options["root"]
-    year = f"{split}2017"
-    if tf.io.gfile.isdir(f"{root}/{year}"):
-        split = year
-    classes = options["classes"] or "voc"
-    return data.coco(
-        f"{root}/{split}",
-        f"{root}/annotations/instances_{split}.json",
+def _coco(options: Mapping[str, Any], split: str, name: str) -> Source:
+    """Open COCO's own layout, or the folder and the file that a tool exported.
+
+    Args:
+        options: Those of the command.
+        split: What is asked for: "train", "val", ...
+        name: What the split is called in the paths.
+    """
+    images: Any = options.get("images")
+    annotations: Any = options.get("annotations")
+    root, classes = options["root"], options["classes"]
+    if (root is None) == (images is None) or (images is None) != (annotations is None):
+        raise ValueError(
+            "Expected --root, a folder in COCO's own layout, or both --images and "
+            "--annotations, with --data coco."
+        )
+    apart = SPLIT in f"{root}{images}{annotations}" or root is not None
+    if root is not None:
+        year = f"{name}2017" if tf.io.gfile.isdir(f"{root}/{name}2017") else name
+        images, annotations = (
+            f"{root}/{year}",
+            f"{root}/annotations/instances_{year}.json",
+        )
+    elif apart:
+        _check_split(annotations, split, name)
+        images, annotations = (p.replace(SPLIT, name) for p in (images, annotations))
+    elif options.get("train_split") or options.get("val_split"):
+        raise ValueError(
+            "Expected {split} in --annotations, for --train-split and --val-split to "
+            f"stand in its place. Received: {annotations}"
+        )
+    if classes is None:
+        classes = "coco" if root is None else "voc"
+    chosen = ("crowd", "overlap", "boxes", "min_area")
+    source = data.coco(
+        images,
+        annotations,
         classes=classes if classes in ("voc", "coco") else _words(classes),
+        **{key: options[key] for key in chosen if options.get(key) is not None},
     )
+    return source if apart or split == "all" else _held_out(source, split)
+
+
+def _check_split(pattern: str, split: str, name: str) -> None:
+    """Raise if there is no file for a split, telling which splits there are."""
+    if tf.io.gfile.exists(pattern.replace(SPLIT, name)):
+        return
+    before, _, after = pattern.partition(SPLIT)
+    after = after.replace(SPLIT, "*")
+    there = sorted(tf.io.gfile.glob(f"{before}*{after}"))
+    names = [p[len(before) :].split("/")[0].removesuffix(after) for p in there]
+    if names:
+        hint = f"There are {', '.join(names)}: say which, --{split}-split {names[-1]}"
+    else:
+        hint = "There is no file for any other {split} either"
+    raise FileNotFoundError(
+        f"Expected {pattern.replace(SPLIT, name)}. There is no file. {hint}."
+    )
+
+
+def _held_out(source: Source, split: str) -> Source:
+    """Four fifths for "train", a fifth for "val", the same in every command."""
+    train, val = source.split(0.8, seed=0)
+    try:
+        return {"train": train, "val": val}[split]
+    except KeyError:
+        raise ValueError(
+            f"Expected split train, val or all. Received: {split!r}"
+        ) from None
 
 
 def _folder(options: Mapping[str, Any], split: Any) -> Source:
