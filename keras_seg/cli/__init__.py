@@ -22,7 +22,7 @@ from keras_seg.cli import interrupt
 MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
 DATA = ("shapes", "voc", "coco", "folder")
 #: Options that are paths.
-PATHS = ("root", "sbd", "images", "masks", "colors")
+PATHS = ("root", "sbd", "images", "annotations", "masks", "colors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -318,8 +318,36 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     add(
         "--classes",
         metavar="C",
-        help="coco: voc (its 20 classes), coco (all 80), or names: cat,dog (default: "
-        "voc)",
+        help="coco: voc (its 20 classes), coco (all of the file), or names: cat,dog "
+        "(default: voc with --root, else coco)",
+    )
+    add(
+        "--annotations",
+        metavar="FILE",
+        help="coco: JSON file that a tool exported, with --images in place of --root; "
+        "{split} in a path stands for train and val",
+    )
+    add(
+        "--crowd",
+        choices=("ignore", "object"),
+        help="coco: what annotations with iscrowd=1 are: ignored pixels (default), or "
+        "objects, as in CVAT's masks",
+    )
+    add(
+        "--overlap",
+        choices=("ignore", "smallest"),
+        help="coco: pixels of two objects are ignored (default), or the smaller one's",
+    )
+    add(
+        "--boxes",
+        choices=("error", "ignore"),
+        help="coco: boxes without an outline are an error (default), or ignored pixels",
+    )
+    add(
+        "--min-area",
+        type=float,
+        metavar="N",
+        help="coco: leave out images whose objects have no more pixels than N in all",
     )
     add(
         "--sbd",
@@ -329,7 +357,7 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     add(
         "--images",
         metavar="PATH",
-        help="folder: the images: a folder, or a pattern 'PATH/*_image.png'",
+        help="folder, coco: the images: a folder, or a pattern 'PATH/*_image.png'",
     )
     add(
         "--masks",

@@ -19,7 +19,13 @@ SPLIT = "{split}"
 _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shapes": ((), ()),
     "voc": (("root",), ("sbd",)),
-    "coco": (("root",), ("classes",)),
+    "coco": (
+        (),
+        (
+            *("root", "images", "annotations", "classes"),
+            *("crowd", "overlap", "boxes", "min_area"),
+        ),
+    ),
     "folder": (("images", "masks"), ("names", "ignore", "ids", "colors")),
 }
 
@@ -32,6 +38,11 @@ class DataOptions(msgspec.Struct):
     classes: str | None = None
     sbd: str | None = None
     images: str | None = None
+    annotations: str | None = None
+    crowd: str | None = None
+    overlap: str | None = None
+    boxes: str | None = None
+    min_area: float | None = None
     masks: str | None = None
     names: str | None = None
     ignore: str | None = None
@@ -72,18 +83,21 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
     for name in needed:
         if options.get(name) is None:
             raise ValueError(f"Expected {_flag(name)} with --data {kind}.")
-    for other, (theirs, theirs_too) in _OPTIONS.items():
+    for theirs, theirs_too in _OPTIONS.values():
         for name in {*theirs, *theirs_too} - {*needed, *possible}:
             if options.get(name) is not None:
+                owners = [
+                    k for k, both in _OPTIONS.items() if name in (*both[0], *both[1])
+                ]
                 raise ValueError(
-                    f"Expected {_flag(name)} with --data {other} only. Received: "
-                    f"--data {kind}"
+                    f"Expected {_flag(name)} with --data {' or '.join(owners)} only. "
+                    f"Received: --data {kind}"
                 )
     chosen = options.get(f"{split}_split") or split
     if kind == "voc":
         return data.voc(options["root"], chosen, sbd=options.get("sbd"))
     if kind == "coco":
-        return _coco(options, chosen)
+        return _coco(options, split, chosen)
     if kind == "folder":
         return _folder(options, split)
     if chosen == "train":
@@ -93,17 +107,75 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
     raise ValueError(f"Expected split train or val of shapes. Received: {chosen!r}")
 
 
-def _coco(options: Mapping[str, Any], split: str) -> Source:
-    root = options["root"]
-    year = f"{split}2017"
-    if tf.io.gfile.isdir(f"{root}/{year}"):
-        split = year
-    classes = options["classes"] or "voc"
-    return data.coco(
-        f"{root}/{split}",
-        f"{root}/annotations/instances_{split}.json",
+def _coco(options: Mapping[str, Any], split: str, name: str) -> Source:
+    """Open COCO's own layout, or the folder and the file that a tool exported.
+
+    Args:
+        options: Those of the command.
+        split: What is asked for: "train", "val", ...
+        name: What the split is called in the paths.
+    """
+    images: Any = options.get("images")
+    annotations: Any = options.get("annotations")
+    root, classes = options["root"], options["classes"]
+    if (root is None) == (images is None) or (images is None) != (annotations is None):
+        raise ValueError(
+            "Expected --root, a folder in COCO's own layout, or both --images and "
+            "--annotations, with --data coco."
+        )
+    apart = SPLIT in f"{root}{images}{annotations}" or root is not None
+    if root is not None:
+        year = f"{name}2017" if tf.io.gfile.isdir(f"{root}/{name}2017") else name
+        images, annotations = (
+            f"{root}/{year}",
+            f"{root}/annotations/instances_{year}.json",
+        )
+    elif apart:
+        _check_split(annotations, split, name)
+        images, annotations = (p.replace(SPLIT, name) for p in (images, annotations))
+    elif options.get("train_split") or options.get("val_split"):
+        raise ValueError(
+            "Expected {split} in --annotations, for --train-split and --val-split to "
+            f"stand in its place. Received: {annotations}"
+        )
+    if classes is None:
+        classes = "coco" if root is None else "voc"
+    chosen = ("crowd", "overlap", "boxes", "min_area")
+    source = data.coco(
+        images,
+        annotations,
         classes=classes if classes in ("voc", "coco") else _words(classes),
+        **{key: options[key] for key in chosen if options.get(key) is not None},
     )
+    return source if apart or split == "all" else _held_out(source, split)
+
+
+def _check_split(pattern: str, split: str, name: str) -> None:
+    """Raise if there is no file for a split, telling which splits there are."""
+    if tf.io.gfile.exists(pattern.replace(SPLIT, name)):
+        return
+    before, _, after = pattern.partition(SPLIT)
+    after = after.replace(SPLIT, "*")
+    there = sorted(tf.io.gfile.glob(f"{before}*{after}"))
+    names = [p[len(before) :].split("/")[0].removesuffix(after) for p in there]
+    if names:
+        hint = f"There are {', '.join(names)}: say which, --{split}-split {names[-1]}"
+    else:
+        hint = "There is no file for any other {split} either"
+    raise FileNotFoundError(
+        f"Expected {pattern.replace(SPLIT, name)}. There is no file. {hint}."
+    )
+
+
+def _held_out(source: Source, split: str) -> Source:
+    """Four fifths for "train", a fifth for "val", the same in every command."""
+    train, val = source.split(0.8, seed=0)
+    try:
+        return {"train": train, "val": val}[split]
+    except KeyError:
+        raise ValueError(
+            f"Expected split train, val or all. Received: {split!r}"
+        ) from None
 
 
 def _folder(options: Mapping[str, Any], split: Any) -> Source:

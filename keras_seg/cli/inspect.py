@@ -47,11 +47,11 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:
-    """Splits to look at; folders without lists are one."""
-    whole = options.data == "folder" and not (
+    """Splits to look at; what {split} and lists don't part is one."""
+    whole = options.images is not None and not (
         options.train_split
         or options.val_split
-        or SPLIT in f"{options.images}{options.masks}"
+        or SPLIT in f"{options.images}{options.masks}{options.annotations}"
     )
     return ("all",) if whole else ("train", "val")
 

@@ -4,7 +4,7 @@ from keras_seg.data.augment import standard_augmentation as standard_augmentatio
 from keras_seg.data.readers.arrays import arrays as arrays
 from keras_seg.data.readers.coco.coco_stuff import COCO_STUFF as COCO_STUFF
 from keras_seg.data.readers.coco.instances import coco as coco
-from keras_seg.data.readers.coco.instances import coco_panoptic as coco_panoptic
+from keras_seg.data.readers.coco.panoptic import coco_panoptic as coco_panoptic
 from keras_seg.data.readers.folder import folder as folder
 from keras_seg.data.readers.shapes import shapes as shapes
 from keras_seg.data.readers.tfds import tfds as tfds

@@ -3,7 +3,6 @@
 import json
 
 import keras
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -80,44 +79,6 @@ def test_lists_say_what_an_own_folder_learns_from(own_folders, tmp_path, capsys)
     assert json.loads((out / "metrics.json").read_text())["images"] == 3
     assert main(["evaluate", str(out), "--split", str(tmp_path / "a.txt")]) == 0
     assert json.loads((out / "metrics.json").read_text())["images"] == 2
-
-
-def test_coco_is_trained_on(tmp_path):
-    root = tmp_path / "coco"
-    (root / "annotations").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for split, year in (("train", "train2017"), ("val", "val2017")):
-        (root / year).mkdir()
-        names = [f"{split}{k}.jpg" for k in range(2)]
-        for name in names:
-            pixels = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
-            Image.fromarray(pixels).save(root / year / name)
-        content = {
-            "categories": [{"id": 17, "name": "cat"}, {"id": 3, "name": "car"}],
-            "images": [
-                {"id": k, "file_name": name, "height": 30, "width": 40}
-                for k, name in enumerate(names)
-            ],
-            "annotations": [
-                {
-                    "id": k,
-                    "image_id": k,
-                    "category_id": 17,
-                    "iscrowd": 0,
-                    "area": 200,
-                    "segmentation": [[5, 5, 25, 5, 25, 15, 5, 15]],
-                }
-                for k in range(2)
-            ],
-        }
-        path = root / f"annotations/instances_{year}.json"
-        path.write_text(json.dumps(content))
-    out = tmp_path / "run"
-    options = ["--data", "coco", "--root", str(root), "--classes", "cat"]
-    assert main(["train", *options, "--out", str(out), *TINY]) == 0
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert list(metrics["iou"]) == ["background", "cat"]
-    assert metrics["images"] == 2
 
 
 @pytest.mark.parametrize(

@@ -397,8 +397,11 @@ def instances(segmentation=None, **changed):
 TRIANGLE = [[1, 1, 9, 1, 9, 9]]
 JSONS = {
     "cut": (instances(TRIANGLE)[:-9], "Expected a whole JSON"),
-    "no annotations": (instances(annotations=[]), "Missing: any annotation"),
-    "category missing": (instances(TRIANGLE, categories=[]), "with category 1"),
+    "no annotations": (instances(annotations=[]), "Expected annotations"),
+    "category missing": (
+        instances(TRIANGLE, categories=[{"id": 2, "name": "dog"}]),
+        r"annotations\[0\] \(id 5\) with category_id 1,",
+    ),
     "image missing": (
         instances(
             TRIANGLE,
@@ -410,11 +413,11 @@ JSONS = {
     ),
     "RLE of wrong size": (
         instances({"size": [30, 20], "counts": [600]}),
-        "b.jpg: annotation 5: Expected runs of an image of 20 x 30",
+        "b.jpg: annotations.*: Expected runs of an image of 20 x 30",
     ),
     "polygon with two points": (
         instances([[1, 1, 9, 9]]),
-        "b.jpg: annotation 5: .*three points or more",
+        r"Received: 1 of 1 objects without one, .*annotations\[0\] \(id 5\) of b.jpg",
     ),
 }
 

@@ -10,41 +10,27 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from keras_seg.data.builders.base import Recipe, SegmentationBuilder, manual_folder
-from keras_seg.data.readers.coco.instances import coco, coco_panoptic
+from keras_seg.data.readers.coco.classes import THINGS
+from keras_seg.data.readers.coco.instances import coco
+from keras_seg.data.readers.coco.panoptic import coco_panoptic
 from keras_seg.data.readers.voc import CLASS_NAMES as VOC
 
 _SITE = "http://images.cocodataset.org"
 _SPLITS = {"train": "train2017", "val": "val2017"}
 
-_THINGS = """
-person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
-fire hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,
-elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee,
-skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
-surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana,
-apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair,
-couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard,
-cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase,
-scissors, teddy bear, hair drier, toothbrush
-"""
-_STUFF = """
-banner, blanket, bridge, cardboard, counter, curtain, door-stuff, floor-wood, flower,
-fruit, gravel, house, light, mirror-stuff, net, pillow, platform, playingfield,
-railroad, river, road, roof, sand, sea, shelf, snow, stairs, tent, towel, wall-brick,
-wall-stone, wall-tile, wall-wood, water-other, window-blind, window-other,
-tree-merged, fence-merged, ceiling-merged, sky-other-merged, cabinet-merged,
-table-merged, floor-other-merged, pavement-merged, mountain-merged, grass-merged,
-dirt-merged, paper-merged, food-other-merged, building-other-merged, rock-merged,
-wall-other-merged, rug-merged
-"""
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.replace("\n", " ").strip().split(", "))
-
-
-#: The 80 kinds of objects and the 53 of stuff, in order of COCO's ids.
-THINGS, STUFF = _names(_THINGS), _names(_STUFF)
+#: The 53 kinds of stuff of the panoptic annotations, in order of their ids.
+STUFF = (
+    *("banner", "blanket", "bridge", "cardboard", "counter", "curtain", "door-stuff"),
+    *("floor-wood", "flower", "fruit", "gravel", "house", "light", "mirror-stuff"),
+    *("net", "pillow", "platform", "playingfield", "railroad", "river", "road", "roof"),
+    *("sand", "sea", "shelf", "snow", "stairs", "tent", "towel", "wall-brick"),
+    *("wall-stone", "wall-tile", "wall-wood", "water-other", "window-blind"),
+    *("window-other", "tree-merged", "fence-merged", "ceiling-merged"),
+    *("sky-other-merged", "cabinet-merged", "table-merged", "floor-other-merged"),
+    *("pavement-merged", "mountain-merged", "grass-merged", "dirt-merged"),
+    *("paper-merged", "food-other-merged", "building-other-merged", "rock-merged"),
+    *("wall-other-merged", "rug-merged"),
+)
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -197,7 +197,7 @@ def test_a_box_is_its_pixels(coco_set):
 
 
 def test_of_two_alike_the_first_in_the_file_is_on_top(coco_set):
-    pair = [an_object([box(2, 1, 6, 3)], category_id=c) for c in (18, 17)]
+    pair = [an_object([box(2, 1, 6, 3)], id=c, category_id=c) for c in (18, 17)]
     files = coco_set(pair, [7])
     for order, label in ((["cat", "dog"], 2), (["dog", "cat"], 1)):
         mask = data.coco(*files, classes=order, overlap="smallest")[0][1]
@@ -209,10 +209,10 @@ def test_images_of_little_area_are_left_out(coco_set, area):
     """The areas of the chosen objects are summed; as much as `min_area` is too few."""
     shape = [box(1, 1, 5, 5)]
     annotations = [
-        an_object(shape, image_id=30, area=600),
-        an_object(shape, image_id=30, area=401),
-        an_object(shape, image_id=7, area=1000),
-        an_object(shape, image_id=7, area=9000, category_id=38),
+        an_object(shape, id=1, image_id=30, area=600),
+        an_object(shape, id=2, image_id=30, area=401),
+        an_object(shape, id=3, image_id=7, area=1000),
+        an_object(shape, id=4, image_id=7, area=9000, category_id=38),
     ]
     files = coco_set(annotations, [30, 7, 100])
     kept = {None: [7, 30, 100], 999: [7, 30], 1000: [30]}.get(area, [])
@@ -245,48 +245,96 @@ def test_images_may_be_pngs_and_lie_in_folders(coco_set):
     np.testing.assert_array_equal(window, (pixels + 1)[3:23, 4:34])
 
 
-NAN = float("nan")
-BAD_OBJECTS = {
+NAN, INFINITY = float("nan"), float("inf")
+# What is wrong with an outline: found when the image is read, or in the whole file.
+BAD_OUTLINES = {
     "runs of another size": (
         {"counts": [2400], "size": [WIDTH, HEIGHT]},
         r"runs of an image of 40 x 60. Received: \[60, 40\]",
     ),
     "too few runs": (
         {"counts": [100, 20], "size": [HEIGHT, WIDTH]},
-        "2400 pixels in all. Received: 120",
+        "2400 pixels in all.* Received: 120",
     ),
-    "negative runs": ({"counts": [2500, -100], "size": [HEIGHT, WIDTH]}, "Expected"),
-    "words as runs": ({"counts": ["2400"], "size": [HEIGHT, WIDTH]}, "Expected"),
-    "fractions as runs": ({"counts": [2399.5, 0.5], "size": [40, 60]}, "Expected"),
-    "no runs": ({"size": [HEIGHT, WIDTH]}, "Expected"),
+    "no runs": ({"counts": [], "size": [HEIGHT, WIDTH]}, "Received: 0"),
     "damaged compressed runs": ({"counts": "bug", "size": [40, 60]}, "Expected"),
     "too many compressed runs": ({"counts": "o" * 400, "size": [40, 60]}, "Expected"),
     "compressed runs, cut": ({"counts": "PPP", "size": [40, 60]}, "Expected"),
-    "two points": ([[1.0, 1.0, 9.0, 9.0]], r"three points or more.*1\.0, 1\.0, 9\.0"),
-    "a polygon of odd length": ([[1, 1, 9, 9, 5, 5, 2]], "three points or more"),
-    "one good polygon, one bad": ([box(1, 1, 9, 9), [1, 2]], "three points or more"),
-    "points in pairs": ([[[1, 1], [9, 9], [5, 5]]], "x1, y1, x2, y2"),
-    "a polygon not in a list": (box(1, 1, 9, 9), "x1, y1, x2, y2"),
+    "compressed runs of none": ({"counts": "", "size": [40, 60]}, "Expected"),
+    "runs in other letters": ({"counts": "\u00e9", "size": [40, 60]}, "Expected"),
     "not a number": ([[1, 1, 9, NAN, 5, 5]], "finite"),
-    "infinite": ([[1, 1, 9, float("inf"), 5, 5]], "finite"),
+    "infinite": ([[1, 1, 9, INFINITY, 5, 5]], "finite"),
     "far outside": ([[1, 1, 9, 1e12, 5, 5]], "near the image"),
-    "words": ([["a", 1, 9, 9, 5, 5]], "numbers"),
-    "nothing": ([], "Expected polygons or runs"),
-    "none": (None, "Expected polygons or runs"),
-    "a word": ("1 1 9 9 5 5", "Expected polygons or runs"),
+}
+OUTLINES_OF_NO_TYPE = {
+    "negative runs": (
+        {"counts": [2500, -100], "size": [HEIGHT, WIDTH]},
+        r"\.counts\[1\]: Expected int >= 0. Received: -100",
+    ),
+    "words as runs": (
+        {"counts": ["many"], "size": [HEIGHT, WIDTH]},
+        r'\.counts\[0\]: Expected int. Received: "many"',
+    ),
+    "fractions as runs": (
+        {"counts": [2399.5, 0.5], "size": [40, 60]},
+        r"\.counts\[0\]: Expected int. Received: 2399\.5",
+    ),
+    "huge runs": (
+        {"counts": [2**70], "size": [40, 60]},
+        r"\.counts\[0\]: .*1180591620",
+    ),
+    "runs without counts": (
+        {"size": [HEIGHT, WIDTH]},
+        r': Expected `counts`. Received: \{"size": \[40, 60\]\}',
+    ),
+    "runs without a size": ({"counts": [2400]}, ": Expected `size`"),
+    "a size of one side": ({"counts": [40], "size": 40}, r"\.size: Expected array"),
+    "a size of three": ({"counts": [1], "size": [1, 1, 1]}, r"\.size: .*length 2"),
+    "a polygon of odd length": ([[1, 1, 9, 9, 5, 5, 2]], r"\[0\]: .*x1, y1, .* 7"),
+    "points in pairs": (
+        [[[1, 1], [9, 9], [5, 5]]],
+        r"\[0\]\[0\]: Expected float. Received: \[1, 1\]",
+    ),
+    "a polygon not in a list": (
+        box(1, 1, 9, 9),
+        r"\[0\]: Expected array. Received: 1",
+    ),
+    "words": ([["a", 1, 9, 9, 5, 5]], r'\[0\]\[0\]: Expected float. Received: "a"'),
+    "nothing as a number": ([[1, None, 9, 9, 5, 5]], r"\[0\]\[1\]: .*Received: null"),
+    "a truth": ([[True, 1, 9, 9, 5, 5]], r"\[0\]\[0\]: .*Received: true"),
+    "too large a number": ("[[1e999, 1, 9, 9, 5, 5]]", r"\[0\]\[0\]: .*1e999"),
+    "a word": ("1 1 9 9 5 5", r': Expected .*Received: "1 1 9 9 5 5"'),
+    "a number": (7, ": Expected .*Received: 7"),
 }
 
 
-@pytest.mark.parametrize(("shape", "message"), BAD_OBJECTS.values(), ids=BAD_OBJECTS)
-def test_a_bad_object_is_an_error_by_name(coco_set, shape, message):
+@pytest.mark.parametrize(("shape", "message"), BAD_OUTLINES.values(), ids=BAD_OUTLINES)
+def test_an_outline_that_cannot_be_drawn_is_an_error_by_name(coco_set, shape, message):
     good = an_object([box(1, 1, 9, 9)], id=4, image_id=100)
     files = coco_set([good, an_object(shape)])
-    named = rf"instances\.json: 993\.jpg: annotation 5: .*{message}"
+    named = rf"instances\.json: 993\.jpg: annotations\[1\] \(id 5\): .*{message}"
     source = data.coco(*files)
     with pytest.raises(ValueError, match=named) as error:
         source[0]
     assert "992" not in str(error.value)
     np.testing.assert_array_equal(source[1][1], np.zeros((HEIGHT, WIDTH)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), OUTLINES_OF_NO_TYPE.values(), ids=OUTLINES_OF_NO_TYPE
+)
+def test_an_outline_of_another_type_is_an_error_with_its_place(
+    coco_set, shape, message
+):
+    folder, path = coco_set([an_object([box(1, 1, 9, 9)], id=4), an_object(shape)])
+    if "1e999" in str(shape):
+        path.write_text(path.read_text().replace(f'"{shape}"', shape))
+    named = rf"instances\.json: annotations\[1\]\.segmentation{message}"
+    with pytest.raises(ValueError, match=named):
+        data.coco(folder, path)
+    # Of other classes nothing is drawn, so nothing of them is in the way.
+    with pytest.raises(ValueError, match="Expected objects of dog"):
+        data.coco(folder, path, classes=["dog"])
 
 
 def test_a_polygon_partly_outside_is_cut_off(coco_set):
@@ -302,58 +350,169 @@ def without(key, items):
 
 IMAGE = {"id": 7, "file_name": "993.jpg", "height": HEIGHT, "width": WIDTH}
 OBJECT = an_object([box(1, 1, 9, 9)])
+OTHERS_IMAGE = OBJECT | {"id": 6, "image_id": 99}
 BAD_FILES = {
     "category missing": (
-        {"annotations": [an_object([box(1, 1, 9, 9)], category_id=12)]},
-        "annotation 5 with category 12",
+        {"annotations": [OBJECT, OBJECT | {"id": 6, "category_id": 12}]},
+        r"categories that the file lists. Received: 1 of 2 .*\[1\] \(id 6\) "
+        r"with category_id 12",
     ),
-    "no annotations": ({"annotations": []}, "test images"),
+    "image missing": (
+        {"annotations": [OBJECT, OTHERS_IMAGE]},
+        r"images that the file lists. Received: 1 of 2 .*\[1\] \(id 6\) with "
+        r"image_id 99, where ids of images are like 7",
+    ),
+    "another category's image missing": (
+        {"annotations": [OBJECT, OTHERS_IMAGE | {"category_id": 90}]},
+        "with image_id 99",
+    ),
+    "ids of images that are names": (
+        {"annotations": [OBJECT | {"image_id": "993.jpg"}]},
+        "image_id '993.jpg', where ids of images are like 7",
+    ),
+    "no annotations": ({"annotations": []}, "Received: none. .*test images"),
+    "no images": ({"images": []}, "Expected images. Received: none"),
+    "no categories": ({"categories": []}, "Expected categories. Received: none"),
     "annotations of others": (
         {"annotations": [an_object([box(1, 1, 9, 9)], category_id=90)]},
         "Expected objects of .*aeroplane",
     ),
-    "images without a size": ({"images": without("height", [IMAGE])}, "`height`"),
-    "images without a name": ({"images": without("file_name", [IMAGE])}, "`file_name`"),
-    "images without an id": ({"images": without("id", [IMAGE])}, "`id`"),
-    "objects of no image": (
-        {"annotations": without("image_id", [OBJECT])},
-        "`image_id`",
-    ),
-    "objects of no category": (
-        {"annotations": without("category_id", [OBJECT])},
-        "`category_id`",
-    ),
-    "categories without names": (
-        {"categories": without("name", CATEGORIES)},
-        "`name`",
-    ),
-    "two categories of a name": (
-        {"categories": [*CATEGORIES, {"id": 99, "name": "cat"}]},
-        "more than once: cat",
-    ),
     "two categories of an id": (
         {"categories": [*CATEGORIES, {"id": 17, "name": "tiger"}]},
-        "more than once: 17",
+        r"once: 17, the first in categories\[7\] and categories\[22\]",
     ),
-    "two images of an id": ({"images": [IMAGE, IMAGE]}, "more than once: 7"),
+    "two images of an id": (
+        {"images": [IMAGE, IMAGE]},
+        r"once: 7, the first in images\[0\] and images\[1\]",
+    ),
+    "two annotations of an id": (
+        {"annotations": [OBJECT, OBJECT]},
+        r"once: 5, the first in annotations\[0\] and annotations\[1\]",
+    ),
+    "a file under two ids": (
+        {"images": [IMAGE, IMAGE | {"id": 8}]},
+        "image under one id. Received: 993.jpg under two",
+    ),
+    "a file under two names": (
+        {"images": [IMAGE, IMAGE | {"id": 8, "file_name": "./993.jpg"}]},
+        r"Received: \./993.jpg under two, called 993.jpg too",
+    ),
     "an image that isn't there": (
         {"images": [IMAGE, IMAGE | {"id": 8, "file_name": "none.jpg"}]},
-        r"none\.jpg.*0 more",
+        r"none\.jpg.*0 more of 2.*In the folder are: 900.jpg, 970.jpg",
     ),
-    "images that are a number": ({"images": 3}, "images"),
-    "ids of images as words": (
-        {"annotations": [an_object([box(1, 1, 9, 9)], image_id="7")]},
-        r"images that the file lists.*'7'.*like 7",
+    "an image too large to be decoded": (
+        {"images": [IMAGE | {"height": 10**6, "width": 10**6}]},
+        r"images\[0\]: Expected .*1000000 x 1000000",
+    ),
+    "an area that is no number": (
+        {"annotations": [OBJECT | {"area": NAN}]},
+        r"annotations\[0\]\.area: .*Received: nan",
+    ),
+    "an infinite area": (
+        {"annotations": [OBJECT | {"area": INFINITY}]},
+        r"annotations\[0\]\.area: .*Received: inf",
     ),
 }
 
 
 @pytest.mark.parametrize(("changed", "message"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_is_an_error_that_names_it(coco_set, changed, message):
-    folder, path = coco_set(**{"annotations": [OBJECT]} | changed)
+    folder, path = coco_set(**{"annotations": [OBJECT], "images": [IMAGE]} | changed)
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         data.coco(folder, path)
     assert "instances.json" in str(error.value)
+
+
+# Part, key, and values that can't be what the key should have.
+NO_VALUES = {
+    ("images", "id"): [None, [7], {}, True, 7.5],
+    ("images", "file_name"): [None, 7, ["a"], ""],
+    ("images", "height"): [None, 0, -1, 40.5, "tall", [40]],
+    ("images", "width"): [None, 0, "", "6O", False],
+    ("annotations", "image_id"): [None, [7], 7.5, {"id": 7}],
+    ("annotations", "category_id"): [None, [17], 17.5],
+    ("annotations", "iscrowd"): [2, -1, "maybe", [0]],
+    ("annotations", "area"): ["much", [9], True],
+    ("categories", "id"): [None, [17], 0.5],
+    ("categories", "name"): [None, 3, ["cat"], ""],
+}
+
+
+@pytest.mark.parametrize(("part", "key"), NO_VALUES)
+def test_a_value_of_another_type_is_an_error_with_its_place(coco_set, part, key):
+    folder, path = coco_set([OBJECT], [7])
+    good = json.loads(path.read_text())
+    for value in NO_VALUES[part, key]:
+        bad = json.loads(json.dumps(good))
+        bad[part][-1][key] = value
+        path.write_text(json.dumps(bad))
+        place = f"{part}[{len(bad[part]) - 1}].{key}: "
+        with pytest.raises(ValueError, match=r"instances\.json: ") as error:
+            data.coco(folder, path)
+        assert place in str(error.value)
+        assert str(error.value).endswith(f"Received: {json.dumps(value)}")
+    if key not in ("iscrowd", "area"):
+        del bad[part][-1][key]
+        path.write_text(json.dumps(bad))
+        with pytest.raises(ValueError, match=rf"{part}\[\d+\]: Expected `{key}`"):
+            data.coco(folder, path)
+
+
+@pytest.mark.parametrize("part", ["images", "annotations", "categories"])
+@pytest.mark.parametrize("value", [None, 3, "none", {"1": {}}, [3], [None], [[]]])
+def test_a_part_of_another_type_is_an_error_with_its_place(coco_set, part, value):
+    folder, path = coco_set([OBJECT])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
+    with pytest.raises(ValueError, match=rf"instances\.json: {part}.*Received"):
+        data.coco(folder, path)
+
+
+def test_numbers_in_other_words_are_read(coco_set):
+    """Whole floats, numbers in strings, truths as flags, and what isn't needed."""
+    folder, path = coco_set([OBJECT], [7])
+    expected = data.coco(folder, path)[0][1]
+    content = json.loads(path.read_text())
+    content["images"][0] |= {"id": "7", "height": 40.0, "width": "60", "extra": NAN}
+    content["annotations"][0] |= {"category_id": "17", "iscrowd": False, "area": "9"}
+    content["annotations"][0] |= {"segmentation": [["1", 1, 9, "1.0", 9, 9, 1, 9.0]]}
+    content["annotations"][0] |= {"score": INFINITY, "bbox": "none"}
+    content["categories"][7] |= {"id": "17"}
+    content["info"] = None
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_text(json.dumps(content), encoding=encoding)
+        np.testing.assert_array_equal(data.coco(folder, path)[0][1], expected)
+
+
+def test_ids_may_be_names_of_files(coco_set):
+    annotations = [OBJECT | {"image_id": "007"}, OBJECT | {"id": 6, "image_id": "b"}]
+    images = [IMAGE | {"id": "b"}, IMAGE | {"id": "7", "file_name": "970.jpg"}]
+    source = data.coco(*coco_set(annotations, images=images))
+    assert source.names == ["970", "993"]  # numbers first
+    np.testing.assert_array_equal(source[0][1], source[1][1])
+
+
+def test_a_part_that_is_there_twice_is_an_error(coco_set):
+    folder, path = coco_set([OBJECT])
+    path.write_text('{"annotations": [], ' + path.read_text()[1:])
+    with pytest.raises(
+        ValueError, match=r"instances\.json: Expected `annotations` once"
+    ):
+        data.coco(folder, path)
+
+
+def test_a_part_of_two_points_encloses_nothing(coco_set):
+    files = coco_set([an_object([[1, 1, 9, 9], box(2, 1, 6, 3), []])], [7])
+    mask = data.coco(*files, classes=["cat"])[0][1]
+    assert mask.sum() == mask[1:3, 2:6].sum() == 8
+
+
+@pytest.mark.parametrize("area", [None, -9.0])
+def test_an_area_is_needed_where_there_is_a_least_one(coco_set, area):
+    files = coco_set([OBJECT | {"area": area}])
+    assert len(data.coco(*files)) == 3
+    with pytest.raises(ValueError, match=rf"annotations\[0\]\.area: .*{area}"):
+        data.coco(*files, min_area=1)
 
 
 @pytest.mark.parametrize("key", ["images", "annotations", "categories"])
@@ -396,10 +555,20 @@ def test_a_folder_that_is_missing_is_named(coco_set):
         ({"classes": ["cat", "motorbike"]}, "named motorbike.*Like them: .*motorcycle"),
         ({"classes": ["xyz"]}, "named xyz.*Like them: none"),
         ({"classes": "cat"}, "'voc', 'coco' or names.*'cat'"),
+        ({"classes": None}, "'voc', 'coco' or names.*None"),
+        ({"classes": 17}, "'voc', 'coco' or names.*17"),
+        ({"classes": [["cat"]]}, "'voc', 'coco' or names.*cat"),
+        ({"classes": ["background"]}, "Expected names of `classes`"),
+        ({"classes": [17, "cat"]}, "names that differ.*'cat' twice"),
+        ({"classes": [16, 1000]}, "named 1000"),
         ({"classes": []}, "Expected .*classes"),
         ({"classes": ["cat", "cat"]}, "names that differ"),
         ({"overlap": "largest"}, r"`overlap`.*'largest'"),
         ({"crowd": "drop"}, r"`crowd`.*'drop'"),
+        ({"crowd": None}, r"`crowd`.*None"),
+        ({"boxes": "object"}, r"`boxes`.*'object'"),
+        ({"min_area": -1}, "`min_area` >= 0. Received: -1"),
+        ({"min_area": NAN}, "`min_area` >= 0. Received: nan"),
     ],
 )
 def test_a_bad_argument_is_an_error_that_says_so(coco_set, arguments, message):
@@ -411,18 +580,12 @@ def test_an_image_of_another_size_is_an_error_by_name(coco_set):
     folder, path = coco_set([OBJECT])
     Image.new("RGB", (HEIGHT, WIDTH)).save(folder / "993.jpg")
     source = data.coco(folder, path)
-    message = r"993: .*image 60 x 40, mask 40 x 60"
+    message = r"993\.jpg: .*image 60 x 40, mask 40 x 60.*instances\.json says so"
     with pytest.raises(ValueError, match=message):
         source[0]
     augment = data.standard_augmentation()
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         list(source.batches(1, size=(16, 16), augment=augment))
-
-
-def test_panoptic_annotations_are_no_instances(coco_set):
-    files = coco_set()
-    with pytest.raises(ValueError, match=r"Expected `.*by `data\.coco`"):
-        data.coco_panoptic(*files)
 
 
 SEGMENTS = [
@@ -453,7 +616,7 @@ def panoptic_set(tmp_path):
 
     def write(change=lambda content: None):
         folder, pngs = tmp_path / "images", tmp_path / "panoptic"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         pngs.mkdir()
         images, annotations = [], []
         for k, (number, segments) in enumerate(
@@ -515,6 +678,31 @@ def test_panoptic_masks_equal_the_definition(panoptic_set, classes):
         np.testing.assert_array_equal(in_batch[:HEIGHT, :WIDTH], expected)
 
 
+def test_a_file_of_the_other_kind_of_annotations_says_which_it_is(
+    coco_set, panoptic_set
+):
+    with pytest.raises(ValueError, match=r"panoptic ones, which `data\.coco_panoptic`"):
+        data.coco(*panoptic_set())
+    with pytest.raises(ValueError, match=r"instances, which `data\.coco` reads"):
+        data.coco_panoptic(*coco_set())
+
+
+def test_stuff_called_background_is_a_class_like_others(panoptic_set):
+    def change(content):
+        content["categories"][2] |= {"id": 1, "name": "background"}
+        for annotation in content["annotations"]:
+            for segment in annotation["segments_info"]:
+                if segment["category_id"] == 100:
+                    segment["category_id"] = 1
+
+    source = data.coco_panoptic(*panoptic_set(change), classes="all")
+    assert source.class_names == ("background", "cat", "toothbrush", "grass")
+    expected = some_segments(SEGMENTS[2], 2)  # image 9, the second
+    numbers = [0, 1, 300, 70_000]  # none, background, cat, grass
+    for number, label in zip(numbers, [255, 0, 1, 3], strict=True):
+        assert (source[1][1][expected == number] == label).all()
+
+
 def test_a_segment_that_the_json_lacks_is_an_error_by_name(panoptic_set):
     def drop(content):
         del content["annotations"][0]["segments_info"][1]
@@ -558,12 +746,23 @@ BAD_PANOPTIC = {
     ),
     "number 0": (of_first(id=0), "segment 0 of seg12.png"),
     "a number twice": (of_first(id=300), "segment 300 of seg12.png"),
-    "no number": (of_first(id=None), "segment None of seg12.png"),
+    "no number": (
+        of_first(id=None),
+        r"annotations\[0\]\.segments_info\[0\]\.id: Expected int. Received: null",
+    ),
+    "a number in words": (of_first(id="one"), r"\.id: Expected int. Received: \"one\""),
     "no segments": (
         drop("annotations", "segments_info"),
-        "`segments_info`.*data.coco`",
+        r"annotations\[0\]: Expected `segments_info`",
     ),
-    "image missing": (lambda content: content["images"].pop(0), "image 12"),
+    "an image twice": (
+        lambda content: content["annotations"].append(content["annotations"][0]),
+        r"`image_id` of annotations once.*: 12, .*\[0\] and annotations\[3\]",
+    ),
+    "image missing": (
+        lambda content: content["images"].pop(0),
+        "seg12.png, of image 12",
+    ),
     "no names of images": (drop("images", "file_name"), "`file_name`"),
     "no names of PNGs": (drop("annotations", "file_name"), "`file_name`"),
     "PNG missing": (renamed("none.png"), "panoptic/none.png.*panoptic.json names"),
@@ -601,7 +800,7 @@ def test_a_panoptic_png_that_is_not_rgb_is_an_error_by_name(
 
 @pytest.mark.parametrize("classes", ["cats", ["kat"]])
 def test_unknown_panoptic_classes_are_an_error(panoptic_set, classes):
-    with pytest.raises(ValueError, match=r"'things'|Like them: cat"):
+    with pytest.raises(ValueError, match=r"'things'|It has: grass, cat"):
         data.coco_panoptic(*panoptic_set(), classes=classes)
 
 

@@ -6,37 +6,33 @@ number of its class in the authors' list, less one, and 255 where it has none. O
 182 numbers 11 occur nowhere.
 """
 
+from keras_seg.data.readers.coco.classes import THINGS
+
 # Numbers from 1 on, as the authors count, that were taken out of COCO again.
 _UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91}
 
-_NAMES = """
-person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
-fire hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,
-elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee,
-skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
-surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana,
-apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair,
-couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard,
-cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase,
-scissors, teddy bear, hair drier, toothbrush, banner, blanket, branch, bridge,
-building-other, bush, cabinet, cage, cardboard, carpet, ceiling-other, ceiling-tile,
-cloth, clothes, clouds, counter, cupboard, curtain, desk-stuff, dirt, door-stuff,
-fence, floor-marble, floor-other, floor-stone, floor-tile, floor-wood, flower, fog,
-food-other, fruit, furniture-other, grass, gravel, ground-other, hill, house,
-leaves, light, mat, metal, mirror-stuff, moss, mountain, mud, napkin, net, paper,
-pavement, pillow, plant-other, plastic, platform, playingfield, railing, railroad,
-river, road, rock, roof, rug, salad, sand, sea, shelf, sky-other, skyscraper, snow,
-solid-other, stairs, stone, straw, structural-other, table, tent, textile-other,
-towel, tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel, wall-
-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-other,
-wood
-"""
+_STUFF = (
+    *("banner", "blanket", "branch", "bridge", "building-other", "bush", "cabinet"),
+    *("cage", "cardboard", "carpet", "ceiling-other", "ceiling-tile", "cloth"),
+    *("clothes", "clouds", "counter", "cupboard", "curtain", "desk-stuff", "dirt"),
+    *("door-stuff", "fence", "floor-marble", "floor-other", "floor-stone"),
+    *("floor-tile", "floor-wood", "flower", "fog", "food-other", "fruit"),
+    *("furniture-other", "grass", "gravel", "ground-other", "hill", "house", "leaves"),
+    *("light", "mat", "metal", "mirror-stuff", "moss", "mountain", "mud", "napkin"),
+    *("net", "paper", "pavement", "pillow", "plant-other", "plastic", "platform"),
+    *("playingfield", "railing", "railroad", "river", "road", "rock", "roof", "rug"),
+    *("salad", "sand", "sea", "shelf", "sky-other", "skyscraper", "snow"),
+    *("solid-other", "stairs", "stone", "straw", "structural-other", "table", "tent"),
+    *("textile-other", "towel", "tree", "vegetable", "wall-brick", "wall-concrete"),
+    *("wall-other", "wall-panel", "wall-stone", "wall-tile", "wall-wood"),
+    *("water-other", "waterdrops", "window-blind", "window-other", "wood"),
+)
 
 #: Values in the pixel maps by name: `folder(images, maps, class_names=list(COCO_STUFF),
 #: ids=list(COCO_STUFF.values()))` reads them.
 COCO_STUFF: dict[str, int] = dict(
     zip(
-        _NAMES.replace("\n", " ").strip().split(", "),
+        (*THINGS, *_STUFF),
         (number - 1 for number in range(1, 183) if number not in _UNUSED),
         strict=True,
     )
