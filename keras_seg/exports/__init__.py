@@ -1,3 +1,5 @@
 """Exports: models for serving, compared with the original."""
 
-from keras_seg.exports.saved_model import export as export
+from keras_seg.exports.saved_model import export
+
+__all__ = ["export"]

@@ -13,7 +13,12 @@ import numpy as np
 from keras import layers
 
 from keras_seg.models.efficientnet_lite import efficientnet_lite
-from keras_seg.models.layers import PadToMultiple, ReverseChannels, check_input_shape
+from keras_seg.models.layers import (
+    CheckRange,
+    PadToMultiple,
+    ReverseChannels,
+    check_input_shape,
+)
 from keras_seg.models.weights import imagenet
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -65,7 +70,7 @@ def encoder(
     features = _features(backbone, channels, copy=own)
 
     image = keras.Input(input_shape, name="image")
-    x = image
+    x = CheckRange(name="range")(image)
     if any(side is None or side % STRIDES[-1] for side in input_shape[:2]):
         x = PadToMultiple(STRIDES[-1], name="pad")(x)
     if convention is not None:

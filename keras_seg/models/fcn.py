@@ -11,17 +11,21 @@ unpadded, transposed convolutions fixed, everything cropped where they crop it. 
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_seg.labels import check_num_classes
 from keras_seg.models.caffe import kernel, read_caffemodel
 from keras_seg.models.layers import (
     Bilinear,
+    CheckRange,
     UpsampleBilinear,
     check_input_shape,
+    check_share,
     check_word,
     crop_to,
     is_positive,
@@ -40,6 +44,8 @@ from keras_seg.models.weights import (
 
 #: Mean of red, green and blue over ILSVRC, as the authors subtract it.
 MEAN = (122.67892, 116.66877, 104.00699)
+#: Filters of VGG16's five blocks.
+VGG16_WIDTHS = (64, 128, 256, 512, 512)
 
 
 def fcn32s(
@@ -48,6 +54,7 @@ def fcn32s(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     upsampling: str = "transpose",
     padding: str = "same",
+    widths: Sequence[int] = VGG16_WIDTHS,
     head_width: int = 4096,
     dropout: float = 0.5,
     weights: str | os.PathLike | None = None,
@@ -64,6 +71,8 @@ def fcn32s(
             start as bilinear interpolation and learn) or "bilinear" (no weights).
         padding: "same", or "caffe" for the authors' geometry, whose transposed
             convolutions don't learn.
+        widths: Filters of VGG16's five blocks. With fewer the net is faster, and takes
+            no weights of others.
         head_width: Filters of fc6 and fc7.
         dropout: Share of activations dropped after fc6 and fc7.
         weights: None for a random start. "imagenet" starts from Keras's VGG16, its
@@ -89,8 +98,8 @@ def fcn32s(
         >>> model.compute_output_shape((1, 65, 97, 3))
         (1, 65, 97, 21)
     """
-    _check(num_classes, upsampling, padding, head_width)
-    image, _, _, fc7 = _vgg16(input_shape, padding, head_width, dropout)
+    _check(num_classes, upsampling, padding, widths, head_width)
+    image, _, _, fc7 = _vgg16(input_shape, padding, widths, head_width, dropout)
 
     x = _score(fc7, num_classes, name="score_fr")
     x = _enlarge(x, 32, upsampling, padding, name="upscore")
@@ -104,6 +113,7 @@ def fcn16s(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     upsampling: str = "transpose",
     padding: str = "same",
+    widths: Sequence[int] = VGG16_WIDTHS,
     head_width: int = 4096,
     dropout: float = 0.5,
     at_once: bool = False,
@@ -118,6 +128,7 @@ def fcn16s(
         input_shape: As for `fcn32s`.
         upsampling: As for `fcn32s`.
         padding: As for `fcn32s`.
+        widths: As for `fcn32s`.
         head_width: As for `fcn32s`.
         dropout: As for `fcn32s`.
         at_once: Whether pool4 is scaled by 0.01 before it is scored, as the authors do
@@ -132,8 +143,8 @@ def fcn16s(
         >>> model.compute_output_shape((1, 65, 97, 3))
         (1, 65, 97, 21)
     """
-    _check(num_classes, upsampling, padding, head_width)
-    image, _, pool4, fc7 = _vgg16(input_shape, padding, head_width, dropout)
+    _check(num_classes, upsampling, padding, widths, head_width)
+    image, _, pool4, fc7 = _vgg16(input_shape, padding, widths, head_width, dropout)
     if at_once:
         pool4 = layers.Rescaling(0.01, name="scale_pool4")(pool4)
 
@@ -151,6 +162,7 @@ def fcn8s(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     upsampling: str = "transpose",
     padding: str = "same",
+    widths: Sequence[int] = VGG16_WIDTHS,
     head_width: int = 4096,
     dropout: float = 0.5,
     at_once: bool = False,
@@ -165,6 +177,7 @@ def fcn8s(
         input_shape: As for `fcn32s`.
         upsampling: As for `fcn32s`.
         padding: As for `fcn32s`.
+        widths: As for `fcn32s`.
         head_width: As for `fcn32s`.
         dropout: As for `fcn32s`.
         at_once: Whether pool4 is scaled by 0.01 and pool3 by 0.0001 before they are
@@ -179,8 +192,8 @@ def fcn8s(
         >>> model.compute_output_shape((1, 65, 97, 3))
         (1, 65, 97, 21)
     """
-    _check(num_classes, upsampling, padding, head_width)
-    image, pool3, pool4, fc7 = _vgg16(input_shape, padding, head_width, dropout)
+    _check(num_classes, upsampling, padding, widths, head_width)
+    image, pool3, pool4, fc7 = _vgg16(input_shape, padding, widths, head_width, dropout)
     if at_once:
         pool4 = layers.Rescaling(0.01, name="scale_pool4")(pool4)
         pool3 = layers.Rescaling(0.0001, name="scale_pool3")(pool3)
@@ -198,21 +211,24 @@ def fcn8s(
 def _vgg16(
     input_shape: tuple[int | None, int | None, int],
     padding: str,
+    widths: Sequence[int],
     head_width: int,
     dropout: float,
 ) -> tuple[Any, Any, Any, Any]:
     """VGG16 with its classifier cast to convolutions: image, pool3, pool4 and fc7."""
     input_shape = check_input_shape(input_shape)
+    check_share("dropout", dropout)
     image = keras.Input(input_shape, name="image")
+    x = CheckRange(name="range")(image)
     # Bands other than RGB have no such mean: the middle of the range is taken away.
     mean = MEAN if input_shape[2] == 3 else (127.5,) * input_shape[2]
-    x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
+    x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(x)
     if padding == "caffe":
         x = layers.ZeroPadding2D(99, name="pad")(x)  # and 1 that conv1_1 adds
 
     pools = []
     for block, (repeats, width) in enumerate(
-        [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1
+        zip((2, 2, 3, 3, 3), widths, strict=True), start=1
     ):
         for k in range(1, repeats + 1):
             x = _conv(x, width, 3, "same", name=f"conv{block}_{k}")
@@ -337,7 +353,9 @@ def _is_score(name: str) -> bool:
     return name.startswith(("score", "upscore")) or name == "fc8"
 
 
-def _check(num_classes: int, upsampling: str, padding: str, head_width: int) -> None:
+def _check(
+    num_classes: int, upsampling: str, padding: str, widths: Any, head_width: int
+) -> None:
     check_num_classes(num_classes)
     check_word("upsampling", upsampling, ("transpose", "bilinear"))
     check_word("padding", padding, ("same", "caffe"))
@@ -345,6 +363,11 @@ def _check(num_classes: int, upsampling: str, padding: str, head_width: int) -> 
         raise ValueError(
             "Expected upsampling='transpose' with padding='caffe', as the authors have "
             f"it. Received: {upsampling!r}"
+        )
+    if np.ndim(widths) != 1 or len(widths) != 5 or not all(map(is_positive, widths)):
+        raise ValueError(
+            "Expected `widths` to be five positive integers, for VGG16's blocks. "
+            f"Received: {widths!r}"
         )
     if not is_positive(head_width):
         raise ValueError(

@@ -146,6 +146,50 @@ class PadToMultiple(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
+class CheckRange(layers.Layer):
+    """Refuse, while training, images that aren't in 0..255 but were scaled before.
+
+    Those whose values all are at most 1 and not whole, and those with negative values
+    and none above 10: what other packages want. Models normalise images themselves, so
+    they would learn from images that are nearly one colour. It costs two passes over
+    the images of a step, and nothing outside of training. XLA and JAX drop the check.
+
+    Args:
+        **kwargs: Of `keras.layers.Layer`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: while training on TensorFlow.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**({"autocast": False} | kwargs))
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training and keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            low, high = tf.reduce_min(x), tf.reduce_max(x)
+            whole = tf.reduce_all(tf.equal(x, tf.round(x)))
+            small = tf.logical_and(high <= 1, tf.logical_not(whole))
+            centred = tf.logical_and(low < 0, high < 10)
+            tf.debugging.Assert(
+                tf.logical_not(tf.logical_or(small, centred)),
+                [
+                    "Expected images in 0..255. Received images from",
+                    low,
+                    "to",
+                    high,
+                    "The model normalises images itself: leave out what scales them, "
+                    "or multiply images of 0..1 by 255.",
+                ],
+            )
+        return x
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
 class ReverseChannels(layers.Layer):
     """RGB to BGR, and back.
 
@@ -162,6 +206,80 @@ class ReverseChannels(layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
+
+
+def is_valid_size(side: int, levels: int) -> bool:
+    """Whether unpadded convolutions and `levels` pools leave no pixel over.
+
+    Example:
+        >>> [side for side in range(550, 600) if is_valid_size(side, levels=4)]
+        [556, 572, 588]
+    """
+    for _ in range(levels):
+        side -= 4
+        if side < 2 or side % 2:
+            return False
+        side //= 2
+    out = side - 4
+    for _ in range(levels):
+        out = 2 * out - 4
+    return side > 4 and out > 0
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class RequireValidSize(layers.Layer):
+    """Let images through whose height and width an unpadded U-Net can take.
+
+    Args:
+        levels: Number of pools.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, levels: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.levels = levels
+
+    def call(self, x: Any) -> Any:
+        for side in ops.shape(x)[1:3]:
+            if isinstance(side, int):
+                self._check(side)
+            elif side is not None:
+                x = self._assert(x, side)
+        return x
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        for side in input_shape[1:3]:
+            if side is not None:
+                self._check(side)
+        return input_shape
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"levels": self.levels}
+
+    def _check(self, side: int) -> None:
+        if is_valid_size(side, self.levels):
+            return
+        fits = (is_valid_size(s, self.levels) for s in range(side, 0, -1))
+        below = side - next((i for i, ok in enumerate(fits) if ok), side)
+        above = next(s for s in range(side, 2**62) if is_valid_size(s, self.levels))
+        nearest = f"{below} and {above}" if below else f"{above}"
+        raise ValueError(
+            "Expected height and width that an unpadded U-Net can halve and double "
+            f"without loss. Received: {side}. Nearest: {nearest}."
+        )
+
+    def _assert(self, x: Any, side: Any) -> Any:
+        """Check a size that only TensorFlow's graph will know."""
+        import tensorflow as tf
+
+        step = 2**self.levels
+        first = next(s for s in range(1, 2**62) if is_valid_size(s, self.levels))
+        fits = tf.logical_and(side >= first, tf.equal((side - first) % step, 0))
+        below = tf.maximum(first, side - (side - first) % step)
+        message = f"Expected height and width {step} k + {first}. Received:"
+        data = [message, side, "Nearest:", below, "and", below + step]
+        with tf.control_dependencies([tf.debugging.Assert(fits, data)]):
+            return tf.identity(x)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -213,6 +331,15 @@ def check_word(argument: str, word: Any, words: tuple) -> None:
     if word not in words:
         expected = ", ".join(repr(known) for known in words)
         raise ValueError(f"Expected `{argument}` to be {expected}. Received: {word!r}")
+
+
+def check_share(argument: str, share: Any) -> None:
+    """Raise unless this is a share of activations to drop: 0 or more, below 1."""
+    is_number = isinstance(share, int | float | np.number) and share is not True
+    if not (is_number and 0 <= share < 1):
+        raise ValueError(
+            f"Expected `{argument}` to be 0 or more and below 1. Received: {share!r}"
+        )
 
 
 def is_positive(number: Any) -> bool:

@@ -15,13 +15,16 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from keras_seg.labels import check_num_classes
 from keras_seg.models.encoders import encoder as make_encoder
 from keras_seg.models.layers import (
+    CheckRange,
+    RequireValidSize,
     UpsampleBilinear,
     check_input_shape,
+    check_share,
     check_word,
     crop_to,
     is_positive,
@@ -92,7 +95,13 @@ def unet(
     check_word("upsampling", upsampling, ("transpose", "bilinear", "nearest"))
     check_word("padding", padding, ("same", "valid"))
     check_word("normalization", normalization, (None, "batch", "group"))
+    check_share("dropout", dropout)
     widths = _check_widths(widths, encoder)
+    if weights == "imagenet" and encoder is None:
+        raise ValueError(
+            "Expected an `encoder` with weights='imagenet'. The paper's net has no "
+            "such weights: add, for example, encoder='resnet50'."
+        )
     conv: dict[str, Any] = {"padding": padding, "normalization": normalization}
 
     image = keras.Input(input_shape, name="image")
@@ -130,8 +139,6 @@ def unet(
         x = crop_to(x, image, name="crop")  # it pads to multiples of 32
     model = keras.Model(image, logits_of(x, activation), name=name)
 
-    if weights == "imagenet" and encoder is None:
-        raise ValueError("Expected an `encoder` with weights='imagenet'.")
     if weights not in (None, "imagenet"):
         load_weights(model, weights)
     return model
@@ -142,7 +149,7 @@ def _path_down(
 ) -> list[Any]:
     """The paper's encoder: features at strides 1, 2, 4, ..., the bottom last."""
     *path, bottom = widths
-    x = image
+    x = CheckRange(name="range")(image)
     if padding == "valid":
         x = RequireValidSize(len(path), name="valid_size")(x)
     # To -1..1: around zero it learns sooner.
@@ -200,80 +207,6 @@ def upsample(x: Any, width: int, *, upsampling: str, name: str) -> Any:
     if upsampling == "bilinear":
         return UpsampleBilinear(2, name=f"{name}_bilinear")(x)
     return layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_nearest")(x)
-
-
-def is_valid_size(side: int, levels: int) -> bool:
-    """Whether unpadded convolutions and `levels` pools leave no pixel over.
-
-    Example:
-        >>> [side for side in range(550, 600) if is_valid_size(side, levels=4)]
-        [556, 572, 588]
-    """
-    for _ in range(levels):
-        side -= 4
-        if side < 2 or side % 2:
-            return False
-        side //= 2
-    out = side - 4
-    for _ in range(levels):
-        out = 2 * out - 4
-    return side > 4 and out > 0
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class RequireValidSize(layers.Layer):
-    """Let images through whose height and width an unpadded U-Net can take.
-
-    Args:
-        levels: Number of pools.
-        **kwargs: Of `keras.layers.Layer`.
-    """
-
-    def __init__(self, levels: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.levels = levels
-
-    def call(self, x: Any) -> Any:
-        for side in ops.shape(x)[1:3]:
-            if isinstance(side, int):
-                self._check(side)
-            elif side is not None:
-                x = self._assert(x, side)
-        return x
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        for side in input_shape[1:3]:
-            if side is not None:
-                self._check(side)
-        return input_shape
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"levels": self.levels}
-
-    def _check(self, side: int) -> None:
-        if is_valid_size(side, self.levels):
-            return
-        fits = (is_valid_size(s, self.levels) for s in range(side, 0, -1))
-        below = side - next((i for i, ok in enumerate(fits) if ok), side)
-        above = next(s for s in range(side, 2**62) if is_valid_size(s, self.levels))
-        nearest = f"{below} and {above}" if below else f"{above}"
-        raise ValueError(
-            "Expected height and width that an unpadded U-Net can halve and double "
-            f"without loss. Received: {side}. Nearest: {nearest}."
-        )
-
-    def _assert(self, x: Any, side: Any) -> Any:
-        """Check a size that only TensorFlow's graph will know."""
-        import tensorflow as tf
-
-        step = 2**self.levels
-        first = next(s for s in range(1, 2**62) if is_valid_size(s, self.levels))
-        fits = tf.logical_and(side >= first, tf.equal((side - first) % step, 0))
-        below = tf.maximum(first, side - (side - first) % step)
-        message = f"Expected height and width {step} k + {first}. Received:"
-        data = [message, side, "Nearest:", below, "and", below + step]
-        with tf.control_dependencies([tf.debugging.Assert(fits, data)]):
-            return tf.identity(x)
 
 
 def _check_widths(widths: Sequence[int] | None, encoder: Any) -> tuple[int, ...]:

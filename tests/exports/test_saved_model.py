@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_seg import export, fcn16s, predict, predict_mask, unet
-from keras_seg.exports import saved_model
+from keras_seg import export, fcn16s, predict, unet
+from keras_seg.exports.saved_model import compare
 
 CLASSES = 3
 NAMES = ["ground", "cat", "dog"]
@@ -17,6 +17,29 @@ NAMES = ["ground", "cat", "dog"]
 def tiny(**arguments):
     keras.utils.set_random_seed(0)
     return unet(CLASSES, widths=(4, 8), **arguments)
+
+
+def pointwise(classes=CLASSES, *, shape=(None, None, 3), end=None):
+    """The least model: each pixel by itself, and perhaps an own layer at its end."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input(shape)
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(classes, 1, name="score")(x)
+    if end is not None:
+        x = keras.layers.Softmax()(end(x))
+    return keras.Model(image, x)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class InGraphs(keras.layers.Layer):
+    """A layer that does something else in a graph than outside of it."""
+
+    def __init__(self, change, **kwargs):
+        super().__init__(**kwargs)
+        self.change = change
+
+    def call(self, x):
+        return x if tf.executing_eagerly() else self.change(x)
 
 
 def image(*size, batch=2, channels=3):
@@ -62,7 +85,7 @@ print("SPECS", json.dumps(specs))
 
 
 def test_an_export_needs_tensorflow_only(tmp_path):
-    model = tiny()
+    model = tiny()  # with a crop, an upsampling and a join
     export(model, tmp_path / "served")
     for size in ((33, 47), (64, 32)):
         np.save(tmp_path / f"images_{size[0]}.npy", image(*size))
@@ -99,7 +122,7 @@ def test_an_export_needs_tensorflow_only(tmp_path):
     ],
 )
 def test_fixed_sizes_and_other_channels_are_served(tmp_path, shape, sizes):
-    model = tiny(input_shape=shape)
+    model = pointwise(shape=shape)
     export(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(tmp_path / "served"))
     signature = loaded.signatures["serving_default"].structured_input_signature[1]
@@ -108,22 +131,33 @@ def test_fixed_sizes_and_other_channels_are_served(tmp_path, shape, sizes):
         images = image(*size, channels=shape[-1])
         mask, probabilities = serve(loaded, images)
         assert (mask.dtype, probabilities.dtype) == (np.uint8, np.float32)
-        for k in range(2):
-            np.testing.assert_array_equal(mask[k], predict_mask(model, images[k]))
-            expected = predict(model, images[k])
-            np.testing.assert_allclose(probabilities[k], expected, atol=1e-5)
+        expected = keras.ops.softmax(model(images))
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+        np.testing.assert_array_equal(mask, probabilities.argmax(-1))
 
 
 def test_a_model_that_ends_in_a_softmax_gets_no_second_one(tmp_path):
-    model = tiny(activation="softmax")
+    model = pointwise(end=keras.layers.Identity())
     export(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(tmp_path / "served"))
     _, probabilities = serve(loaded, image(17, 31))
     np.testing.assert_allclose(probabilities, model(image(17, 31)), atol=1e-5)
 
 
+def test_logits_that_look_like_probabilities_get_their_softmax(tmp_path):
+    model = pointwise(2)
+    model.get_layer("score").set_weights(
+        [np.zeros((1, 1, 3, 2)), np.array([0.25, 0.75])]
+    )
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    _, probabilities = serve(loaded, image(1, 1, batch=1))
+    likely = 1 / (1 + np.exp(-0.5))
+    np.testing.assert_allclose(probabilities, [[[[1 - likely, likely]]]], rtol=1e-6)
+
+
 def test_an_fcn_is_served(tmp_path):
-    model = fcn16s(CLASSES, head_width=2)
+    model = fcn16s(CLASSES, widths=(2, 2, 2, 2, 2), head_width=2)
     model.get_layer("score_fr").bias.assign([0.0, 3.0, 1.0])
     export(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(tmp_path / "served"))
@@ -132,23 +166,67 @@ def test_an_fcn_is_served(tmp_path):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
-def test_a_half_precision_model_is_served(tmp_path):
+def test_an_unpadded_unet_is_served(tmp_path):
+    model = unet(CLASSES, widths=(2, 2, 2, 2, 2), padding="valid")
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    mask, probabilities = serve(loaded, image(188, 204))
+    assert mask.shape == (2, 4, 20)
+    expected = keras.ops.softmax(model(image(188, 204)))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_half_precision_is_served_in_float32_after_loading_too(tmp_path):
+    # A loaded model forgets the policy; half precision needs a wider tolerance.
     keras.config.set_dtype_policy("mixed_bfloat16")  # and conftest.py resets it
-    model = tiny()
+    inner = tiny()
+    half = keras.layers.Softmax(dtype="mixed_bfloat16")(inner.output)
+    keras.Model(inner.input, half).save(tmp_path / "half.keras")
+    keras.config.set_dtype_policy("float32")
+    model = keras.models.load_model(tmp_path / "half.keras")
     export(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(tmp_path / "served"))
     _, probabilities = serve(loaded, image(17, 31))
     assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(
-        probabilities, keras.ops.softmax(model(image(17, 31))), atol=0.05
-    )
+    expected = keras.ops.cast(model(image(17, 31)), "float32")
+    np.testing.assert_allclose(probabilities, expected, atol=0.05)
+
+
+# ------------------------------------------------------------------ class names
 
 
 def test_class_names_are_kept_beside_the_graph(tmp_path):
-    export(tiny(), tmp_path / "new" / "served", class_names=NAMES)
+    names = ["ground", "Kühe, weiß", "two words"]
+    export(pointwise(), tmp_path / "new" / "served", class_names=iter(names))
     text = tmp_path / "new" / "served" / "assets.extra" / "class_names.txt"
-    assert text.read_text().splitlines() == NAMES
+    assert text.read_text(encoding="utf-8").splitlines() == names
     assert names_in(tmp_path / "new") == ["served"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (NAMES[:2], "Expected 3 `class_names`.*Received: 2"),
+        ([*NAMES, "cow"], "Expected 3 `class_names`.*Received: 4"),
+        (["a\nb", "c", "d"], r"one line each.*Received: 'a\\nb'"),
+        (["a\n", "c", "d"], "one line each"),
+        (["a\u2028b", "c", "d"], "one line each"),
+        (["a", "", "d"], "one line each.*Received: ''"),
+        (["a", " ", "d"], "one line each.*Received: ' '"),
+        ([0, 1, 2], "one line each.*Received: 0"),
+        ({0: "a", 1: "b", 2: "c"}, "one line each.*Received: 0"),
+        (["a", None, "d"], "one line each.*Received: None"),
+        (["cow", "ground", "cow"], "differ. Received more than once: 'cow'"),
+        ("abc", "Expected 3 `class_names`.*Received: 1"),
+    ],
+)
+def test_names_that_would_not_stay_apart_are_refused(tmp_path, names, said):
+    with pytest.raises(ValueError, match=said):
+        export(pointwise(), tmp_path / "served", class_names=names)
+    assert names_in(tmp_path) == []
+
+
+# ------------------------------------------------------------------ what is at the path
 
 
 def occupy(path, occupied_by):
@@ -163,132 +241,148 @@ def occupy(path, occupied_by):
         path.symlink_to(path.with_name("elsewhere"))
 
 
-every_occupant = pytest.mark.parametrize("occupied_by", ["folder", "file", "link"])
-
-
-@every_occupant
-def test_what_is_there_is_not_replaced_unless_told(tmp_path, occupied_by):
+@pytest.mark.parametrize("occupied_by", ["folder", "file", "link"])
+def test_what_is_there_is_replaced_only_when_told(tmp_path, occupied_by):
     path = tmp_path / "served"
     occupy(path, occupied_by)
     before = names_in(tmp_path)
     with pytest.raises(FileExistsError, match="overwrite=True"):
-        export(tiny(), path)
+        export(pointwise(), path)
     assert names_in(tmp_path) == before
     assert (path if occupied_by == "file" else path / "old").read_text() == "old"
 
-
-@every_occupant
-def test_what_is_there_is_replaced_when_told(tmp_path, monkeypatch, occupied_by):
-    # Which files are written doesn't matter here, and to write a graph takes seconds.
-    monkeypatch.setattr(
-        saved_model, "_write_saved_model", lambda model, folder, _: folder.mkdir()
-    )
-    monkeypatch.setattr(saved_model, "_compare", lambda *_: None)
-    path = tmp_path / "served"
-    occupy(path, occupied_by)
-    before = names_in(tmp_path)
-    export(tiny(), path, class_names=NAMES, overwrite=True)
-    assert names_in(path) == ["assets.extra"]
+    export(pointwise(), path, overwrite=True)
     assert names_in(tmp_path) == before
+    assert "saved_model.pb" in names_in(path)
+    assert "old" not in names_in(path)
+    if occupied_by == "link":
+        assert names_in(path.with_name("elsewhere")) == ["old"]
 
 
+# ------------------------------------------------------------------ the comparison
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x + tf.constant([0.0, 0.0, 0.1]),
+        lambda x: x + tf.constant([0.0, np.nan, 0.0]),
+        lambda x: x[:, :, ::-1],
+    ],
+    ids=["bias", "nan", "mirrored"],
+)
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("fails", ["_write_saved_model", "_compare"])
-def test_a_failed_export_leaves_nothing_new(tmp_path, monkeypatch, fails, overwrite):
+def test_an_export_that_differs_from_the_model_leaves_nothing_new(
+    tmp_path, change, overwrite
+):
     path = tmp_path / "served"
     if overwrite:
         occupy(path, "folder")
     before = names_in(tmp_path)
-
-    def fail(model, folder, examples):
-        folder.mkdir(exist_ok=True)
-        (folder / "half").write_text("half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(saved_model, fails, fail)
-    with pytest.raises(OSError, match="No space"):
-        export(tiny(), path, overwrite=overwrite)
+    model = pointwise(end=InGraphs(change))
+    with pytest.raises(RuntimeError, match="differs from the model at 64 x 96"):
+        export(model, path, overwrite=overwrite)
     assert names_in(tmp_path) == before
     assert not overwrite or names_in(path) == ["old"]
 
 
-def test_an_export_that_differs_from_the_model_is_an_error(tmp_path, monkeypatch):
-    write = saved_model._write_saved_model
-    other = tiny()
-    other.get_layer("score").bias.assign([0.0, 0.0, 0.1])
-    monkeypatch.setattr(
-        saved_model, "_write_saved_model", lambda model, *rest: write(other, *rest)
-    )
-    with pytest.raises(RuntimeError, match="differs from the model at 64 x 96"):
-        export(tiny(), tmp_path / "served")
+def test_a_failed_write_leaves_nothing_new(tmp_path):
+    def fail(x):
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        export(pointwise(end=InGraphs(fail)), tmp_path / "served")
     assert names_in(tmp_path) == []
+
+
+def written_by_hand(path, mask):
+    """A SavedModel that gives fixed probabilities and this mask."""
+    given = np.zeros((1, 2, 2, 3), np.float32) + np.array([0.2, 0.5, 0.3], np.float32)
+    spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")
+    functions = {
+        "probabilities": tf.function(
+            lambda image: {"probabilities": tf.constant(given)}, input_signature=[spec]
+        ),
+        "serving_default": tf.function(
+            lambda image: {"mask": tf.constant([mask], tf.uint8)},
+            input_signature=[spec],
+        ),
+    }
+    module = tf.Module()
+    module.functions = functions
+    signatures = {k: f.get_concrete_function() for k, f in functions.items()}
+    tf.saved_model.save(module, str(path), signatures)
+    return [(np.zeros((1, 2, 2, 3), np.uint8), given)]
+
+
+# Of classes 0, 1 and 2 with probabilities 0.2, 0.5 and 0.3.
+@pytest.mark.parametrize(
+    ("mask", "tolerance", "fits"),
+    [
+        ([[1, 1], [1, 1]], 1e-3, True),
+        ([[0, 0], [0, 0]], 1e-3, False),
+        ([[1, 1], [1, 2]], 1e-3, False),
+        ([[1, 1], [1, 255]], 1e-3, False),
+        ([[1, 1], [1, 2]], 0.21, True),
+    ],
+    ids=["right", "least", "one_pixel", "ignored", "nearly_as_likely"],
+)
+def test_masks_are_compared_with_the_probabilities(tmp_path, mask, tolerance, fits):
+    examples = written_by_hand(tmp_path / "served", mask)
+    if fits:
+        compare(tmp_path / "served", examples, tolerance=tolerance)
+        return
+    with pytest.raises(RuntimeError, match=r"differs from the model at 2 x 2.*mask"):
+        compare(tmp_path / "served", examples, tolerance=tolerance)
+
+
+def test_pixels_without_a_number_are_ignored_in_masks(tmp_path):
+    # Each pixel divided by its sum: black ones are 0 / 0.
+    given = keras.Input((None, None, 3))
+    shares = given / keras.ops.sum(given, axis=-1, keepdims=True)
+    model = keras.Model(given, keras.layers.Conv2D(2, 1)(shares))
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    images = np.maximum(image(3, 4), 1)
+    images[0, 1, 2] = 0
+    mask, probabilities = serve(loaded, images)
+    assert np.isnan(probabilities[0, 1, 2]).all()
+    assert np.argwhere(mask == 255).tolist() == [[0, 1, 2]]
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+def test_another_format_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"Expected `format`.*Received: 'onnx2'"):
+        export(pointwise(), tmp_path / "served", format="onnx2")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("model", "said"),
     [
-        ({"format": "onnx2"}, r"Expected `format`.*Received: 'onnx2'"),
-        ({"class_names": NAMES[:2]}, r"Expected 3 `class_names`.*Received: 2"),
-        ({"class_names": [*NAMES, "cow"]}, r"Expected 3 `class_names`.*Received: 4"),
+        (lambda: pointwise(256), r"at most 255 classes.*256"),
+        (lambda: pointwise(1), r"one output channel.*num_classes=2"),
+        (
+            lambda: keras.Sequential([keras.Input((8, 8, 3)), InGraphs(tf.abs)]),
+            "InGraph",
+        ),
+        (lambda: pointwise(end=keras.layers.Reshape((7, 7, 3))), "one of the sizes 64"),
     ],
+    ids=["many", "one", "unreadable", "reshape"],
 )
-def test_bad_arguments_raise_and_write_nothing(tmp_path, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        export(tiny(), tmp_path / "served", **arguments)
+def test_a_model_that_can_not_be_served_is_refused(tmp_path, model, said):
+    with pytest.raises(ValueError, match=said):
+        export(model(), tmp_path / "served")
     assert names_in(tmp_path) == []
 
 
-def test_masks_of_more_than_255_classes_raise(tmp_path):
-    with pytest.raises(ValueError, match=r"at most 255 classes.*256"):
-        export(unet(256, widths=(2, 2)), tmp_path / "served")
-
-
-def test_a_model_that_gives_nan_is_not_exported(tmp_path):
-    model = tiny()
-    model.get_layer("score").bias.assign([0.0, np.nan, 0.0])
+@pytest.mark.parametrize("weight", [0, 1])
+def test_a_model_that_gives_nan_is_not_exported(tmp_path, weight):
+    model = pointwise()
+    weights = model.get_weights()
+    weights[weight].flat[1] = np.nan
+    model.set_weights(weights)
     with pytest.raises(ValueError, match="finite outputs"):
         export(model, tmp_path / "served")
     assert names_in(tmp_path) == []
-
-
-def test_an_export_that_gives_nan_differs_from_the_model(tmp_path, monkeypatch):
-    write = saved_model._write_saved_model
-    other = tiny()
-    other.get_layer("score").bias.assign([0.0, np.nan, 0.0])
-    monkeypatch.setattr(
-        saved_model, "_write_saved_model", lambda model, *rest: write(other, *rest)
-    )
-    with pytest.raises(RuntimeError, match="differs from the model"):
-        export(tiny(), tmp_path / "served")
-
-
-def test_an_unpadded_unet_is_served(tmp_path):
-    model = unet(CLASSES, widths=(2, 2, 2, 2, 2), padding="valid")
-    export(model, tmp_path / "served")
-    loaded = tf.saved_model.load(str(tmp_path / "served"))
-    mask, probabilities = serve(loaded, image(188, 204))
-    assert mask.shape == (2, 4, 20)
-    expected = keras.ops.softmax(model(image(188, 204)))
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-
-
-def test_a_model_that_takes_no_size_tried_is_an_error(tmp_path):
-    given = keras.Input((None, None, 3))
-    model = keras.Model(given, keras.layers.Reshape((7, 7, 3))(given))
-    with pytest.raises(ValueError, match=r"takes images of one of the sizes 64 x 96"):
-        export(model, tmp_path / "served")
-
-
-def test_half_precision_is_seen_in_a_loaded_model_and_its_softmax_served(tmp_path):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    inner = tiny()
-    half = keras.layers.Softmax(dtype="mixed_bfloat16")(inner.output)
-    keras.Model(inner.input, half).save(tmp_path / "half.keras")
-    keras.config.set_dtype_policy("float32")
-    model = keras.models.load_model(tmp_path / "half.keras")
-    assert saved_model._is_half(model)
-    assert not saved_model._is_half(tiny())
-    export(model, tmp_path / "served")
-    loaded = tf.saved_model.load(str(tmp_path / "served"))
-    _, probabilities = serve(loaded, image(17, 31))
-    assert probabilities.dtype == np.float32

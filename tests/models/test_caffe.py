@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from keras_seg import fcn8s, fcn16s, fcn32s
-from keras_seg.models import fcn
 from keras_seg.models.caffe import kernel, read_caffemodel
 
 CLASSES, HEAD, SIZE = 3, 8, (33, 47)
+#: VGG16 with a 32nd of its filters: files and time are small.
+WIDTHS = (2, 4, 8, 16, 16)
+THIN = {"widths": WIDTHS, "head_width": HEAD}
 BUILDERS = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
 
 # ------------------------------------------------------------------ the wire format
@@ -68,7 +70,7 @@ def write(path, weights, layer=new_layer):
 # ------------------------------------------------------------------ weights
 
 
-def random_weights(net, *, thin=1, seed=0):
+def random_weights(net, seed=0):
     """Blobs of one of the authors' nets, `[out, in, height, width]` and `[out]`."""
     rng = np.random.default_rng(seed)
 
@@ -83,15 +85,15 @@ def random_weights(net, *, thin=1, seed=0):
         ]
 
     weights, width = {}, 3
-    blocks = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]
+    blocks = zip((2, 2, 3, 3, 3), WIDTHS, strict=True)
     for block, (repeats, filters) in enumerate(blocks, start=1):
         for k in range(1, repeats + 1):
-            weights[f"conv{block}_{k}"] = conv(width, filters // thin, 3)
-            width = filters // thin
+            weights[f"conv{block}_{k}"] = conv(width, filters, 3)
+            width = filters
     weights["fc6"] = conv(width, HEAD, 7)
     weights["fc7"] = conv(HEAD, HEAD, 1)
     weights["score_fr"] = conv(HEAD, CLASSES, 1)
-    for name, inputs in [("score_pool4", 512 // thin), ("score_pool3", 256 // thin)]:
+    for name, inputs in [("score_pool4", WIDTHS[3]), ("score_pool3", WIDTHS[2])]:
         if name in SCORES[net]:
             weights[name] = conv(inputs, CLASSES, 1)
     for name, factor in DECONVOLUTIONS[net].items():
@@ -108,19 +110,6 @@ DECONVOLUTIONS = {
     "fcn16s": {"upscore2": 2, "upscore16": 16},
     "fcn8s": {"upscore2": 2, "upscore_pool4": 2, "upscore8": 8},
 }
-
-
-@pytest.fixture
-def thin(monkeypatch):
-    """VGG16 with a 32nd of its filters, where files and time should be small."""
-    convolution = fcn._conv
-
-    def thinner(x, width, size, padding, *, name):
-        width = width if name.startswith("fc") else width // 32
-        return convolution(x, width, size, padding, name=name)
-
-    monkeypatch.setattr(fcn, "_conv", thinner)
-    return 32
 
 
 # ------------------------------------------------------------------ Caffe in NumPy
@@ -229,9 +218,7 @@ def test_logits_are_those_of_caffe(net, at_once, layer, tmp_path):
     option = {} if net == "fcn32s" else {"at_once": at_once}
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing is missing or left over
-        model = BUILDERS[net](
-            CLASSES, padding="caffe", head_width=HEAD, weights=path, **option
-        )
+        model = BUILDERS[net](CLASSES, padding="caffe", **THIN, weights=path, **option)
     logits = np.asarray(model(random_image()[None])[0])
     features = caffe_features()
     expected = caffe_net(net, random_image(), features, weights, at_once)
@@ -240,11 +227,11 @@ def test_logits_are_those_of_caffe(net, at_once, layer, tmp_path):
 
 
 @pytest.mark.parametrize("net", BUILDERS)
-def test_logits_are_those_of_caffe_at_any_size(net, tmp_path, thin):
-    weights = random_weights(net, thin=thin)
+def test_logits_are_those_of_caffe_at_any_size(net, tmp_path):
+    weights = random_weights(net)
     path = write(tmp_path / "net.caffemodel", weights)
-    model = BUILDERS[net](CLASSES, padding="caffe", head_width=HEAD, weights=path)
-    for size in [(1, 1), (20, 90), (64, 32)]:
+    model = BUILDERS[net](CLASSES, padding="caffe", **THIN, weights=path)
+    for size in [(1, 1), (20, 90)]:
         image = random_image(size)
         expected = caffe_net(net, image, trunk(image, weights), weights)
         logits = np.asarray(model(image[None])[0])
@@ -252,23 +239,23 @@ def test_logits_are_those_of_caffe_at_any_size(net, tmp_path, thin):
         assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-def test_transposed_convolutions_of_the_authors_do_not_learn(thin):
+def test_transposed_convolutions_of_the_authors_do_not_learn():
     for net, build in BUILDERS.items():
         fixed = {
             layer.name
-            for layer in build(CLASSES, padding="caffe", head_width=HEAD).layers
+            for layer in build(CLASSES, padding="caffe", **THIN).layers
             if layer.weights and not layer.trainable_weights
         }
         assert fixed >= set(DECONVOLUTIONS[net])
         assert all(name.startswith(("upscore", "fc")) for name in fixed)
-        learning = build(CLASSES, head_width=HEAD)
+        learning = build(CLASSES, **THIN)
         assert all(learning.get_layer(name).trainable for name in DECONVOLUTIONS[net])
 
 
-def test_a_file_loads_with_padding_same_too(tmp_path, thin):
-    weights = random_weights("fcn8s", thin=thin)
+def test_a_file_loads_with_padding_same_too(tmp_path):
+    weights = random_weights("fcn8s")
     path = write(tmp_path / "net.caffemodel", weights)
-    model = fcn8s(CLASSES, head_width=HEAD, weights=path)
+    model = fcn8s(CLASSES, **THIN, weights=path)
     np.testing.assert_array_equal(
         model.get_layer("fc6").kernel, weights["fc6"][0].transpose(2, 3, 1, 0)
     )
@@ -329,8 +316,8 @@ def test_a_file_is_read_layer_by_layer(layer, tmp_path):
     assert [b.shape for b in read["a"]] == [(2, 3, 4, 5), four]
 
 
-def test_vgg16_starts_a_net_and_the_rest_is_told(tmp_path, thin):
-    weights = random_weights("fcn32s", thin=thin)
+def test_vgg16_starts_a_net_and_the_rest_is_told(tmp_path):
+    weights = random_weights("fcn32s")
     fc6, bias6 = weights["fc6"]
     fc7, bias7 = weights["fc7"]
     convolutions = {k: v for k, v in weights.items() if k.startswith("conv")}
@@ -345,7 +332,7 @@ def test_vgg16_starts_a_net_and_the_rest_is_told(tmp_path, thin):
         r"in the file, not used: fc8\."
     )
     with pytest.warns(UserWarning, match=said):
-        model = fcn32s(CLASSES, padding="caffe", head_width=HEAD, weights=path)
+        model = fcn32s(CLASSES, padding="caffe", **THIN, weights=path)
 
     for name in ("conv1_2", "conv5_3", "fc6", "fc7"):
         expected, bias = weights[name]
@@ -355,8 +342,8 @@ def test_vgg16_starts_a_net_and_the_rest_is_told(tmp_path, thin):
     assert not np.any(model.get_layer("score_fr").kernel)
 
 
-def test_a_cut_file_names_itself(tmp_path, thin):
-    weights = random_weights("fcn32s", thin=thin)
+def test_a_cut_file_names_itself(tmp_path):
+    weights = random_weights("fcn32s")
     path = write(tmp_path / "net.caffemodel", weights)
     whole = path.read_bytes()
     ends, end = [], len(message(1, b"a net") + new_layer("data", []))
@@ -375,19 +362,19 @@ def test_a_cut_file_names_itself(tmp_path, thin):
 
 
 @pytest.mark.parametrize("lost", ["conv5_3", "fc7"])
-def test_a_missing_layer_is_told_by_name(lost, tmp_path, thin):
-    weights = random_weights("fcn32s", thin=thin)
+def test_a_missing_layer_is_told_by_name(lost, tmp_path):
+    weights = random_weights("fcn32s")
     del weights[lost]
     path = write(tmp_path / "net.caffemodel", weights)
     with pytest.raises(ValueError, match=rf"net\.caffemodel: .*Missing: {lost}\."):
-        fcn32s(CLASSES, padding="caffe", head_width=HEAD, weights=path)
+        fcn32s(CLASSES, padding="caffe", **THIN, weights=path)
 
 
-def test_a_layer_of_another_net_is_told_by_name(tmp_path, thin):
-    weights = random_weights("fcn32s", thin=thin) | {"inception": [np.zeros(3)]}
+def test_a_layer_of_another_net_is_told_by_name(tmp_path):
+    weights = random_weights("fcn32s") | {"inception": [np.zeros(3)]}
     path = write(tmp_path / "net.caffemodel", weights)
     with pytest.raises(ValueError, match=r"net\.caffemodel: .*Left over: inception\."):
-        fcn32s(CLASSES, padding="caffe", head_width=HEAD, weights=path)
+        fcn32s(CLASSES, padding="caffe", **THIN, weights=path)
 
 
 @pytest.mark.parametrize(
@@ -401,14 +388,12 @@ def test_a_layer_of_another_net_is_told_by_name(tmp_path, thin):
         ("fc6", lambda kernel, bias: [kernel.reshape(len(kernel), -1).T, bias]),
     ],
 )
-def test_weights_of_another_shape_name_the_file_and_the_layer(
-    layer, blobs, tmp_path, thin
-):
-    weights = random_weights("fcn32s", thin=thin)
+def test_weights_of_another_shape_name_the_file_and_the_layer(layer, blobs, tmp_path):
+    weights = random_weights("fcn32s")
     weights[layer] = blobs(*weights[layer])
     path = write(tmp_path / "net.caffemodel", weights)
     with pytest.raises(ValueError, match=rf"net\.caffemodel: .*{layer}.*Received"):
-        fcn32s(CLASSES, padding="caffe", head_width=HEAD, weights=path)
+        fcn32s(CLASSES, padding="caffe", **THIN, weights=path)
 
 
 @pytest.mark.parametrize(
@@ -416,9 +401,9 @@ def test_weights_of_another_shape_name_the_file_and_the_layer(
     [{"num_classes": CLASSES + 1}, {"input_shape": (None, None, 1)}, {"head_width": 7}],
     ids=str,
 )
-def test_another_net_than_the_files_names_the_file(other, tmp_path, thin):
-    path = write(tmp_path / "net.caffemodel", random_weights("fcn32s", thin=thin))
-    same = {"num_classes": CLASSES, "padding": "caffe", "head_width": HEAD}
+def test_another_net_than_the_files_names_the_file(other, tmp_path):
+    path = write(tmp_path / "net.caffemodel", random_weights("fcn32s"))
+    same = {"num_classes": CLASSES, "padding": "caffe"} | THIN
     with pytest.raises(ValueError, match=r"net\.caffemodel: .*Expected.*Received"):
         fcn32s(**(same | other), weights=path)
 
@@ -472,9 +457,9 @@ def test_a_foreign_file_names_itself(content, tmp_path):
     assert "Expected" in str(caught.value)
 
 
-def test_a_missing_file_is_told(tmp_path, thin):
+def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.caffemodel"):
-        fcn32s(CLASSES, head_width=HEAD, weights=tmp_path / "none.caffemodel")
+        fcn32s(CLASSES, **THIN, weights=tmp_path / "none.caffemodel")
 
 
 def test_reading_needs_no_more_than_twice_the_file(tmp_path):

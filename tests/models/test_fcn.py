@@ -1,4 +1,3 @@
-import gc
 import warnings
 
 import keras
@@ -6,7 +5,10 @@ import numpy as np
 import pytest
 
 from keras_seg import fcn8s, fcn16s, fcn32s
-from keras_seg.models import fcn
+
+#: A 32nd of VGG16's filters.
+WIDTHS = (2, 4, 8, 16, 16)
+THIN = {"widths": WIDTHS, "head_width": 4}
 
 
 def scored_at_random(model):
@@ -23,29 +25,31 @@ def random_image(*size):
     return np.random.default_rng(1).integers(0, 256, (1, *size, 3), np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("build", "upsampling", "parameters"),
-    [
-        (fcn32s, "bilinear", 134_346_581),
-        (fcn16s, "bilinear", 134_357_354),
-        (fcn8s, "bilinear", 134_362_751),
-        (fcn32s, "transpose", 136_152_917),
-        (fcn16s, "transpose", 134_815_994),
-        (fcn8s, "transpose", 134_489_759),
-    ],
-)
-def test_parameters_are_those_of_the_paper(build, upsampling, parameters, monkeypatch):
-    # Random numbers cost seconds, and only their count matters here.
-    monkeypatch.setattr(
-        keras.initializers.HeNormal,
-        "__call__",
-        lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype),
-    )
-    model = build(num_classes=21, upsampling=upsampling)
-    counted = model.count_params()
-    del model
-    gc.collect()  # half a gigabyte
-    assert counted == parameters
+def convolution(size, inputs, outputs):
+    return size**2 * inputs * outputs + outputs
+
+
+def parameters(net, classes, *, transposed):
+    """Section 4.1 and table 2: VGG16, its classifier as convolutions, and scores."""
+    inputs, total = 3, 0
+    for repeats, width in [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]:
+        for _ in range(repeats):
+            total += convolution(3, inputs, width)
+            inputs = width
+    assert total == 14_714_688  # of VGG16 without its classifier, as published
+    total += convolution(7, 512, 4096) + convolution(1, 4096, 4096)
+    scored = {32: [4096], 16: [4096, 512], 8: [4096, 512, 256]}[net]
+    total += sum(convolution(1, width, classes) for width in scored)
+    strides = {32: [32], 16: [2, 16], 8: [2, 2, 8]}[net]  # kernels are twice as large
+    return total + transposed * sum((2 * s * classes) ** 2 for s in strides)
+
+
+@pytest.mark.parametrize("upsampling", ["transpose", "bilinear"])
+@pytest.mark.parametrize(("build", "net"), [(fcn32s, 32), (fcn16s, 16), (fcn8s, 8)])
+def test_parameters_are_those_of_the_paper(build, net, upsampling):
+    with keras.StatelessScope(initialize_variables=False):  # no memory, no numbers
+        counted = build(num_classes=21, upsampling=upsampling).count_params()
+    assert counted == parameters(net, 21, transposed=upsampling == "transpose")
 
 
 def test_encoder_is_the_vgg16_of_keras():
@@ -63,7 +67,7 @@ def test_encoder_is_the_vgg16_of_keras():
 
 @pytest.mark.parametrize("channels", [1, 5])
 def test_the_middle_of_the_range_is_taken_from_bands_other_than_rgb(channels):
-    model = fcn32s(num_classes=2, input_shape=(None, None, channels), head_width=2)
+    model = fcn32s(num_classes=2, input_shape=(None, None, channels), **THIN)
     centred = keras.Model(model.input, model.get_layer("subtract_mean").output)
     image = np.array([0, 255], "uint8").reshape(1, 2, 1, 1).repeat(channels, -1)
     expected = np.array([-127.5, 127.5]).reshape(1, 2, 1, 1).repeat(channels, -1)
@@ -72,14 +76,14 @@ def test_the_middle_of_the_range_is_taken_from_bands_other_than_rgb(channels):
 
 @pytest.mark.parametrize("build", [fcn32s, fcn16s, fcn8s])
 def test_all_classes_are_equally_likely_before_training(build):
-    logits = build(num_classes=3, head_width=2)(random_image(33, 47))
+    logits = build(num_classes=3, **THIN)(random_image(33, 47))
     np.testing.assert_array_equal(logits, np.zeros((1, 33, 47, 3)))
 
 
 @pytest.mark.parametrize("build", [fcn32s, fcn16s, fcn8s])
 def test_transposed_convolutions_start_as_bilinear_upsampling(build):
-    transposed = scored_at_random(build(3, head_width=4, upsampling="transpose"))
-    bilinear = build(3, head_width=4, upsampling="bilinear")
+    transposed = scored_at_random(build(3, **THIN, upsampling="transpose"))
+    bilinear = build(3, **THIN, upsampling="bilinear")
     for layer in bilinear.layers:
         if layer.weights:
             layer.set_weights(transposed.get_layer(layer.name).get_weights())
@@ -101,7 +105,7 @@ def test_transposed_convolutions_start_as_bilinear_upsampling(build):
     ],
 )
 def test_logits_are_the_sum_of_scores_at_every_stride(build, scores):
-    model = build(num_classes=2, head_width=2, upsampling="bilinear")
+    model = build(num_classes=2, **THIN, upsampling="bilinear")
     image = random_image(64, 64)
     for name, stride in scores.items():
         layer = model.get_layer(name)
@@ -122,11 +126,11 @@ def test_dropout_follows_fc6_and_fc7_and_can_be_left_out():
             if isinstance(layer, keras.layers.Dropout)
         }
 
-    assert dropped(fcn32s(num_classes=2, head_width=2)) == {
+    assert dropped(fcn32s(num_classes=2, **THIN)) == {
         "fc6_dropout": 0.5,
         "fc7_dropout": 0.5,
     }
-    assert not dropped(fcn32s(num_classes=2, head_width=2, dropout=0.0))
+    assert not dropped(fcn32s(num_classes=2, **THIN, dropout=0.0))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_unknown_words_and_widths_raise(arguments):
 
 
 def test_at_once_scales_pools_before_they_are_scored():
-    model = fcn8s(2, head_width=2, at_once=True)
+    model = fcn8s(2, **THIN, at_once=True)
     scales = {
         layer.name: (layer.scale, layer.input.name, layer.output)
         for layer in model.layers
@@ -153,24 +157,34 @@ def test_at_once_scales_pools_before_they_are_scored():
         assert scale == factor
         assert source == model.get_layer(pool).output.name
         assert model.get_layer(f"score_{pool}").input is scaled
-    names = {layer.name for layer in fcn16s(2, head_width=2, at_once=True).layers}
+    names = {layer.name for layer in fcn16s(2, **THIN, at_once=True).layers}
     assert names & {"scale_pool3", "scale_pool4"} == {"scale_pool4"}
 
 
 # ------------------------------------------------------------------ weights
 
 
-def made_up_vgg16(head_width):
-    """VGG16 with its classifier, as in Keras, but for the width of fc1 and fc2."""
+def made_up_vgg16():
+    """VGG16 as Keras has it, but for its widths."""
     keras.utils.set_random_seed(0)
-    vgg16 = keras.applications.VGG16(
-        weights=None, include_top=False, input_shape=(224, 224, 3)
-    )
-    x = keras.layers.Flatten(name="flatten")(vgg16.output)
-    x = keras.layers.Dense(head_width, "relu", name="fc1")(x)
-    x = keras.layers.Dense(head_width, "relu", name="fc2")(x)
+    image = x = keras.Input((224, 224, 3))
+    for block, (repeats, width) in enumerate(
+        zip((2, 2, 3, 3, 3), WIDTHS, strict=True), start=1
+    ):
+        for k in range(1, repeats + 1):
+            x = keras.layers.Conv2D(
+                width,
+                3,
+                activation="relu",
+                padding="same",
+                name=f"block{block}_conv{k}",
+            )(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(4, "relu", name="fc1")(x)
+    x = keras.layers.Dense(4, "relu", name="fc2")(x)
     x = keras.layers.Dense(1000, "softmax", name="predictions")(x)
-    made = keras.Model(vgg16.input, x, name="vgg16")
+    made = keras.Model(image, x, name="vgg16")
     rng = np.random.default_rng(0)
     for layer in made.layers:
         if layer.weights:
@@ -178,31 +192,38 @@ def made_up_vgg16(head_width):
     return made
 
 
+def test_vgg16_of_keras_has_the_names_and_order_that_are_made_up_here():
+    with keras.StatelessScope(initialize_variables=False):
+        real = keras.applications.VGG16(weights=None)
+    names = [layer.name for layer in real.layers if layer.weights]
+    assert names == [layer.name for layer in made_up_vgg16().layers if layer.weights]
+
+
 def test_imagenet_is_the_classifier_of_vgg16_cast_to_convolutions(monkeypatch):
-    vgg16 = made_up_vgg16(head_width=16)
+    vgg16 = made_up_vgg16()
     asked = []
     monkeypatch.setattr(
         keras.applications, "VGG16", lambda **given: asked.append(given) or vgg16
     )
-    model = fcn32s(num_classes=2, head_width=16, weights="imagenet")
+    model = fcn32s(num_classes=2, weights="imagenet", **THIN)
     assert asked == [{"weights": "imagenet"}]  # with its classifier
 
     image = random_image(224, 224)
     bgr = image[..., ::-1] - np.array([104.00699, 116.66877, 122.67892], "float32")
     fc2 = keras.Model(vgg16.input, vgg16.get_layer("fc2").output)(bgr)
     fc7 = keras.Model(model.input, model.get_layer("fc7").output)(image)
-    assert fc7.shape == (1, 7, 7, 16)
-    assert np.count_nonzero(fc2) > 4
+    assert fc7.shape == (1, 7, 7, 4)
+    assert np.count_nonzero(fc2) > 1
     np.testing.assert_allclose(fc7[:, 3, 3], fc2, rtol=1e-3, atol=1e-3 * np.max(fc2))
     assert not np.any(model.get_layer("score_fr").kernel)
 
 
 def test_imagenet_of_other_widths_or_channels_raises(monkeypatch):
-    vgg16 = made_up_vgg16(head_width=4)
+    vgg16 = made_up_vgg16()
     monkeypatch.setattr(keras.applications, "VGG16", lambda weights: vgg16)
     for arguments in ({"head_width": 5}, {"input_shape": (None, None, 1)}):
         with pytest.raises(ValueError, match=r"VGG16 .*Expected.*Received"):
-            fcn16s(2, weights="imagenet", **({"head_width": 4} | arguments))
+            fcn16s(2, weights="imagenet", **(THIN | arguments))
 
 
 def test_a_failed_download_says_where_to_put_the_file(monkeypatch, tmp_path):
@@ -213,20 +234,8 @@ def test_a_failed_download_says_where_to_put_the_file(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.applications, "VGG16", offline)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(OSError, match=r"https://x/y/name\.h5") as caught:
-        fcn8s(num_classes=2, head_width=2, weights="imagenet")
+        fcn8s(num_classes=2, weights="imagenet", **THIN)
     assert f"Put name.h5 into {tmp_path / 'models'}" in str(caught.value)
-
-
-@pytest.fixture
-def thin(monkeypatch):
-    """VGG16 with a 32nd of its filters."""
-    convolution = fcn._conv
-
-    def thinner(x, width, size, padding, *, name):
-        width = width if name.startswith("fc") else width // 32
-        return convolution(x, width, size, padding, name=name)
-
-    monkeypatch.setattr(fcn, "_conv", thinner)
 
 
 def enlarge(x, factor):
@@ -244,11 +253,10 @@ def enlarge(x, factor):
     return x
 
 
-@pytest.mark.usefixtures("thin")
 def test_finer_nets_start_from_the_scores_of_coarser_ones(tmp_path):
     image = random_image(77, 130)
     coarse, medium = tmp_path / "coarse.keras", tmp_path / "medium.keras"
-    options = {"num_classes": 3, "head_width": 4, "upsampling": "bilinear"}
+    options = {"num_classes": 3, "upsampling": "bilinear"} | THIN
 
     net32 = scored_at_random(fcn32s(**options))
     net32.save(coarse)
@@ -277,52 +285,49 @@ def test_finer_nets_start_from_the_scores_of_coarser_ones(tmp_path):
     )
 
 
-@pytest.mark.usefixtures("thin")
 def test_transposed_convolutions_of_other_strides_start_anew(tmp_path):
     path = tmp_path / "coarse.keras"
-    scored_at_random(fcn32s(3, head_width=4)).save(path)
+    scored_at_random(fcn32s(3, **THIN)).save(path)
     said = "start: upscore2, score_pool4, upscore16; in the file, not used: upscore"
     with pytest.warns(UserWarning, match=said) as caught:
-        model = fcn16s(3, head_width=4, weights=path)
+        model = fcn16s(3, **THIN, weights=path)
     ours = [warning for warning in caught if said in str(warning.message)]
     assert ours[0].filename == __file__  # the caller's line
     assert not np.any(model.get_layer("score_pool4").kernel)
     assert np.any(model.get_layer("score_fr").kernel)
 
 
-@pytest.mark.usefixtures("thin")
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_weights_of_an_equal_net_come_back_without_a_word(ending, tmp_path):
-    saved = scored_at_random(fcn8s(3, head_width=4))
+    saved = scored_at_random(fcn8s(3, **THIN))
     path = tmp_path / f"net{ending}"
     saved.save(path) if ending == ".keras" else saved.save_weights(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        loaded = fcn8s(3, head_width=4, weights=path)
+        loaded = fcn8s(3, **THIN, weights=path)
     for weight, wanted in zip(loaded.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, wanted)
 
 
-@pytest.mark.usefixtures("thin")
 def test_weights_of_a_finer_net_are_not_those_of_a_coarser_one(tmp_path):
     # Keras passes over what a .weights.h5 file has besides.
     path = tmp_path / "fine.weights.h5"
-    options = {"num_classes": 3, "head_width": 4, "upsampling": "bilinear"}
+    options = {"num_classes": 3, "upsampling": "bilinear"} | THIN
     fcn8s(**options).save_weights(path)
     for build in (fcn16s, fcn32s):
         with pytest.raises(ValueError, match=r"fine\.weights\.h5: Expected.*Received"):
             build(**options, weights=path)
 
 
-@pytest.mark.usefixtures("thin")
 def test_weights_of_another_net_name_the_file(tmp_path):
     path = tmp_path / "net.keras"
-    fcn32s(3, head_width=4).save(path)
+    fcn32s(3, **THIN).save(path)
     for other in (
         {"num_classes": 4},
         {"head_width": 3},
+        {"widths": (2, 4, 8, 16, 17)},
         {"input_shape": (None, None, 1)},
     ):
-        arguments = {"num_classes": 3, "head_width": 4} | other
+        arguments = {"num_classes": 3} | THIN | other
         with pytest.raises(ValueError, match=r"net\.keras: Expected.*Received"):
             fcn16s(**arguments, weights=path)

@@ -2,17 +2,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from keras_seg.models.layers import (
     Bilinear,
+    CheckRange,
     CropTo,
     PadToMultiple,
+    RequireValidSize,
     ReverseChannels,
     UpsampleBilinear,
     check_input_shape,
     crop_to,
 )
-from keras_seg.models.unet import RequireValidSize
 
 
 def random(*shape):
@@ -97,6 +99,53 @@ def test_reversed_channels_are_blue_to_red():
     np.testing.assert_array_equal(ReverseChannels()(x), x[..., [4, 3, 2, 1, 0]])
 
 
+def fractions(low, high):
+    return np.random.default_rng(0).uniform(low, high, (2, 3, 4, 3)).astype("float32")
+
+
+SCALED = [fractions(0, 1), fractions(-1, 1), fractions(-2.1, 2.6)]
+
+
+def trained_on(images, **options):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, layers.Conv2D(1, 1)(CheckRange()(image)))
+    model.compile("sgd", "mse", **options)
+    return model.train_on_batch(images, images[..., :1])
+
+
+@pytest.mark.usefixtures("tensorflow_only")
+@pytest.mark.parametrize("images", SCALED, ids=["0..1", "-1..1", "normalized"])
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_training_on_images_that_were_scaled_before_is_an_error(images, eagerly):
+    said = r"(?s)Expected images in 0\.\.255\. Received.*leave out what scales them"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+        trained_on(images, run_eagerly=eagerly)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 3, 4, 3)),
+        np.ones((2, 3, 4, 3)),  # dark, and whole as images of integers are
+        fractions(0, 2),
+        fractions(-20, 280),  # after augmentation
+        fractions(0, 255),
+    ],
+    ids=["black", "dark", "dark_fractions", "beyond", "image"],
+)
+def test_training_on_images_of_0_to_255_goes_on(images):
+    assert np.isfinite(trained_on(images))
+
+
+@pytest.mark.usefixtures("tensorflow_only")
+@pytest.mark.parametrize("images", SCALED, ids=["0..1", "-1..1", "normalized"])
+def test_the_range_is_checked_nowhere_but_in_training(images):
+    np.testing.assert_array_equal(CheckRange()(images), images)
+    graph = tf.function(CheckRange()).get_concrete_function(tf.constant(images)).graph
+    assert {op.type for op in graph.get_operations()} <= {"Placeholder", "Identity"}
+    assert np.isfinite(trained_on(images, jit_compile=True))  # XLA drops it
+
+
 def sized_by_its_input(image):
     """All layers whose output's size depends on that of their input."""
     x = UpsampleBilinear(2)(PadToMultiple(4)(ReverseChannels()(image)))
@@ -158,6 +207,7 @@ def test_crop_is_a_layer_only_where_it_may_do_something(size, like, cropped):
         PadToMultiple(8, name="e"),
         ReverseChannels(name="f"),
         RequireValidSize(4, name="g"),
+        CheckRange(name="h"),
     ],
     ids=lambda layer: layer.name,
 )

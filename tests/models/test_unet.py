@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import unet
-from keras_seg.models.layers import CropTo, UpsampleBilinear
-from keras_seg.models.unet import is_valid_size, upsample
+from keras_seg.models.layers import CropTo, UpsampleBilinear, is_valid_size
+from keras_seg.models.unet import upsample
 
 
 @pytest.mark.parametrize(
