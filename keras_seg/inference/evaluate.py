@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_seg.data import Source
 from keras_seg.metrics import SegmentationScores
+from keras_seg.models.outputs import check_finite, count_classes
 
 # Images of one size are predicted together while a batch has at most so many pixels,
 # those of 8 training crops of 256 x 256; larger images go one at a time.
@@ -114,8 +115,8 @@ def evaluate(
 
     Raises:
         ValueError: for a model of another number of classes or channels than the
-            examples have, predictions that are NaN, and an example that can't be read,
-            naming its file.
+            examples have, outputs that aren't finite, and an example that can't be
+            read, naming its file.
 
     Example:
         >>> import keras_seg
@@ -124,11 +125,11 @@ def evaluate(
         >>> scores.images, int(scores.confusion_matrix.sum()) + scores.ignored_pixels
         (3, 1152)
     """
-    shape = model.output_shape
-    if not isinstance(shape, tuple) or shape[-1] != source.num_classes:
+    classes = count_classes(model)
+    if classes != source.num_classes:
         raise ValueError(
             f"Expected a model of {source.num_classes} classes, as the examples have. "
-            f"Received: one whose outputs have the shape {shape}"
+            f"Received: one of {classes}"
         )
     metric = SegmentationScores(source.num_classes, class_names=source.class_names)
     loss, images = 0.0, 0
@@ -140,11 +141,7 @@ def evaluate(
                 f"Received: {pixels.shape[-1]} channels"
             )
         predictions = np.asarray(model.predict_on_batch(pixels), np.float32)
-        if np.isnan(predictions).any():
-            raise ValueError(
-                "Expected predictions that are numbers. Received: NaN. Likely cause: "
-                "training diverged; train again with a lower learning rate."
-            )
+        check_finite(model, predictions)
         metric.update_state(masks, predictions)
         if model.compiled:
             # Image by image, so that the mean doesn't depend on the batches.

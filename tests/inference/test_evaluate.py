@@ -117,12 +117,12 @@ def test_the_loss_is_the_mean_over_images_whatever_the_batches(source):
 def test_nan_is_no_prediction(source):
     model = keras_seg.unet(CLASSES, widths=(4, 8))
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
-    with pytest.raises(ValueError, match=r"Expected predictions that are numbers.*NaN"):
+    with pytest.raises(ValueError, match=r"Expected finite outputs.*NaN"):
         keras_seg.evaluate(model, source)
 
 
 def test_a_model_of_other_classes_or_channels_is_refused(source):
-    with pytest.raises(ValueError, match=r"a model of 6 classes.*4\)"):
+    with pytest.raises(ValueError, match=r"a model of 6 classes.*one of 4"):
         keras_seg.evaluate(keras_seg.unet(4, widths=(2, 2)), source)
     grey = keras_seg.unet(CLASSES, widths=(2, 2), input_shape=(None, None, 1))
     with pytest.raises(ValueError, match=r"images of 1 channels.*3 channels"):
