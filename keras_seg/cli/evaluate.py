@@ -5,7 +5,7 @@ import argparse
 import keras_seg
 from keras_seg.cli import PATHS
 from keras_seg.cli.data_options import DataOptions, data_source
-from keras_seg.training.progress import Progress
+from keras_seg.terminal import progress
 from keras_seg.training.runs import load_model, metrics_file, read_run, write_scores
 
 
@@ -20,13 +20,9 @@ def evaluate(options: argparse.Namespace) -> None:
         run |= {"train_split": None, "val_split": None}  # "train" is that of the set
     source = data_source(run, options.split or "val")
     model = load_model(options.run)
-    with Progress() as progress:
-        scores = keras_seg.evaluate(
-            model,
-            source,
-            progress=lambda done: progress(f"{done}/{len(source)} images"),
-        )
-    print(scores)
+    bar = progress(len(source), "image")
+    scores = keras_seg.evaluate(model, source, progress=bar.update)
+    print(f"\n{scores}")
     path = metrics_file(options.run, None if split == validated else split)
     write_scores(scores, path, split)
     print(f"\nWrote {path}")

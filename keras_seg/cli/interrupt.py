@@ -28,13 +28,17 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-_MESSAGES = {signal.SIGINT: "Interrupted.", signal.SIGTERM: "Terminated."}
+_MESSAGES: dict[int, str] = {
+    signal.SIGINT: "Interrupted.",
+    signal.SIGTERM: "Terminated.",
+}
 # Seconds to finish in after a second signal.
 _GRACE = 3.0
 
 _received: list[int] = []  # signals so far, as the main thread saw them
 _is_finishing = False
 _ending = threading.Lock()  # taken by the thread that ends the process
+_unannounced = threading.Lock()  # taken by the thread that says which signal came
 _stderr = 2
 
 
@@ -49,6 +53,7 @@ def run(main: Callable[[], int] | None = None) -> NoReturn:
     gc.collect()  # closes the iterators of tf.data, whose threads need Python for it
     if not _received:
         sys.exit(status)
+    _announce(_received[0], "")
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -123,24 +128,25 @@ def _follow(reader: int, handled: list[int]) -> None:
             if not _is_finishing and not _received:
                 _end_now(number)
             elif len(came) == 1:
-                _say(f"\n{_MESSAGES[signal.Signals(number)]} Finishing ...\n")
+                _announce(number, " Finishing ...")
             else:
                 time.sleep(_GRACE)
-                _end_now(came[0], silent=True)
+                _end_now(came[0])
 
 
-def _end_now(number: int, *, silent: bool = False) -> NoReturn:
+def _end_now(number: int) -> NoReturn:
     if not _ending.acquire(blocking=False):
         while True:  # another thread is ending the process
             time.sleep(1)
-    if not silent:
-        _say(f"\n{_MESSAGES[signal.Signals(number)]}\n")
+    _announce(number, "")
     files = sys.modules.get("keras_seg.files")
     if files is not None and hasattr(files, "remove_unfinished"):
         files.remove_unfinished()
     os._exit(128 + number)
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(_stderr, text.encode())
+def _announce(number: int, more: str) -> None:
+    """Say which signal came, once."""
+    if _unannounced.acquire(blocking=False):
+        with contextlib.suppress(OSError):
+            os.write(_stderr, f"\n{_MESSAGES[number]}{more}\n".encode())

@@ -14,13 +14,14 @@ from keras_seg.cli import interrupt
 from keras_seg.cli.data_options import data_source, with_absolute_paths
 from keras_seg.data import Source
 from keras_seg.files import save_model
+from keras_seg.terminal import progress
 from keras_seg.training.callbacks import (
     BestModel,
     CSVHistory,
     StopOnInvalidLabels,
     Validate,
 )
-from keras_seg.training.progress import EpochLines, Progress, duration
+from keras_seg.training.progress import EpochLines, duration
 from keras_seg.training.recipe import (
     build_model,
     compile_model,
@@ -206,14 +207,8 @@ def _finish(
     model = load_model(out)
     scores = record.scores
     if scores is None or scores.images < len(validation):
-        with Progress() as progress:
-            scores = keras_seg.evaluate(
-                model,
-                validation,
-                progress=_checked(
-                    lambda done: progress(f"scoring, {done}/{len(validation)} images")
-                ),
-            )
+        bar = progress(len(validation), "image")
+        scores = keras_seg.evaluate(model, validation, progress=_checked(bar.update))
         write_scores(scores, out / METRICS, split)
     print(f"\nScores of the best model:\n\n{scores}", flush=True)
     keras.utils.save_img(out / SAMPLES, _sample_rows(model, validation), scale=False)

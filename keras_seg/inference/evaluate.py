@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_seg.data import Source
 from keras_seg.metrics import SegmentationScores
+from keras_seg.models.outputs import check_finite, count_classes
 
 # Images of one size are predicted together while a batch has at most so many pixels,
 # those of 8 training crops of 256 x 256; larger images go one at a time.
@@ -77,17 +78,20 @@ class Scores:
 
     def __str__(self) -> str:
         rows = [
-            (name, "absent" if np.isnan(value) else f"{value:6.3f}")
+            (name, "absent" if np.isnan(value) else f"{value:.3f}")
             for name, value in self.iou.items()
         ]
-        width = max(len(name) for name in (*self.class_names, "pixel accuracy"))
-        lines = [f"{'class':{width}}  {'IoU':>6}"]
-        lines += [f"{name:{width}}  {value}" for name, value in rows]
-        lines += ["", f"{'mean IoU':{width}}  {self.mean_iou:6.3f}"]
-        lines += [f"{'pixel accuracy':{width}}  {self.pixel_accuracy:6.3f}"]
-        lines += [f"{'ignored pixels':{width}}  {self.ignored_pixels:,}"]
-        lines += [f"{'images':{width}}  {self.images:,}"]
-        return "\n".join(lines)
+        totals = [
+            ("mean IoU", f"{self.mean_iou:.3f}"),
+            ("pixel accuracy", f"{self.pixel_accuracy:.3f}"),
+            ("ignored pixels", f"{self.ignored_pixels:,}"),
+            ("images", f"{self.images:,}"),
+        ]
+        width = max(len(name) for name, _ in rows + totals)
+        end = max(len(value) for _, value in rows + totals)
+        lines = [f"{name:{width}}  {value:>{end}}" for name, value in rows + totals]
+        lines.insert(len(rows), "")
+        return "\n".join([f"{'class':{width}}  {'IoU':>{end}}", *lines])
 
 
 def evaluate(
@@ -111,8 +115,8 @@ def evaluate(
 
     Raises:
         ValueError: for a model of another number of classes or channels than the
-            examples have, predictions that are NaN, and an example that can't be read,
-            naming its file.
+            examples have, outputs that aren't finite, and an example that can't be
+            read, naming its file.
 
     Example:
         >>> import keras_seg
@@ -121,15 +125,15 @@ def evaluate(
         >>> scores.images, int(scores.confusion_matrix.sum()) + scores.ignored_pixels
         (3, 1152)
     """
-    shape = model.output_shape
-    if not isinstance(shape, tuple) or shape[-1] != source.num_classes:
+    classes = count_classes(model)
+    if classes != source.num_classes:
         raise ValueError(
             f"Expected a model of {source.num_classes} classes, as the examples have. "
-            f"Received: one whose outputs have the shape {shape}"
+            f"Received: one of {classes}"
         )
     metric = SegmentationScores(source.num_classes, class_names=source.class_names)
     loss, images = 0.0, 0
-    for pixels, masks in _batches_of_one_size(source):
+    for pixels, masks in batches_of_one_size(source):
         channels = model.input_shape[-1]
         if channels not in (None, pixels.shape[-1]):
             raise ValueError(
@@ -137,11 +141,7 @@ def evaluate(
                 f"Received: {pixels.shape[-1]} channels"
             )
         predictions = np.asarray(model.predict_on_batch(pixels), np.float32)
-        if np.isnan(predictions).any():
-            raise ValueError(
-                "Expected predictions that are numbers. Received: NaN. Likely cause: "
-                "training diverged; train again with a lower learning rate."
-            )
+        check_finite(model, predictions)
         metric.update_state(masks, predictions)
         if model.compiled:
             # Image by image, so that the mean doesn't depend on the batches.
@@ -165,24 +165,38 @@ def evaluate(
     )
 
 
-def _batches_of_one_size(source: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Whole images and their masks, those of one size together where they fit."""
+def batches_of_one_size(
+    source: Source,
+    *,
+    batch_pixels: int = _BATCH_PIXELS,
+    waiting_pixels: int = _WAITING_PIXELS,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Whole images and their masks, those of one size together.
+
+    Args:
+        source: The examples.
+        batch_pixels: Pixels that a batch of several images may have at most.
+        waiting_pixels: Pixels that may wait at most for others of their size.
+
+    Yields:
+        uint8 `[batch, height, width, channels]` and int32 `[batch, height, width]`.
+    """
     waiting: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
-    waiting_pixels = 0
+    pixels = 0
 
     def take(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal waiting_pixels
+        nonlocal pixels
         images, masks = zip(*waiting.pop(size), strict=True)
-        waiting_pixels -= len(masks) * size[0] * size[1]
+        pixels -= len(masks) * size[0] * size[1]
         return np.stack(images), np.stack(masks)
 
     for image, mask in source.dataset().prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
         size = mask.shape
         waiting.setdefault(size, []).append((image, mask))
-        waiting_pixels += mask.size
-        if (len(waiting[size]) + 1) * mask.size > _BATCH_PIXELS:
+        pixels += mask.size
+        if (len(waiting[size]) + 1) * mask.size > batch_pixels:
             yield take(size)
-        elif waiting_pixels > _WAITING_PIXELS:
+        elif pixels > waiting_pixels:
             yield take(next(iter(waiting)))
     while waiting:
         yield take(next(iter(waiting)))

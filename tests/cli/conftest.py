@@ -57,8 +57,8 @@ def given_to_fit(monkeypatch, tmp_path, capsys):
 
         with monkeypatch.context() as patch:
             patch.setattr(keras.Model, "fit", fit)
-            out = tmp_path / f"captured{len(list(tmp_path.iterdir()))}"
-            assert main(["train", *options, "--out", str(out)]) == 1
+            seen.out = tmp_path / f"captured{len(list(tmp_path.iterdir()))}"
+            assert main(["train", *options, "--out", str(seen.out)]) == 1
         error = capsys.readouterr().err
         assert "CapturedError" in error, error
         return seen

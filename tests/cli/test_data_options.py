@@ -26,7 +26,8 @@ def test_a_prepared_set_is_trained_and_validated_on_its_own_splits(
     assert main(["train", *folders, "--out", out, *TINY]) == 0
     assert "6 images to train on, 5 to validate" in capsys.readouterr().out
     assert main(["evaluate", out, "--split", "train"]) == 0
-    assert json.loads((tmp_path / "run/metrics.json").read_text())["images"] == 6
+    train_scores = json.loads((tmp_path / "run/metrics_train.json").read_text())
+    assert train_scores["images"] == 6
     described = json.loads((tmp_path / "run/run.json").read_text())
     assert described["class_names"][15] == "person"
 
@@ -78,7 +79,7 @@ def test_lists_say_what_an_own_folder_learns_from(own_folders, tmp_path, capsys)
     assert main(["train", *options, "--out", str(out), *TINY]) == 0
     assert json.loads((out / "metrics.json").read_text())["images"] == 3
     assert main(["evaluate", str(out), "--split", str(tmp_path / "a.txt")]) == 0
-    assert json.loads((out / "metrics.json").read_text())["images"] == 2
+    assert json.loads((out / "metrics_a.json").read_text())["images"] == 2
 
 
 @pytest.mark.parametrize(

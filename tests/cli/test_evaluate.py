@@ -1,29 +1,181 @@
-"""`keras-seg evaluate`."""
+"""`keras-seg evaluate`, and what every command says of a damaged run."""
 
 import json
+import os
+import re
 import shutil
+import zipfile
 
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_seg
 from keras_seg.cli import main
 
-TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of the run, to damage."""
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    return out
 
 
-def test_a_split_to_evaluate_is_that_of_the_set(voc_tree, tmp_path, capsys):
-    root = tmp_path / "VOC2012"
-    shutil.copytree(voc_tree, root)
-    lists = root / "ImageSets/Segmentation"
-    (lists / "few.txt").write_text("train_000000\n")
-    arguments = ["train", "--data", "voc", "--root", str(root), "--train-split", "few"]
-    out = str(tmp_path / "run")
-    assert main([*arguments, "--out", out, *TINY]) == 0
-    for options, images in (
-        (["--split", "train"], 6),
-        (["--split", "few"], 1),
-        ([], 5),
-    ):
-        assert main(["evaluate", out, *options]) == 0
-        scores = json.loads((tmp_path / "run/metrics.json").read_text())
-        assert (scores["images"], scores["split"]) == (
-            images,
-            options[-1] if options else "val",
-        )
+def test_scores_of_another_split_get_a_file_of_their_own(copy, capsys):
+    lists = json.loads((copy / "run.json").read_text())["root"]
+    few = copy.parent / "VOC2012"
+    shutil.copytree(lists, few)
+    (few / "ImageSets/Segmentation/few.txt").write_text("train_000000\n")
+    before = json.loads((copy / "metrics.json").read_text())
+    for split, images in (("train", 6), ("few", 1)):
+        assert main(["evaluate", str(copy), "--root", str(few), "--split", split]) == 0
+        scores = json.loads((copy / f"metrics_{split}.json").read_text())
+        assert (scores["images"], scores["split"]) == (images, split)
+        assert re.search(rf"^images +{images}$", capsys.readouterr().out, re.MULTILINE)
+    assert json.loads((copy / "metrics.json").read_text()) == before
+    (copy / "metrics.json").unlink()
+    assert main(["evaluate", str(copy), "--split", "val"]) == 0
+    assert json.loads((copy / "metrics.json").read_text())["images"] == 5
+
+
+def test_the_table_is_that_of_the_python_function(run, voc_tree, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    model = keras.models.load_model(run / "model.keras")
+    scores = keras_seg.evaluate(model, keras_seg.data.voc(voc_tree, "val"))
+    assert str(scores) in capsys.readouterr().out
+
+
+def test_predictions_that_are_nan_are_an_error(copy, capsys):
+    model = keras.models.load_model(copy / "model.keras")
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    model.save(copy / "model.keras")
+    assert main(["evaluate", str(copy)]) == 1
+    assert "NaN" in capsys.readouterr().err
+
+
+def commands(run, voc_tree):
+    image = str(voc_tree / "JPEGImages/val_000000.jpg")
+    yield ["evaluate", str(run)]
+    yield ["predict", str(run), image, "--out", str(run.parent / "masks")]
+    yield ["export", str(run), "--out", str(run.parent / "export")]
+
+
+def one_sentence_names(path, error):
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    assert lines[0].startswith("keras-seg: error: ")
+    assert str(path) in lines[0]
+    assert "Traceback" not in error
+    return True
+
+
+GOOD = {"class_names": ["a", "b"], "palette": [[0, 0, 0], [9, 9, 9]], "data": "shapes"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n\0\xff",
+        b"null",
+        b"[]",
+        b"7",
+        b'"run"',
+        b"{}",
+        b'{"class_names": ["a", "b"], "palette"',
+        b"[" * 100_000,
+        b'{"best": NaN}',
+        "{}".encode("utf-16"),
+        *(
+            json.dumps(GOOD | change).encode()
+            for change in (
+                {"class_names": None},
+                {"class_names": "ab"},
+                {"class_names": ["a", 1]},
+                {"class_names": ["a"]},
+                {"class_names": ["a", "a"]},
+                {"palette": None},
+                {"palette": [[0, 0, 0]]},
+                {"palette": [[0, 0, 0], [0, 0]]},
+                {"palette": [[0, 0, 0], [0, 0, 256]]},
+                {"palette": [[0, 0, 0], [0, 0, 0.5]]},
+            )
+        ),
+    ],
+)
+def test_a_damaged_run_json_is_one_sentence_with_its_path(
+    content, copy, voc_tree, capsys
+):
+    (copy / "run.json").write_bytes(content)
+    for command in commands(copy, voc_tree):
+        assert main(command) == 1
+        assert one_sentence_names(copy / "run.json", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"data": "nosuch"}, {"data": None}, {"root": 5}, {"val_split": ["val"]}],
+)
+def test_options_of_another_type_in_run_json_are_named(change, copy, capsys):
+    content = json.loads((copy / "run.json").read_text()) | change
+    (copy / "run.json").write_text(json.dumps(content))
+    assert main(["evaluate", str(copy)]) == 1
+    error = capsys.readouterr().err
+    assert one_sentence_names(copy / "run.json", error)
+    assert next(iter(change)) in error
+
+
+def zipped(path, **files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_", "."), content)
+
+
+def another_model(path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(path)
+
+
+def model_of_other_classes(path):
+    keras_seg.unet(3, widths=(2, 2)).save(path)
+
+
+def first_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PK\x03\x04 and no more"),
+        lambda path: path.write_text("not a model"),
+        first_half,
+        lambda path: zipped(path, a_txt="hello"),
+        lambda path: zipped(path, config_json="null", metadata_json="null"),
+        lambda path: zipped(path, config_json="{}", metadata_json="{}"),
+        another_model,
+        model_of_other_classes,
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: path.unlink(),
+    ],
+)
+def test_a_damaged_model_is_one_sentence_with_its_path(damage, copy, voc_tree, capsys):
+    damage(copy / "model.keras")
+    for command in commands(copy, voc_tree):
+        assert main(command) == 1
+        assert one_sentence_names(copy / "model.keras", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "folder"])
+def test_what_is_no_run_is_named(kind, tmp_path, voc_tree, capsys):
+    path = tmp_path / "thing"
+    if kind == "file":
+        Image.new("RGB", (2, 2)).save(path, "PNG")
+    elif kind == "folder":
+        path.mkdir()
+    for command in commands(path, voc_tree):
+        assert main(command) == 1
+        assert one_sentence_names(path, capsys.readouterr().err)
+    assert sorted(os.listdir(tmp_path)) == ([] if kind == "missing" else ["thing"])

@@ -56,13 +56,6 @@ def test_a_pipe_gets_lines_and_nothing_from_tensorflow(voc_tree, tmp_path):
     assert not CONTROL.search(out)
 
 
-def test_training_in_a_pipe_gets_a_line_for_each_epoch(run):
-    said = (run.parent / "said.txt").read_text()
-    assert not CONTROL.search(said)
-    (epoch,) = (line for line in said.splitlines() if line.startswith("3/3"))
-    assert "val_mean_iou" in epoch
-
-
 def test_a_terminal_gets_a_bar_and_nothing_from_tensorflow(voc_tree, tmp_path):
     status, shown = run_in_terminal(inspection(voc_tree, tmp_path))
     assert status == 0

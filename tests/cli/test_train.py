@@ -292,21 +292,15 @@ def test_a_folder_without_a_model_is_no_weights(tmp_path, capsys):
     assert "the folder of a run with model.keras" in capsys.readouterr().err
 
 
-def test_a_unet_with_an_encoder_is_trained_and_exported(voc_tree, tmp_path):
-    arguments = ["train", "--data", "voc", "--root", str(voc_tree), "--size", "32"]
-    arguments += ["--encoder", "MobileNet", "--widths", "4,4,4,4,4"]
-    arguments += ["--freeze-encoder", "--scale", "0.3,0.5"]
-    arguments += ["--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "2"]
-    out = tmp_path / "run"
-    assert main([*arguments, "--out", str(out)]) == 0
-    described = json.loads((out / "run.json").read_text())
+def test_a_frozen_encoder_gets_a_decoder_with_batch_normalization(given_to_fit):
+    options = ["--encoder", "MobileNet", "--widths", "4,4,4,4,4", "--freeze-encoder"]
+    seen = given_to_fit(*options, "--size", "32", "--batch-size", "2")
+    described = json.loads((seen.out / "run.json").read_text())
     assert described["encoder"] == "MobileNet"
     assert described["normalization"] == "batch"
-    model = keras.models.load_model(out / "model.keras")
-    assert not model.get_layer("encoder").trainable
-    normalised = {layer.name for layer in model.layers if "_norm" in layer.name}
-    assert len(normalised) == 10  # after each convolution of the way up
-    assert (out / "saved_model" / "saved_model.pb").exists()
+    assert not seen.model.get_layer("encoder").trainable
+    normalised = {layer.name for layer in seen.model.layers if "_norm" in layer.name}
+    assert len(normalised) == 10  # after each convolution of the decoder
 
 
 def test_a_unet_is_normalised_as_asked(given_to_fit):

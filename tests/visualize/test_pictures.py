@@ -3,7 +3,7 @@ import pytest
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_seg.visualize import contact_sheet, curves, overlay, samples
+from keras_seg.visualize import contact_sheet, overlay, samples
 from keras_seg.visualize.legend import legend
 
 PALETTE = np.array([(0, 0, 0), (200, 10, 30), (7, 250, 90)], "uint8")
@@ -200,31 +200,3 @@ def test_a_contact_sheet_shrinks_large_pictures():
     small = np.full((60, 100, 3), 100)
     small[20:40] = (100 + PALETTE[1].astype(int)) // 2
     place(sheet, small)
-
-
-HISTORY = """epoch,loss,mean_iou,val_loss,val_mean_iou,learning_rate
-0,1.5,0.1,1.6,0.05,0.001
-1,1.0,0.3,,,0.001
-2,0.8,0.4,1.1,0.2,0.0005
-"""
-
-
-def test_curves_are_a_picture_with_a_panel_per_number(tmp_path):
-    (tmp_path / "history.csv").write_text(HISTORY)
-    curves(tmp_path / "history.csv", tmp_path / "curves.png")
-    (tmp_path / "loss.csv").write_text("epoch,loss\n0,1.5\n1,1.0\n")
-    curves(str(tmp_path / "loss.csv"), str(tmp_path / "loss.png"))
-    with (
-        Image.open(tmp_path / "curves.png") as two,
-        Image.open(tmp_path / "loss.png") as one,
-    ):
-        assert two.format == one.format == "PNG"
-        assert two.width == 2 * one.width
-        assert len(np.unique(np.asarray(two.convert("RGB")).reshape(-1, 3), axis=0)) > 9
-
-
-def test_curves_of_no_epochs_raise(tmp_path):
-    (tmp_path / "history.csv").write_text("epoch,loss\n")
-    with pytest.raises(ValueError, match="Expected at least one epoch"):
-        curves(tmp_path / "history.csv", tmp_path / "curves.png")
-    assert not (tmp_path / "curves.png").exists()
