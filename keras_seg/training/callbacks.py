@@ -10,6 +10,8 @@ import keras
 
 from keras_seg.files import save_model
 
+__all__ = ["BestModel", "StopOnInvalidLabels"]
+
 
 class BestModel(keras.callbacks.Callback):
     """Keep the model of the best epoch in a file that is always whole.
@@ -102,3 +104,7 @@ def _metrics_in(model: keras.Model) -> list[Any]:
     for metric in model.metrics:
         found += getattr(metric, "metrics", None) or [metric]
     return found
+
+
+def __dir__() -> list[str]:
+    return __all__
