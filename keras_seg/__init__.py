@@ -19,6 +19,7 @@ __all__ = [
     "metrics",
     "models",
     "predict",
+    "predict_files",
     "predict_mask",
     "unet",
     "visualize",
@@ -40,7 +41,13 @@ def _is_command_starting() -> bool:
 if "keras_seg.cli" in sys.modules or not _is_command_starting():
     from keras_seg import data, labels, losses, metrics, models, visualize
     from keras_seg.exports import export
-    from keras_seg.inference import Scores, evaluate, predict, predict_mask
+    from keras_seg.inference import (
+        Scores,
+        evaluate,
+        predict,
+        predict_files,
+        predict_mask,
+    )
     from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
     from keras_seg.training import callbacks
 

@@ -15,6 +15,8 @@ from typing import Any
 import keras
 from keras import ops
 
+__all__ = ["IGNORE", "check_labels", "check_num_classes"]
+
 #: The id of a pixel without a label: the border of an object, or padding.
 IGNORE = 255
 
@@ -171,3 +173,7 @@ def fit_masks(masks: Any, size: tuple) -> Any:
                 a, b, "Expected masks of the size of the predictions. Received:"
             )
     return masks
+
+
+def __dir__() -> list[str]:
+    return __all__

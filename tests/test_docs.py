@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_seg
+from keras_seg.cli import _parser
 
 DATA = Path(__file__).parent.parent / "docs" / "data.md"
 
@@ -80,6 +82,18 @@ def test_python_of_the_page_on_data_runs(small_data):
             assert masks.dtype == "int32"
             assert images.shape[:3] == masks.shape
     assert len(names["weights"]) == 2
+
+
+def test_each_command_of_the_docs_has_options_that_there_are():
+    pages = [page.read_text() for page in sorted(DATA.parent.glob("*.md"))]
+    code = "\n".join(re.findall(r"```bash\n(.*?)```", "\n".join(pages), re.DOTALL))
+    lines = [
+        shlex.split(x, comments=True) for x in code.replace("\\\n", " ").split("\n")
+    ]
+    commands = [words[1:] for words in lines if words[:1] == ["keras-seg"]]
+    assert len(commands) >= 6
+    for words in commands:
+        _parser().parse_args(words)
 
 
 def test_links_of_the_docs_lead_somewhere():

@@ -9,6 +9,11 @@ from keras_seg.training.runs import load_model, read_run
 def export(options: argparse.Namespace) -> None:
     """Export a run's model; see `keras-seg export --help`."""
     run = read_run(options.run)
+    if options.out.exists() and not options.overwrite:
+        raise FileExistsError(
+            f"Expected nothing at {options.out}. Choose another --out, or add "
+            "--overwrite."
+        )
     keras_seg.export(
         load_model(options.run),
         options.out,

@@ -16,3 +16,26 @@ from keras_seg.data.tools.class_weights import class_frequencies as class_freque
 from keras_seg.data.tools.class_weights import class_weights as class_weights
 from keras_seg.data.tools.inspect import inspect as inspect
 from keras_seg.data.tools.prepare import prepare as prepare
+
+__all__ = [
+    "COCO_STUFF",
+    "Source",
+    "arrays",
+    "border_weights",
+    "class_frequencies",
+    "class_weights",
+    "coco",
+    "coco_panoptic",
+    "folder",
+    "inspect",
+    "prepare",
+    "shapes",
+    "standard_augmentation",
+    "tfds",
+    "voc",
+    "write_voc",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,3 +3,7 @@
 from keras_seg.exports.saved_model import export
 
 __all__ = ["export"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,3 +5,7 @@ from keras_seg.inference.files import predict_files
 from keras_seg.inference.predict import predict, predict_mask
 
 __all__ = ["Scores", "evaluate", "predict", "predict_files", "predict_mask"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,3 +10,20 @@ from keras_seg.losses.lovasz import Lovasz as Lovasz
 from keras_seg.losses.region import Dice as Dice
 from keras_seg.losses.region import Jaccard as Jaccard
 from keras_seg.losses.region import Tversky as Tversky
+
+__all__ = [
+    "BoundaryF1",
+    "Dice",
+    "Focal",
+    "Jaccard",
+    "Lovasz",
+    "SegmentationLoss",
+    "Sum",
+    "TopKCrossEntropy",
+    "Tversky",
+    "WeightedCrossEntropy",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,3 +9,19 @@ from keras_seg.metrics.scores import MeanDice as MeanDice
 from keras_seg.metrics.scores import MeanIoU as MeanIoU
 from keras_seg.metrics.scores import PixelAccuracy as PixelAccuracy
 from keras_seg.metrics.scores import SegmentationScores as SegmentationScores
+
+__all__ = [
+    "BoundaryIoU",
+    "ClassIoU",
+    "FrequencyWeightedIoU",
+    "MeanAccuracy",
+    "MeanDice",
+    "MeanIoU",
+    "PixelAccuracy",
+    "SegmentationScores",
+    "confusion_matrix",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,3 +6,7 @@ from keras_seg.models.fcn import fcn8s, fcn16s, fcn32s
 from keras_seg.models.unet import unet
 
 __all__ = ["efficientnet_lite", "encoder", "fcn8s", "fcn16s", "fcn32s", "unet"]
+
+
+def __dir__() -> list[str]:
+    return __all__

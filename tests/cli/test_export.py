@@ -15,3 +15,14 @@ def test_export_writes_what_the_model_says(run, tmp_path):
     mask = loaded.signatures["serving_default"](image=tf.constant(image))["mask"]
     model = keras.models.load_model(run / "model.keras")
     assert np.array_equal(mask[0], keras_seg.predict_mask(model, image[0]))
+
+
+def test_an_export_replaces_something_only_with_overwrite(run, tmp_path, capsys):
+    out = tmp_path / "served"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    assert main(["export", str(run), "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "Choose another --out, or add --overwrite." in error
+    assert "overwrite=True" not in error
+    assert (out / "notes.txt").read_text() == "mine"

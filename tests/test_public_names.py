@@ -1,0 +1,53 @@
+"""The names that users are offered: what completion shows, and nothing else."""
+
+import importlib
+
+import pytest
+
+PUBLIC = {
+    "keras_seg": "callbacks data export fcn16s fcn32s fcn8s labels losses metrics "
+    "models predict predict_files predict_mask unet visualize",
+    "keras_seg.callbacks": "BestModel StopOnInvalidLabels",
+    "keras_seg.data": "COCO_STUFF Source arrays border_weights class_frequencies "
+    "class_weights coco coco_panoptic folder inspect prepare shapes "
+    "standard_augmentation tfds voc write_voc",
+    "keras_seg.labels": "IGNORE check_labels check_num_classes",
+    "keras_seg.losses": "BoundaryF1 Dice Focal Jaccard Lovasz SegmentationLoss Sum "
+    "TopKCrossEntropy Tversky WeightedCrossEntropy",
+    "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
+    "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
+    "keras_seg.models": "efficientnet_lite encoder fcn16s fcn32s fcn8s unet",
+    "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
+    "save_mask visible",
+}
+
+
+def public(path):
+    """A module as a user comes to it, by attributes."""
+    module = importlib.import_module("keras_seg")
+    for name in path.split(".")[1:]:
+        module = getattr(module, name)
+    return module
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_completion_shows_the_public_names_only(path):
+    assert dir(public(path)) == PUBLIC[path].split()
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_every_public_name_is_there_and_says_what_it_is(path):
+    module = public(path)
+    assert module.__doc__
+    for name in PUBLIC[path].split():
+        value = getattr(module, name)
+        assert value.__doc__, f"{path}.{name}"
+
+
+def test_every_package_that_users_see_is_listed():
+    subpackages = {
+        f"keras_seg.{name}"
+        for name in dir(importlib.import_module("keras_seg"))
+        if type(getattr(importlib.import_module("keras_seg"), name)) is type(pytest)
+    }
+    assert subpackages == set(PUBLIC) - {"keras_seg"}
