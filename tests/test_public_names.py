@@ -5,8 +5,8 @@ import importlib
 import pytest
 
 PUBLIC = {
-    "keras_seg": "callbacks data export fcn16s fcn32s fcn8s labels losses metrics "
-    "models predict predict_files predict_mask unet visualize",
+    "keras_seg": "Scores callbacks data evaluate export fcn16s fcn32s fcn8s labels "
+    "losses metrics models predict predict_files predict_mask unet visualize",
     "keras_seg.callbacks": "BestModel StopOnInvalidLabels",
     "keras_seg.data": "COCO_STUFF Source arrays border_weights class_frequencies "
     "class_weights coco coco_panoptic folder inspect prepare shapes "
