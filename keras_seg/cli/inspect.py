@@ -10,7 +10,7 @@ import keras
 from keras_seg import data
 from keras_seg.cli.data_options import SPLIT, data_source
 from keras_seg.data import Source
-from keras_seg.data.readers.folder import OrphansError
+from keras_seg.data.readers.pairing import OrphansError
 from keras_seg.data.tools.inspect import Problem, Report
 from keras_seg.visualize import contact_sheet, visible
 

@@ -437,7 +437,7 @@ def test_ids_from_1_with_0_ignored_become_labels_from_0(masks):
 def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
     ids = np.zeros(SIZE, np.uint8)
     ids[0, :3] = 7, 9, 7
-    message = r"masks/a\.png: .*those of `ids`, or \[3\].*Received: 7, 9\."
+    message = r"masks/a\.png: .*the ids in `ids`, or 3 for ignored.*Received: 7, 9\."
     with pytest.raises(ValueError, match=message):
         labels_of(masks, Image.fromarray(ids), ids=[0, 1, 2], ignore=3)
 
@@ -445,8 +445,8 @@ def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"ids": [0, 1]}, "`ids` to be one per class"),
-        ({"ids": [0, 1, 1]}, "none twice"),
+        ({"ids": [0, 1]}, "one entry per class, 3. Received: 2"),
+        ({"ids": [0, 1, 1]}, "each id to one class. Received twice: 1"),
         ({"ids": [0, 1, -1]}, r"ids in 0\.\.65535"),
         ({"ids": [0, 1, 2**16]}, r"ids in 0\.\.65535"),
         ({"palette": [(0, 0, 0), (1, 1, 1)]}, "a colour for id 2"),
@@ -455,7 +455,8 @@ def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
         ({"palette": [0, 1, 2]}, "rows of"),
         ({"palette": [(0.0, 0.5, 1.0)] * 3}, "rows of"),
         ({"class_names": ["land"]}, "class"),
-        ({"class_names": None}, r"dataset\.json"),
+        ({"class_names": None}, "`class_names`, or masks of a set that `prepare`"),
+        ({"channels": 5}, "`channels` to be 1 to 4"),
     ],
 )
 def test_arguments_that_do_not_fit_are_an_error(tree, arguments, message):
