@@ -1,18 +1,47 @@
 """Semantic segmentation in Keras 3, from a folder of images to a served model."""
 
-from keras_seg import data as data
-from keras_seg import labels as labels
-from keras_seg import losses as losses
-from keras_seg import metrics as metrics
-from keras_seg import models as models
-from keras_seg import visualize as visualize
-from keras_seg.exports import export as export
-from keras_seg.inference import predict as predict
-from keras_seg.inference import predict_mask as predict_mask
-from keras_seg.models import fcn8s as fcn8s
-from keras_seg.models import fcn16s as fcn16s
-from keras_seg.models import fcn32s as fcn32s
-from keras_seg.models import unet as unet
-from keras_seg.training import callbacks as callbacks
+import os
+import sys
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "callbacks",
+    "data",
+    "export",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
+    "labels",
+    "losses",
+    "metrics",
+    "models",
+    "predict",
+    "predict_mask",
+    "unet",
+    "visualize",
+]
+
+
+def _is_command_starting() -> bool:
+    """Tell whether this is the command `keras-seg`, or `python -m keras_seg`.
+
+    The command answers `--help` and mistyped options before it imports TensorFlow,
+    which takes seconds; `keras_seg.cli.main` imports the rest once it is needed.
+    """
+    if sys.argv[:1] == ["-m"]:  # Python is still looking for the module to run
+        arguments = iter(sys.orig_argv)
+        return "-m" in arguments and next(arguments) == "keras_seg"
+    return os.path.basename("".join(sys.argv[:1])) in ("keras-seg", "keras-seg.exe")
+
+
+if "keras_seg.cli" in sys.modules or not _is_command_starting():
+    from keras_seg import data, labels, losses, metrics, models, visualize
+    from keras_seg.exports import export
+    from keras_seg.inference import predict, predict_mask
+    from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.training import callbacks
+
+
+def __dir__() -> list[str]:
+    return __all__

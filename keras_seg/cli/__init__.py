@@ -1,48 +1,87 @@
 """The command `keras-seg`.
 
-It is thin: everything that it does is a few lines of the Python interface, a file a
-command. `data_options.py` opens the data set that options name.
+Here are the options of all commands, and what they mean. What a command does is in the
+file of its name, which is imported once the options are known to be right: so `--help`
+and a mistyped option are answered without waiting for TensorFlow.
 """
 
 import argparse
+import contextlib
+import importlib
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
 import keras_seg
-from keras_seg.cli.data_options import PATHS, add_data_options
-from keras_seg.cli.evaluate import evaluate
-from keras_seg.cli.export import export
-from keras_seg.cli.inspect import inspect
-from keras_seg.cli.predict import predict
-from keras_seg.cli.prepare import prepare
-from keras_seg.cli.train import train
-from keras_seg.data.checks import reason
 
 MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+DATA = ("shapes", "voc", "coco", "folder")
+#: Options that are paths.
+PATHS = ("root", "sbd", "images", "masks", "colors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
+    command, verbose = (vars(options).pop(name) for name in ("command", "verbose"))
     try:
-        return options.command(options) or 0
+        with contextlib.nullcontext() if verbose else _silence():
+            if not hasattr(keras_seg, "unet"):  # it has waited for this
+                importlib.reload(keras_seg)
+            module = importlib.import_module(f"keras_seg.cli.{command}")
+        return getattr(module, command)(options) or 0
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError, RuntimeError, tf.errors.OpError) as error:
-        print(f"\nkeras-seg: error: {_plain(error)}", file=sys.stderr)
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        print(f"\nkeras-seg: error: {_sentence(error)}", file=sys.stderr)
         return 1
 
 
-def _plain(error: Exception) -> str:
-    """The sentence of an error, out of what TensorFlow and Python put around it."""
-    text = reason(error)
-    if "ValueError: " in text:  # raised while reading, inside tf.data
-        text = text.split("ValueError: ", 1)[1].split("\nTraceback", 1)[0]
-    return text.split("\n\n")[0].strip()
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Import TensorFlow without what it writes about GPUs and processors.
+
+    Its libraries write to file descriptor 2, where Python can't filter. The descriptor
+    is a file for a while, shown only if the import fails; the messages that come later
+    are turned off by TensorFlow's own variable. Its errors are exceptions.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, and what it is where that isn't said."""
+    if isinstance(error, (ValueError, OSError, ImportError, RuntimeError)):
+        return str(error)
+    # Not at the head of the file: TensorFlow may be what couldn't be imported.
+    from keras_seg.data.checks import cause_of, reason
+
+    cause = cause_of(error)
+    if cause is not error:
+        return str(cause)
+    return f"{type(error).__name__}: {reason(error)}\n(--verbose shows more.)"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,129 +91,298 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=keras_seg.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser(
+    def add_command(name: str, description: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=description.partition(".")[0],
+            description=description,
+            formatter_class=_Help,
+        )
+        command.set_defaults(command=name)
+        command.add_argument(
+            "--verbose",
+            action="store_true",
+            help="show TensorFlow's messages (is a GPU found?) and tracebacks",
+        )
+        return command
+
+    command = add_command(
         "train",
-        help="train a model",
-        description="Train a model, keep the best, score it, picture it, export it.",
-        formatter_class=_Help,
+        "Train a model. Keeps the best epoch, scores it on the validation images, and "
+        "exports it. Without options it trains on drawn shapes.",
     )
-    command.set_defaults(command=train)
-    add = command.add_argument
-    add_data_options(command)
-    add("--model", choices=MODELS, default="unet", help="network")
-    add("--widths", type=_widths, help="of unet's levels (16,32,64,128)")
-    add("--encoder", metavar="NAME", help="backbone of unet: resnet50, ...")
-    add("--weights", metavar="W", help="to start from: imagenet, or a file")
-    add("--freeze-encoder", action="store_true", help="learn what joins it only")
+    _add_data_options(command)
+    add = command.add_argument_group("model").add_argument
+    add("--model", choices=MODELS, default="unet", help="architecture")
+    add(
+        "--widths",
+        type=_widths,
+        metavar="N,N,...",
+        help="unet: filters per level (default: 16,32,64,128)",
+    )
+    add(
+        "--encoder",
+        metavar="NAME",
+        help="unet: backbone in place of its own encoder: efficientnet_lite0, "
+        "resnet50, or another of keras.applications",
+    )
+    add(
+        "--weights",
+        metavar="W",
+        help="initial weights: imagenet, or a file (.keras, .weights.h5, .caffemodel)",
+    )
+    add(
+        "--freeze-encoder",
+        action="store_true",
+        help="train only the decoder; the encoder's weights and batch-norm statistics "
+        "stay as they are",
+    )
     add(
         "--normalization",
         choices=("none", "batch", "group"),
-        help="of unet (batch with an encoder, else none)",
+        help="unet: normalization layers (default: batch with --encoder, else none)",
     )
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
         default="transpose",
-        help="how maps come back up",
+        help="upsampling method of the decoder",
     )
+    add = command.add_argument_group("training").add_argument
     add(
         "--size",
         type=_positive,
         metavar="PIXELS",
-        help="side of the training crops (64 for shapes, 256 otherwise)",
+        help="height and width of the training crops (default: 64 for shapes, else "
+        "256)",
     )
     add(
         "--scale",
         type=_scale,
         default="0.5,2",
         metavar="LOW,HIGH",
-        help="by which images are scaled before they are cropped",
+        help="range of the random factor that images are resized by before cropping",
     )
     add("--batch-size", type=_positive, default=8, metavar="N", help="crops per step")
-    add("--epochs", type=_positive, default=10, metavar="N", help="epochs")
+    add("--epochs", type=_positive, default=10, metavar="N", help="number of epochs")
     add(
         "--steps-per-epoch",
         type=_positive,
         metavar="N",
-        help="steps of an epoch (images / batch size)",
+        help="training steps per epoch (default: number of images / batch size)",
     )
-    add("--learning-rate", type=float, default=1e-3, metavar="X", help="of Adam")
-    add("--seed", type=int, default=0, metavar="N", help="of all that is random")
+    add(
+        "--learning-rate",
+        type=float,
+        default=1e-3,
+        metavar="X",
+        help="initial learning rate of Adam; it falls to 0 along a half cosine",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="random seed")
     add(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="dtype policy",
+        help="Keras dtype policy",
     )
-    add("--out", type=Path, help="folder of the run (runs/DATA-MODEL)")
-    add("--overwrite", action="store_true", help="write over a run in --out")
+    add = command.add_argument_group("output").add_argument
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the model, its scores and pictures (default: "
+        "runs/DATA-MODEL, with a number if it exists)",
+    )
+    add("--overwrite", action="store_true", help="replace an earlier run in --out")
 
-    command = commands.add_parser(
+    command = add_command(
         "inspect",
-        help="tell what is wrong with a data set",
-        description="Look at every example of a data set and tell what is wrong with "
-        "it. The exit status is 1 if training would go wrong.",
-        formatter_class=_Help,
+        "Find problems in a data set before training on it. Reads every image and "
+        "mask. The exit status is 1 if training would fail or learn something wrong.",
     )
-    command.set_defaults(command=inspect)
-    add_data_options(command)
-    command.add_argument("--json", action="store_true", help="for scripts")
-    command.add_argument(
-        "--sheet", default="contact_sheet.png", metavar="FILE", help="pictures"
+    _add_data_options(command)
+    add = command.add_argument_group("output").add_argument
+    add("--json", action="store_true", help="print the report as JSON")
+    add(
+        "--sheet",
+        default="contact_sheet.png",
+        metavar="FILE",
+        help="picture to write, with examples of each class",
     )
 
-    command = commands.add_parser(
+    command = add_command(
         "prepare",
-        help="write a data set as folders that are quick to read",
-        description="Write train and val of a data set as folders of images and label "
-        "PNGs. Stopped and started again, it goes on.",
+        "Convert a data set to folders of images and label PNGs, which read faster. "
+        "If it is interrupted, run it again and it continues.",
     )
-    command.set_defaults(command=prepare)
-    add_data_options(command)
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_data_options(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write to: DIR/train and DIR/val",
+    )
 
-    command = commands.add_parser("evaluate", help="score a trained model")
-    command.set_defaults(command=evaluate)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    command.add_argument("--split", help="split to score (that of validation)")
+    command = add_command("evaluate", "Score a trained model. Prints IoU by class.")
+    _add_run(command)
+    command.add_argument(
+        "--split", help="split to score (default: the one the run was validated on)"
+    )
     for name in PATHS:
-        command.add_argument(f"--{name}", metavar="PATH", help="if it has moved")
+        command.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            help="new path, if the data has moved since training",
+        )
 
-    command = commands.add_parser("predict", help="predict masks of image files")
-    command.set_defaults(command=predict)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    command.add_argument("image", type=Path, metavar="IMAGE", nargs="+")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command = add_command(
+        "predict",
+        "Predict masks of image files. For each image it writes a PNG of class ids, "
+        "and an overlay: the photo with the classes in colour, class 0 left as it is. "
+        "Images that can't be read are listed, and the others are done.",
+    )
+    _add_run(command)
+    command.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="JPEG or PNG files, folders (with the folders in them), or patterns in "
+        "quotes: 'photos/**/*.jpg'",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write to; images of several folders keep their folders in it",
+    )
+    command.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=8,
+        metavar="N",
+        help="images of the same size that are predicted together",
+    )
 
-    command = commands.add_parser("export", help="export a trained model")
-    command.set_defaults(command=export)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    command.add_argument("--format", choices=("saved_model",), default="saved_model")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
-    command.add_argument("--overwrite", action="store_true", help="replace DIR")
+    command = add_command("export", "Export a trained model for serving.")
+    _add_run(command)
+    add = command.add_argument
+    add(
+        "--format",
+        choices=("saved_model",),
+        default="saved_model",
+        help="format to export to",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--overwrite", action="store_true", help="replace DIR if it exists")
     return parser
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "run",
+        type=_run_folder,
+        metavar="RUN",
+        help="folder that `keras-seg train` wrote, or the model.keras in it",
+    )
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options that name a data set."""
+    add = command.add_argument_group("data set").add_argument
+    add("--data", choices=DATA, default="shapes", help="kind of data set")
+    add(
+        "--root",
+        metavar="PATH",
+        help="voc: the folder VOCdevkit/VOC2012; coco: the folder with annotations/",
+    )
+    add(
+        "--classes",
+        metavar="C",
+        help="coco: voc (its 20 classes), coco (all 80), or names: cat,dog (default: "
+        "voc)",
+    )
+    add(
+        "--sbd",
+        metavar="PATH",
+        help="voc: SBD's folder dataset/cls, for --train-split train_aug",
+    )
+    add(
+        "--images",
+        metavar="PATH",
+        help="folder: the images: a folder, or a pattern 'PATH/*_image.png'",
+    )
+    add(
+        "--masks",
+        metavar="PATH",
+        help="folder: the masks, likewise; {split} in a path stands for train and val",
+    )
+    add(
+        "--names",
+        metavar="N",
+        help="folder: class names, comma-separated, or a text file with one a line",
+    )
+    add(
+        "--ignore",
+        metavar="IDS",
+        help="folder: ids of pixels to ignore (default: 255)",
+    )
+    add(
+        "--ids",
+        metavar="IDS",
+        help="folder: id of each class in the masks, as 0,255 (default: 0,1,...)",
+    )
+    add(
+        "--colors",
+        metavar="FILE",
+        help="folder: text file with the colour of each id, 'R G B' a line, for masks "
+        "in RGB",
+    )
+    add(
+        "--train-split",
+        metavar="S",
+        help="split to train on (default: train); folder: a text file of stems",
+    )
+    add(
+        "--val-split",
+        metavar="S",
+        help="split to validate on (default: val); folder: a text file of stems",
+    )
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Help with default values, where there is one to tell."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False):
+        if action.default is None or action.default is False:
             return action.help
         return super()._get_help_string(action)
 
 
+def _run_folder(text: str) -> Path:
+    """The folder of a run, also where its model is named."""
+    path = Path(text)
+    return path.parent if path.name == "model.keras" and path.is_file() else path
+
+
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 1 on, received {text}"
+        )
+    return int(text)
 
 
 def _scale(text: str) -> tuple[float, float]:
-    low, high = (float(word) for word in text.split(","))
-    if not 0 < low <= high:
-        raise argparse.ArgumentTypeError(f"expected 0 < low <= high, received {text}")
+    try:
+        low, high = (float(word) for word in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not 0 < low <= high < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"expected two numbers with 0 < low <= high, as 0.5,2, received {text}"
+        )
     return low, high
 
 

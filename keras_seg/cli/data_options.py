@@ -1,6 +1,5 @@
 """The data set that the options of a command name."""
 
-import argparse
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +10,6 @@ from keras_seg import data
 from keras_seg.data import Source
 from keras_seg.data.readers.files import read_lines
 
-#: Options that are paths.
-PATHS = ("root", "sbd", "images", "masks", "colors")
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
 # Options of each data set: those it needs, and those that it may have.
@@ -24,28 +21,11 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def add_data_options(command: argparse.ArgumentParser) -> None:
-    """Let a command have the options that name a data set."""
-    add = command.add_argument
-    add("--data", choices=tuple(_OPTIONS), default="shapes", help="data set")
-    add("--root", metavar="PATH", help="voc: .../VOCdevkit/VOC2012; coco: its folder")
-    add("--classes", metavar="C", help="coco: voc (default), coco, or cat,dog")
-    add("--sbd", metavar="PATH", help="voc: SBD's dataset/cls, for train_aug")
-    add("--images", metavar="PATH", help="folder: images, or 'PATH/*_image.png'")
-    add("--masks", metavar="PATH", help="folder: masks, or 'PATH/{split}/masks'")
-    add("--names", metavar="N", help="folder: of the classes, in a row or a text file")
-    add("--ignore", metavar="IDS", help="folder: ids without a label (255)")
-    add("--ids", metavar="IDS", help="folder: id of each class in the masks (0,1,...)")
-    add("--colors", metavar="FILE", help="folder: of ids in RGB masks, 'R G B' a line")
-    add("--train-split", metavar="S", help="to learn from: train, ...; folder: a list")
-    add("--val-split", metavar="S", help="to validate on: val, ...; folder: a list")
-
-
 def data_source(options: Mapping[str, Any], split: Any) -> Source:
     """Open the data set that options name.
 
     Args:
-        options: Those of `add_data_options`.
+        options: Those of a command, by name.
         split: "train" or "val", for what `train_split` and `val_split` name; another
             name of a split, or of a list; of folders, "all", or stems.
 

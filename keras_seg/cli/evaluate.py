@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli.data_options import PATHS, data_source
+from keras_seg.cli import PATHS
+from keras_seg.cli.data_options import data_source
 from keras_seg.data import Source
 from keras_seg.files import write_json
+from keras_seg.terminal import progress
 from keras_seg.training.runs import METRICS, load_model, read_run
 
 
@@ -29,11 +31,11 @@ def score(model: keras.Model, source: Source, run: Path, split: str) -> None:
     """Print a table of scores at the images' own sizes, and write metrics.json."""
     metric = keras_seg.metrics.MeanIoU(source.num_classes)
     accuracy = keras_seg.metrics.PixelAccuracy(source.num_classes)
-    progress = keras.utils.Progbar(len(source), unit_name="image")
+    bar = progress(len(source), "image")
     for image, mask in source.dataset().prefetch(tf.data.AUTOTUNE):
         prediction = keras_seg.predict_mask(model, image.numpy())
         metric.update_state(mask[None], prediction[None])
-        progress.add(1)
+        bar.add(1)
     accuracy.add_matrix(metric.confusion_matrix)
 
     iou = {

@@ -13,6 +13,7 @@ from keras_seg.cli.data_options import data_source
 from keras_seg.cli.evaluate import score
 from keras_seg.data import Source
 from keras_seg.files import save_model, write_json
+from keras_seg.terminal import verbosity
 from keras_seg.training.callbacks import BestModel, StopOnInvalidLabels
 from keras_seg.training.runs import (
     CURVES,
@@ -74,6 +75,7 @@ def train(options: argparse.Namespace) -> None:
         model.fit(
             batches,
             epochs=options.epochs,
+            verbose=verbosity(),
             steps_per_epoch=steps,
             validation_data=_whole_images(validation),
             callbacks=[

@@ -5,6 +5,7 @@ again in eager mode (`pipeline.read_in_order`), where the same check has words, 
 file a name.
 """
 
+import collections
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,24 @@ def naming(path: tf.Tensor) -> Iterator[None]:
             raise
         name = path.numpy().decode(errors="backslashreplace")
         raise ValueError(f"{name}: {reason(error)}") from None
+
+
+#: What was raised while tf.data read, the last errors of it.
+_RAISED: collections.deque[Exception] = collections.deque(maxlen=16)
+
+
+def remember(error: Exception) -> None:
+    """Keep an error that tf.data will hand on as text in an error of its own."""
+    _RAISED.append(error)
+
+
+def cause_of(error: Exception) -> Exception:
+    """The error that was raised while reading, or else the error itself."""
+    if isinstance(error, tf.errors.OpError):
+        for raised in reversed(_RAISED):
+            if str(raised) in error.message:
+                return raised
+    return error
 
 
 def reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.data.checks import reason, require
+from keras_seg.data.checks import reason, remember, require
 from keras_seg.labels import IGNORE
 
 # After so many steps, and at the end, comes a beat: a step that isn't read. It shows
@@ -200,7 +200,11 @@ def _never_true(explain: Callable[[int], None]) -> Callable[[Any], Any]:
     """Give `explain` the signature of py_function: a tensor in, a tensor out."""
 
     def call(step: Any) -> bool:
-        explain(int(step))
+        try:
+            explain(int(step))
+        except ValueError as error:
+            remember(error)
+            raise
         return False
 
     return call

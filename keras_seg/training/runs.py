@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_seg
-from keras_seg.cli.data_options import PATHS, SPLIT
+from keras_seg.cli import PATHS
+from keras_seg.cli.data_options import SPLIT
 from keras_seg.data import Source
 
 # Everything that train writes into a run's folder.

@@ -1,5 +1,6 @@
 """Data sets and a trained run that the tests of the command share."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,24 @@ def voc_tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(voc_tree, tmp_path_factory) -> Path:
+    """A trained run; what the command said is in the file `said.txt` beside it."""
     out = tmp_path_factory.mktemp("runs") / "voc"
-    status = main(
-        ["train", "--data", "voc", "--root", str(voc_tree), "--out", str(out), *TINY]
-    )
+    with (
+        open(out.parent / "said.txt", "w") as said,
+        contextlib.redirect_stdout(said),
+    ):
+        status = main(
+            [
+                "train",
+                "--data",
+                "voc",
+                "--root",
+                str(voc_tree),
+                "--out",
+                str(out),
+                *TINY,
+            ]
+        )
     assert status == 0
     return out
 

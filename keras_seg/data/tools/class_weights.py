@@ -9,12 +9,12 @@ Kim and Culurciello, 2016, https://arxiv.org/abs/1606.02147, section 5.2.
 import warnings
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
+from keras_seg.terminal import progress
 
 
 class ClassFrequencies(NamedTuple):
@@ -57,14 +57,14 @@ def class_frequencies(source: Source, *, verbose: bool = True) -> ClassFrequenci
     n = source.num_classes
     pixels, where_present, images = np.zeros((3, n), np.int64)
     ignored = 0
-    progress = keras.utils.Progbar(len(source), verbose=int(verbose), unit_name="mask")
+    bar = progress(len(source), "mask", verbose=verbose)
     for counts in source.masks().map(_count_ids, tf.data.AUTOTUNE).as_numpy_iterator():
         here = counts[:n].astype(np.int64)
         pixels += here
         where_present += np.where(here > 0, here.sum(), 0)
         images += here > 0
         ignored += int(counts[IGNORE])
-        progress.add(1)
+        bar.add(1)
     return ClassFrequencies(pixels, where_present, images, ignored, source.class_names)
 
 

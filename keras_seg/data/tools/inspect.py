@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -19,6 +18,7 @@ from keras_seg.data.checks import check_same_size, reason
 from keras_seg.data.decode.image import DEPTH
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
+from keras_seg.terminal import progress
 
 #: Images of each class that a contact sheet may show.
 _SHOWN = 2
@@ -192,7 +192,7 @@ def _look_at_all(
 
     data = tf.data.Dataset.from_tensor_slices(chosen)
     data = data.map(facts, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
-    progress = keras.utils.Progbar(len(chosen), verbose=int(verbose), unit_name="image")
+    bar = progress(len(chosen), "image", verbose=verbose)
     healthy = set()
     for looked in data.as_numpy_iterator():
         index, image_size, mask_size, counts, print_, blank = looked
@@ -220,7 +220,7 @@ def _look_at_all(
         if not blank:
             prints[print_.tobytes()].append((split, name))
         problems += _of_file(split, name, source.image_file(index), mismatch)
-        progress.add(1)
+        bar.add(1)
 
     found.sample += more
     for index in map(int, chosen):
@@ -228,7 +228,7 @@ def _look_at_all(
             continue
         name = str(source.names[index])
         problems.append(Problem(split, name, _why(source, index)))
-        progress.add(1)
+        bar.add(1)
     return found
 
 

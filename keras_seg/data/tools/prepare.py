@@ -15,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -30,6 +29,7 @@ from keras_seg.data.readers.prepared import (
 from keras_seg.data.source import Source
 from keras_seg.files import written_aside
 from keras_seg.palette import color_map
+from keras_seg.terminal import progress
 
 
 def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) -> None:
@@ -99,13 +99,13 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
                 image = image[..., 0]
             Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
 
-    progress = keras.utils.Progbar(len(stems), verbose=int(verbose), unit_name="image")
+    bar = progress(len(stems), "image", verbose=verbose)
     count = len(done)
-    progress.update(count)
+    bar.update(count)
     try:
         for _ in _in_threads(write, _examples(source, todo)):
             count += 1
-            progress.update(count)
+            bar.update(count)
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         number = error.errno if isinstance(error, OSError) else errno.ENOSPC
         if number not in (errno.ENOSPC, errno.EDQUOT):

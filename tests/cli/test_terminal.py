@@ -1,0 +1,140 @@
+"""What the command writes, as a process of its own: to a terminal, to a pipe, when."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+CONTROL = re.compile(r"[\x1b\r\b]")
+NOISE = ("cuInit", "oneDNN", "absl", "cudart", "port.cc", "cpu_feature_guard")
+
+
+def environment(**more):
+    # As a user's: without the settings that the tests of this suite run under.
+    return {k: v for k, v in os.environ.items() if not k.startswith("TF_")} | more
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "keras_seg", *map(str, arguments)]
+
+
+def inspection(voc_tree, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    return command("inspect", "--data", "voc", "--root", voc_tree, "--sheet", sheet)
+
+
+def run_in_terminal(arguments):
+    """The exit status, and all that a terminal gets to show."""
+    ours, theirs = pty.openpty()
+    shown = b""
+    with subprocess.Popen(
+        arguments, stdout=theirs, stderr=theirs, env=environment(TERM="xterm")
+    ) as process:
+        os.close(theirs)
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # on Linux the end of a terminal is an error
+            pass
+    os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_a_pipe_gets_lines_and_nothing_from_tensorflow(voc_tree, tmp_path):
+    done = subprocess.run(
+        inspection(voc_tree, tmp_path), capture_output=True, env=environment()
+    )
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 0
+    assert err == ""
+    assert "6/6" in out
+    assert "train: 6 examples" in out
+    assert not CONTROL.search(out)
+
+
+def test_training_in_a_pipe_gets_a_line_for_each_epoch(run):
+    said = (run.parent / "said.txt").read_text()
+    assert not CONTROL.search(said)
+    (epoch,) = (line for line in said.splitlines() if line.startswith("3/3"))
+    assert "val_mean_iou" in epoch
+
+
+def test_a_terminal_gets_a_bar_and_nothing_from_tensorflow(voc_tree, tmp_path):
+    status, shown = run_in_terminal(inspection(voc_tree, tmp_path))
+    assert status == 0
+    assert "\r" in shown.replace("\r\n", "\n")
+    assert "━" in shown
+    assert not [word for word in NOISE if word in shown]
+
+
+def test_verbose_shows_what_tensorflow_says_and_where_an_error_arose(tmp_path):
+    done = subprocess.run(
+        command("train", "--data", "voc", "--root", tmp_path, "--verbose"),
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 1
+    assert any(word in done.stderr for word in NOISE)
+    assert "Traceback" in done.stderr
+    assert "\nkeras-seg: error: " in done.stderr
+
+
+BROKEN = (
+    "import os\nos.write(2, b'the library is missing\\n')\nraise ImportError('no')\n"
+)
+
+
+def test_an_import_that_fails_shows_what_was_written(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(BROKEN)
+    done = subprocess.run(
+        command("train"),
+        capture_output=True,
+        text=True,
+        env=environment(PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"),
+    )
+    assert done.returncode == 1
+    assert "the library is missing" in done.stderr
+    assert "keras-seg: error: no" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--version"], 0), (["train", "--help"], 0), (["train", "--nosuch"], 2), ([], 2)],
+)
+def test_help_and_mistyped_options_do_not_wait_for_tensorflow(
+    arguments, status, tmp_path
+):
+    # With a TensorFlow and a Keras that can't be imported, which is sharper than a
+    # clock on a busy machine.
+    for module in ("tensorflow", "keras", "numpy"):
+        (tmp_path / f"{module}.py").write_text(BROKEN)
+    script = tmp_path / "keras-seg"
+    script.write_text("import sys, keras_seg.cli\nsys.exit(keras_seg.cli.main())\n")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    for start in ([sys.executable, str(script)], command()):
+        began = time.monotonic()
+        done = subprocess.run(
+            [*start, *arguments], capture_output=True, env=environment(PYTHONPATH=path)
+        )
+        assert done.returncode == status, done.stderr
+        assert b"missing" not in done.stderr
+        assert time.monotonic() - began < 10
+
+
+def test_a_script_can_load_a_model_after_importing_keras_seg(run):
+    script = (
+        "import keras_seg, keras; print(keras.models.load_model"
+        f"({str(run / 'model.keras')!r}).name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "-m", "keras_seg"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.stdout == "unet\n", done.stderr
