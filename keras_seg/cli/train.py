@@ -11,7 +11,9 @@ import tensorflow as tf
 import keras_seg
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.evaluate import score
+from keras_seg.cli.messages import translated
 from keras_seg.data import Source
+from keras_seg.data.suggestions import SuggestionError
 from keras_seg.files import save_model, write_json
 from keras_seg.terminal import verbosity
 from keras_seg.training.callbacks import BestModel, StopOnInvalidLabels
@@ -34,7 +36,7 @@ def train(options: argparse.Namespace) -> None:
     size = options.size or (64 if options.data == "shapes" else 256)
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
-    _look_at_some({"train": training, "val": validation})
+    _look_at_some({"train": training, "val": validation}, options)
     image, _ = training[0]
 
     keras.utils.set_random_seed(options.seed)
@@ -104,7 +106,7 @@ def train(options: argparse.Namespace) -> None:
     print(f"\nWrote {out}: " + ", ".join(sorted(os.listdir(out))))
 
 
-def _look_at_some(sources: dict[str, Source]) -> None:
+def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> None:
     """Raise, before training begins, for what a few examples show to be wrong."""
     report = keras_seg.data.inspect(sources, examples=16, verbose=False)
     for problem in report.problems:
@@ -114,9 +116,9 @@ def _look_at_some(sources: dict[str, Source]) -> None:
             "looks at all examples."
         )
         if problem.serious:
-            raise ValueError(message)
+            raise SuggestionError(message, problem.arguments)
         if not problem.example:
-            print(f"Note: {message}")
+            print(f"Note: {translated(message, vars(options))}")
 
 
 def _build(options: argparse.Namespace, num_classes: int, channels: int) -> Any:

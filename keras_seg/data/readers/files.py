@@ -165,7 +165,18 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """The first names in a row, and the number of the others."""
-    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(printable, names[:most])) + rest
+def listed(names: Sequence[str], most: int = 8, length: int = 300) -> str:
+    """The first names in a row, and the number of the others.
+
+    Args:
+        names: What to list.
+        most: How many names at most.
+        length: How many characters at most, but for the first name.
+    """
+    shown: list[str] = []
+    for name in map(printable, names[:most]):
+        if shown and sum(map(len, shown)) + len(name) > length:
+            break
+        shown.append(name)
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")

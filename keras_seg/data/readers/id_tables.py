@@ -147,7 +147,12 @@ def labels_of(ids: tf.Tensor, lookup: tf.Tensor) -> tf.Tensor:
 
 def unknown_id(label: int) -> int:
     """The id in the file of a label that is no class."""
-    return _UNKNOWN - label if label <= _UNKNOWN else label
+    return _UNKNOWN - label if is_translated(label) else label
+
+
+def is_translated(label: int) -> bool:
+    """Whether a label that is no class stands for an unknown id of a file."""
+    return label <= _UNKNOWN
 
 
 def shown_ids(ids: Iterable[int], most: int = 8) -> str:
