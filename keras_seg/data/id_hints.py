@@ -31,8 +31,11 @@ class IdCounts:
         self.pixels.update(pixels)
         self.masks_with.update(pixels.keys())
         objects = pixels.keys() - {0, IGNORE}
-        if objects == {*range(1, len(objects) + 1)}:
-            self.consecutive[len(objects)] += 1
+        last = max(objects, default=0)
+        if last > IGNORE:
+            objects |= {IGNORE}
+        if len(objects) == last:
+            self.consecutive[last] += 1
 
     @property
     def ids(self) -> list[int]:
