@@ -1,8 +1,10 @@
-"""Colours of class ids: the default palette, and pictures of masks."""
+"""Colours of class ids: the default palette, masks in colour, masks as files."""
 
+import os
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from keras_seg.labels import IGNORE
 
@@ -34,6 +36,21 @@ def color_map(count: int) -> np.ndarray:
     return colors
 
 
+def color_table(palette: Any) -> np.ndarray:
+    """The colours of all 256 ids that a byte can hold.
+
+    Args:
+        palette: Colours in 0..255 of the first ids, `[num_classes, 3]`. Ids beyond it
+            have VOC's colours; 255 among them, the ignored pixels, is cream.
+
+    Returns:
+        uint8 `[256, 3]`.
+    """
+    colors = color_map(256)
+    colors[: len(palette)] = palette
+    return colors
+
+
 def colorize(mask: Any, palette: Any) -> np.ndarray:
     """Give each pixel the colour of its id.
 
@@ -51,16 +68,46 @@ def colorize(mask: Any, palette: Any) -> np.ndarray:
         >>> colorize([[1, 255]], [(0, 0, 0), (128, 0, 0)]).tolist()
         [[[128, 0, 0], [224, 224, 192]]]
     """
-    mask, palette = np.asarray(mask), np.asarray(palette)
-    stray = np.setdiff1d(mask, [*range(len(palette)), IGNORE])
-    if stray.size:
+    return color_table(palette)[_as_bytes(mask, palette)]
+
+
+def save_mask(path: str | os.PathLike, mask: Any, palette: Any) -> None:
+    """Write a mask as a label PNG: it holds the ids, and viewers show the colours.
+
+    Args:
+        path: File to write, `.png`. No other format keeps ids as they are.
+        mask: Integers `[height, width]`: ids below `len(palette)`, or 255.
+        palette: Colours in 0..255, `[num_classes, 3]`.
+
+    Raises:
+        ValueError: for an id that has no colour, or another suffix.
+
+    Example:
+        mask = keras_seg.predict_mask(model, image)
+        keras_seg.visualize.save_mask("mask.png", mask, source.palette)
+    """
+    if not os.fspath(path).lower().endswith(".png"):
+        raise ValueError(f"Expected a path that ends in .png. Received: {path}")
+    image = Image.fromarray(_as_bytes(mask, palette))
+    image.putpalette(color_table(palette).tobytes())
+    image.save(path, format="PNG")
+
+
+def _as_bytes(mask: Any, palette: Any) -> np.ndarray:
+    """A mask as uint8, if each of its ids has a colour."""
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
+        raise ValueError(
+            "Expected a mask of integers [height, width]. Received: "
+            f"{mask.dtype} {list(mask.shape)}"
+        )
+    stray = (mask < 0) | ((mask >= len(palette)) & (mask != IGNORE))
+    if stray.any():
         raise ValueError(
             f"Expected ids 0..{len(palette) - 1} or {IGNORE}, which have a colour. "
-            f"Received: {stray.tolist()}"
+            f"Received: {np.unique(mask[stray])[:8].tolist()}"
         )
-    colors = np.full((256, 3), IGNORE_COLOR, np.uint8)
-    colors[: len(palette)] = palette
-    return colors[mask]
+    return mask.astype(np.uint8)
 
 
 def _voc_greys() -> set[int]:

@@ -1,25 +1,39 @@
-"""Pictures to look at: masks over images, samples side by side."""
+"""Pictures to look at: masks over images, samples side by side, a legend."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from keras_seg.labels import IGNORE
-from keras_seg.palette import IGNORE_COLOR, colorize
+from keras_seg.palette import color_table, colorize
+from keras_seg.visualize.legend import LINE, legend, write
+
+# Pixels between panels, and those that a panel should have at least.
+_GAP, _NARROWEST = 8, 80
 
 
-def overlay(image: Any, mask: Any, palette: Any, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    image: Any,
+    mask: Any,
+    palette: Any,
+    alpha: float = 0.5,
+    *,
+    background: int | None = 0,
+) -> np.ndarray:
     """Lay the colours of a mask over an image.
 
-        (1 - alpha) image + alpha palette[mask]
+        (1 - alpha) image + alpha palette[mask]   where mask is not background
+        image                                     where it is
 
     Args:
         image: `[height, width, 3]`, or one channel, in 0..255.
         mask: Integers `[height, width]`: ids below `len(palette)`, or 255.
         palette: Colours in 0..255, `[num_classes, 3]`.
-        alpha: How much of the mask is seen, in 0..1.
+        alpha: Opacity of the mask, in 0..1.
+        background: Id of the class whose pixels show the image as it is. None to lay a
+            colour over every class.
 
     Returns:
         uint8 `[height, width, 3]`.
@@ -28,9 +42,9 @@ def overlay(image: Any, mask: Any, palette: Any, alpha: float = 0.5) -> np.ndarr
         ValueError: for sizes that differ, other channels, or an alpha out of range.
 
     Example:
-        >>> image = np.full((1, 1, 3), 100, "uint8")
-        >>> overlay(image, [[1]], [(0, 0, 0), (200, 0, 0)]).tolist()
-        [[[150, 50, 50]]]
+        >>> image = np.full((1, 2, 3), 100, "uint8")
+        >>> overlay(image, [[0, 1]], [(0, 0, 0), (200, 0, 0)]).tolist()
+        [[[100, 100, 100], [150, 50, 50]]]
     """
     image, mask = np.asarray(image), np.asarray(mask)
     if image.shape[:2] != mask.shape or image.shape[2:] not in ((1,), (3,)):
@@ -40,17 +54,24 @@ def overlay(image: Any, mask: Any, palette: Any, alpha: float = 0.5) -> np.ndarr
         )
     if not 0 <= alpha <= 1:
         raise ValueError(f"Expected `alpha` to be in 0..1. Received: {alpha}")
-    mixed = (1 - alpha) * image + alpha * colorize(mask, palette)
+    opacity = np.full((*mask.shape, 1), alpha)
+    if background is not None:
+        opacity[mask == background] = 0
+    mixed = (1 - opacity) * image + opacity * colorize(mask, palette)
     return np.rint(mixed).astype(np.uint8)
 
 
 def visible(image: np.ndarray) -> np.ndarray:
-    """The first three bands of an image, or the first one."""
+    """The first three channels of an image, or the first one."""
     return image[..., : 3 if image.shape[-1] >= 3 else 1]
 
 
 def samples(
-    rows: Iterable[tuple[Any, Any, Any]], palette: Any, class_names: Sequence[str]
+    rows: Iterable[tuple[Any, Any, Any]],
+    palette: Any,
+    class_names: Sequence[str],
+    *,
+    side: int = 640,
 ) -> np.ndarray:
     """Draw image, truth and prediction side by side, a row each, and a legend.
 
@@ -58,36 +79,32 @@ def samples(
         rows: Of (image `[h, w, 1 or 3]`, truth `[h, w]`, prediction `[h, w]`).
         palette: Colours in 0..255, `[num_classes, 3]`.
         class_names: A name per class; the legend has those that occur.
+        side: Height and width in pixels that a panel has at most. Larger images are
+            shrunk by a whole number, and very small ones enlarged.
 
     Returns:
         uint8 `[height, width, 3]`. Masks have exactly the colours of the palette.
     """
-    gap, line = 6, 22
-    drawn, ids = [], set()
+    panels, ids = [], set()
     for image, truth, prediction in rows:
         image = np.broadcast_to(np.asarray(image, np.uint8), (*truth.shape, 3))
-        arrays = [image, colorize(truth, palette), colorize(prediction, palette)]
-        drawn.append([Image.fromarray(np.ascontiguousarray(a)) for a in arrays])
+        masks = (_fit(np.asarray(mask), side) for mask in (truth, prediction))
+        panels.append([_fit(image, side), *(colorize(m, palette) for m in masks)])
         ids |= set(np.unique(truth)) | set(np.unique(prediction))
 
-    width = max(panels[0].width for panels in drawn)
-    columns = [gap + k * (width + gap) for k in range(3)]
-    font = ImageFont.load_default(14)
-    entries = _legend(sorted(int(i) for i in ids), class_names, palette, font)
-    lines = _wrap(entries, columns[-1] + width, gap + line)
-    height = line + sum(p[0].height + gap for p in drawn) + len(lines) * line + gap
-
-    sheet = Image.new("RGB", (columns[-1] + width + gap, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    for x, title in zip(columns, ("image", "truth", "prediction"), strict=True):
-        draw.text((x, 3), title, fill="black", font=font)
-    y = line
-    for panels in drawn:
-        for x, panel in zip(columns, panels, strict=True):
-            sheet.paste(panel, (x, y))
-        y += panels[0].height + gap
-    _draw_legend(draw, lines, gap, y)
-    return np.asarray(sheet)
+    # Columns are wide enough for their titles, however narrow the images are.
+    step = max(_NARROWEST, *(row[0].shape[1] for row in panels)) + _GAP
+    width = 3 * step + _GAP
+    height = LINE + sum(row[0].shape[0] + _GAP for row in panels)
+    sheet = Image.new("RGB", (width, height), "white")
+    for k, title in enumerate(("image", "truth", "prediction")):
+        write(ImageDraw.Draw(sheet), (_GAP + k * step, 2), title, step)
+    top = LINE
+    for row in panels:
+        for k, panel in enumerate(row):
+            sheet.paste(Image.fromarray(panel), (_GAP + k * step, top))
+        top += row[0].shape[0] + _GAP
+    return np.concatenate([sheet, _legend(ids, class_names, palette, width)])
 
 
 def contact_sheet(
@@ -108,65 +125,44 @@ def contact_sheet(
         side: Height and width in pixels that a picture has at most.
 
     Returns:
-        uint8 `[height, width, 3]`.
+        uint8 `[height, width, 3]`. Class 0 is left as the image is.
     """
-    gap, line = 8, 22
-    font = ImageFont.load_default(13)
-    tiles, ids = [], set()
-    for title, image, mask in pictures:
-        tile = Image.fromarray(overlay(image, mask, palette))
-        tile.thumbnail((side, side))
-        tiles.append((title, tile))
-        ids |= set(np.unique(mask).tolist())
-
-    step = side + gap
-    entries = _legend(sorted(ids), class_names, palette, font)
-    lines = _wrap(entries, columns * step, gap + line)
-    rows = -(-len(tiles) // columns)
-    size = (columns * step + gap, rows * (step + line) + len(lines) * line + gap)
+    pictures = list(pictures)
+    step, line = side + _GAP, side + _GAP + LINE
+    size = (columns * step + _GAP, _GAP + -(-len(pictures) // columns) * line)
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (title, tile) in enumerate(tiles):
-        x = gap + number % columns * step
-        y = gap + number // columns * (step + line)
-        sheet.paste(tile, (x, y))
-        while font.getlength(title) > side:
-            title = title[:-2].rstrip("…") + "…"
-        draw.text((x, y + tile.height + 2), title, fill="black", font=font)
-    _draw_legend(draw, lines, gap, rows * (step + line))
-    return np.asarray(sheet)
+    ids: set[int] = set()
+    for number, (title, image, mask) in enumerate(pictures):
+        x, y = _GAP + number % columns * step, _GAP + number // columns * line
+        image = np.broadcast_to(np.asarray(image, np.uint8), (*mask.shape, 3))
+        tile = overlay(_fit(image, side), _fit(np.asarray(mask), side), palette)
+        sheet.paste(Image.fromarray(tile), (x, y))
+        write(draw, (x, y + len(tile)), title, side)
+        ids |= set(np.unique(mask))
+    return np.concatenate([sheet, _legend(ids, class_names, palette, size[0])])
+
+
+def _fit(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Shrink or enlarge an image or a mask by a whole number, so that it can be seen.
+
+    Ids stay as they are: masks leave out pixels where images have the mean of them.
+    """
+    longest = max(pixels.shape[:2])
+    step, times = -(-longest // side), max(1, min(_NARROWEST, side) // longest)
+    if step > 1 and pixels.ndim == 3:
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).reduce(step))
+    elif step > 1:
+        pixels = pixels[::step, ::step]
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _legend(
-    ids: list[int], class_names: Sequence[str], palette: Any, font: Any
-) -> list[tuple[str, tuple[int, ...], int]]:
-    """(name, colour, pixels to the next entry) of each id."""
-    entries = []
-    for i in ids:
-        name = "no label" if i == IGNORE else class_names[i]
-        color = IGNORE_COLOR if i == IGNORE else tuple(int(c) for c in palette[i])
-        entries.append((name, color, int(font.getlength(name)) + 34))
-    return entries
-
-
-def _draw_legend(draw: Any, lines: list[list], left: int, top: int) -> None:
-    font = ImageFont.load_default(14)
-    for number, entries in enumerate(lines):
-        x, y = left, top + 22 * number
-        for name, color, advance in entries:
-            draw.rectangle((x, y + 4, x + 12, y + 16), fill=color, outline="gray")
-            draw.text((x + 17, y + 2), name, fill="black", font=font)
-            x += advance
-
-
-def _wrap(entries: list, width: int, indent: int) -> list[list]:
-    """Entries in lines that are not wider than `width`."""
-    lines: list[list] = [[]]
-    x = indent
-    for entry in entries:
-        if lines[-1] and x + entry[2] > width:
-            lines.append([])
-            x = indent
-        lines[-1].append(entry)
-        x += entry[2]
-    return lines
+    ids: Iterable[int], class_names: Sequence[str], palette: Any, width: int
+) -> np.ndarray:
+    colors = color_table(palette)
+    entries = [
+        (i, "ignored" if i == IGNORE else class_names[i], colors[i])
+        for i in sorted(int(i) for i in ids)
+    ]
+    return legend(entries, width)

@@ -1,48 +1,251 @@
 """`keras-seg predict`."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 from PIL import Image
 
+import keras_seg
 from keras_seg.cli import main
 
+PALETTE = [(10, 20, 30), (200, 0, 0), (0, 150, 250)]
+RNG = np.random.default_rng(0)
 
-def test_predict_writes_palette_masks_and_overlays_of_the_image_size(
-    run, voc_tree, tmp_path
+
+def make_run(folder, channels):
+    """A run of a net that wasn't trained."""
+    keras.utils.set_random_seed(1)
+    model = keras_seg.unet(3, widths=(4, 8), input_shape=(None, None, channels))
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    described = {"palette": PALETTE, "class_names": ["land", "cat", "dog"]}
+    (folder / "run.json").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def color_run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "color", 3)
+
+
+@pytest.fixture(scope="module")
+def grey_run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "grey", 1)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Photos of three sizes, two of one name, in folders; the folder to be in."""
+    monkeypatch.chdir(tmp_path)
+    for name, size in {
+        "photos/a.png": (30, 41),
+        "photos/b.PNG": (30, 41),
+        "photos/cats/a.png": (41, 30),
+        "photos/cats/big/c.png": (9, 5),
+        "photos/.cache/d.png": (9, 5),
+    }.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (*size, 3), np.uint8)).save(path)
+    Path("photos/notes.txt").write_text("from the zoo")
+    return tmp_path
+
+
+def predict(run, *images, out="out"):
+    """Predict; of two --out the last one counts."""
+    return main(["predict", str(run), "--out", str(out), *map(str, images)])
+
+
+def files_in(folder):
+    return sorted(
+        str(path.relative_to(folder))
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    )
+
+
+def mask_of(path):
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        return np.asarray(image)
+
+
+def model_of(run):
+    return keras.models.load_model(run / "model.keras")
+
+
+def test_masks_are_those_of_predict_mask_with_the_colors_of_the_run(color_run, photos):
+    assert predict(color_run, "photos") == 0
+    model = model_of(color_run)
+    for name in ("a", "b", "cats/a", "cats/big/c"):
+        path = Path(f"photos/{name}.{'PNG' if name == 'b' else 'png'}")
+        image = np.asarray(Image.open(path))
+        expected = keras_seg.predict_mask(model, image)
+        assert np.array_equal(mask_of(f"out/{name}.png"), expected)
+        assert len(np.unique(expected)) > 1
+        shown = np.asarray(Image.open(f"out/{name}.png").convert("RGB"))
+        assert np.array_equal(shown, np.array(PALETTE)[expected])
+
+
+def test_an_overlay_is_the_photo_under_the_written_mask_but_for_class_0(
+    color_run, photos
 ):
-    image = voc_tree / "JPEGImages" / "val_000000.jpg"
-    assert main(["predict", str(run), str(image), "--out", str(tmp_path)]) == 0
-    mask = Image.open(tmp_path / "val_000000.png")
-    assert (mask.mode, mask.size) == ("P", (61, 37))
-    assert mask.getpalette()[3:6] == [128, 0, 0]
-    assert Image.open(tmp_path / "val_000000_overlay.png").size == (61, 37)
+    assert predict(color_run, "photos") == 0
+    for name in ("a", "cats/a"):
+        photo = np.asarray(Image.open(f"photos/{name}.png"))
+        mask = mask_of(f"out/{name}.png")[..., None]
+        assert 0 < (mask == 0).mean() < 1
+        half = (photo.astype(int) + np.array(PALETTE)[mask[..., 0]]) / 2
+        shown = np.asarray(Image.open(f"out/{name}_overlay.png"))
+        assert np.array_equal(shown, np.where(mask == 0, photo, np.rint(half)))
 
 
-def test_predict_reads_png_images(run, tmp_path):
-    Image.new("RGB", (9, 5), "red").save(tmp_path / "a.png")
-    out = tmp_path / "out"
-    assert main(["predict", str(run), str(tmp_path / "a.png"), "--out", str(out)]) == 0
-    assert Image.open(out / "a.png").size == (9, 5)
+def test_images_of_one_size_in_a_batch_are_as_one_by_one(color_run, photos):
+    for k in range(7):
+        Image.new("RGB", (20, 16), (30 * k, 255 - 30 * k, 7)).save(f"photos/{k}.png")
+    for size in ("1", "3"):
+        arguments = ["predict", str(color_run), "photos", "--batch-size", size]
+        assert main([*arguments, "--out", size]) == 0
+    assert files_in("1") == files_in("3")
+    for name in files_in("1"):
+        assert Path("1", name).read_bytes() == Path("3", name).read_bytes()
 
 
-@pytest.mark.parametrize("images", [["missing.jpg"], ["a/x.jpg", "b/x.jpg"]])
-def test_predict_refuses_before_it_starts(run, images, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a/x.jpg", "b/x.jpg"):
-        Path(name).parent.mkdir()
-        Image.new("RGB", (4, 4)).save(name)
-    assert main(["predict", str(run), *images, "--out", "out"]) == 1
-    assert Path(images[0]).stem in capsys.readouterr().err
-    assert not Path("out").exists()
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        (["photos"], ["a", "b", "cats/a", "cats/big/c"]),
+        (["photos/cats"], ["a", "big/c"]),
+        (["photos/cats/a.png"], ["a"]),
+        (["photos/a.png", "photos/cats/a.png"], ["a", "cats/a"]),
+        (["photos/a.png", "photos"], ["a", "b", "cats/a", "cats/big/c"]),
+        (["photos/cats/*.png"], ["a"]),
+        (["photos/**/a.png"], ["a", "cats/a"]),
+        (["photos/cats", "photos/[ab].*"], ["a", "b", "cats/a", "cats/big/c"]),
+    ],
+)
+def test_files_folders_and_patterns_keep_names_of_images_apart(
+    color_run, photos, arguments, written
+):
+    assert predict(color_run, *arguments) == 0
+    expected = [f"{name}{end}" for name in written for end in (".png", "_overlay.png")]
+    assert files_in("out") == sorted(expected)
 
 
-@pytest.mark.parametrize("names", [["a.png"], ["a.jpg", "a_overlay.jpg"]])
-def test_predict_writes_over_nothing(run, names, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in names:
+def test_a_second_run_into_a_folder_among_the_photos_takes_no_masks_for_photos(
+    color_run, photos
+):
+    for _ in range(2):
+        assert predict(color_run, "photos", out="photos/masks") == 0
+        assert len(files_in("photos/masks")) == 8
+
+
+def test_bad_images_are_named_and_counted_and_the_others_done(
+    color_run, photos, capsys
+):
+    whole = Path("photos/a.png").read_bytes()
+    Path("photos/cut.png").write_bytes(whole[: len(whole) // 2])
+    Path("photos/empty.jpg").write_bytes(b"")
+    Path("photos/text.png").write_text("no image")
+    Image.new("RGB", (9, 9)).save("photos/bitmap.jpg", format="BMP")
+    assert predict(color_run, "photos") == 1
+    said = capsys.readouterr()
+    assert "4 of 8 images" in said.out
+    lines = said.err.splitlines()
+    assert len(lines) == 4
+    for name in ("bitmap.jpg", "cut.png", "empty.jpg", "text.png"):
+        (line,) = (line for line in lines if f"photos/{name}" in line)
+        assert line.count(name) == 1
+    assert "a BMP" in said.err
+    assert len(files_in("out")) == 8
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "RGB", "1", "I;16"])
+@pytest.mark.parametrize("which", ["color", "grey"])
+def test_images_of_any_kind_are_made_what_the_model_takes(
+    which, mode, color_run, grey_run, photos
+):
+    run = {"color": color_run, "grey": grey_run}[which]
+    pixels = RNG.integers(0, 256, (12, 17, 4), np.uint8)
+    if mode == "I;16":
+        levels = pixels[..., 0].astype(np.uint16)
+        image = Image.fromarray(levels * 257)
+        grey = color = Image.fromarray(pixels[..., 0])
+    else:
+        image = Image.fromarray(pixels[..., :3]).convert(mode)
+        color = image.convert("RGB")
+        grey = color.convert("L")
+    image.save("x.png")
+    assert predict(run, "x.png") == 0
+    seen = grey if which == "grey" else color.convert("RGB")
+    shown = np.asarray(seen).reshape(12, 17, -1).astype(int)
+    mask = mask_of("out/x.png")[..., None]
+    half = (shown + np.array(PALETTE)[mask[..., 0]]) / 2
+    expected = np.where(mask == 0, shown, half)
+    laid = np.asarray(Image.open("out/x_overlay.png"))
+    assert np.abs(laid - expected).max() <= 1  # of rounding to grey
+
+
+def test_channels_that_cannot_be_made_are_told(photos, capsys):
+    run = make_run(photos / "run", 4)
+    Image.new("RGBA", (9, 7)).save("photos/whole.png")
+    assert predict(run, "photos/whole.png", "photos/a.png") == 1
+    said = capsys.readouterr()
+    assert "1 of 2 images" in said.out
+    assert "photos/a.png: Expected an image of 4 channels" in said.err
+    assert files_in("out") == ["whole.png", "whole_overlay.png"]
+
+
+def test_the_model_file_of_a_run_stands_for_the_run(color_run, photos):
+    assert predict(color_run / "model.keras", "photos/a.png") == 0
+    assert files_in("out") == ["a.png", "a_overlay.png"]
+
+
+def test_a_model_that_gives_nan_is_an_error(color_run, photos, capsys):
+    run = photos / "run"
+    shutil.copytree(color_run, run)
+    model = model_of(run)
+    model.set_weights([w * np.nan for w in model.get_weights()])
+    model.save(run / "model.keras")
+    assert predict(run, "photos") == 1
+    assert capsys.readouterr().err.count("NaN") == 4
+    assert files_in("out") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["photos/missing.png", "photos/a.png"], "photos/missing.png"),
+        (["photos/*.tif"], "photos/*.tif"),
+        (["empty"], "empty"),
+        (["photos", "--out", "photos"], "--out"),
+        (["twins"], "twins/x.jpg and twins/x.png"),
+        (["twins/x.png", "--out", "twins"], "written over"),
+        (["close"], "close/a.jpg and close/a_overlay.jpg"),
+    ],
+)
+def test_arguments_that_would_go_wrong_are_refused_before_anything_is_written(
+    color_run, photos, arguments, says, capsys
+):
+    Path("empty").mkdir()
+    for name in ("twins/x.jpg", "twins/x.png", "close/a.jpg", "close/a_overlay.jpg"):
+        Path(name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4), "red").save(name)
-    assert main(["predict", str(run), *names, "--out", "."]) == 1
-    assert "a_overlay.png" in (error := capsys.readouterr().err) or "a.png" in error
-    assert sorted(os.listdir()) == sorted(names)
+    before = files_in(".")
+    assert predict(color_run, *arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("keras-seg: error: ") == 1
+    assert says in error
+    assert files_in(".") == before
+
+
+def test_an_image_whose_name_is_not_utf_8_is_predicted(color_run, photos):
+    os.makedirs(b"odd")
+    shutil.copy(b"photos/a.png", b"odd/caf\xe9.png")
+    assert predict(color_run, "odd") == 0
+    assert sorted(os.listdir(b"out")) == [b"caf\xe9.png", b"caf\xe9_overlay.png"]

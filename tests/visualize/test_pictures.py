@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
-from keras_seg.visualize import colorize, curves, overlay, samples
+from keras_seg.visualize import contact_sheet, curves, overlay, samples
+from keras_seg.visualize.legend import legend
 
 PALETTE = np.array([(0, 0, 0), (200, 10, 30), (7, 250, 90)], "uint8")
 CREAM = (224, 224, 192)  # of pixels without a label, in VOC
@@ -17,41 +19,26 @@ def colors_of(mask):
     )
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
-def test_each_id_gets_its_color_and_no_label_gets_cream(dtype):
-    colored = colorize(MASK.astype(dtype), PALETTE)
-    assert colored.dtype == np.uint8
-    np.testing.assert_array_equal(colored, colors_of(MASK))
-
-
-def test_palettes_of_255_colors_are_fine():
-    palette = RNG.integers(0, 256, (255, 3))
-    mask = np.arange(255).reshape(15, 17)
-    np.testing.assert_array_equal(colorize(mask, palette), palette[mask])
-
-
-@pytest.mark.parametrize("stray", [3, 254, -1, 256])
-def test_an_id_without_a_color_raises_and_is_named(stray):
-    mask = MASK.astype("int32")
-    mask[0, 0] = stray
-    with pytest.raises(ValueError, match=rf"Expected ids 0\.\.2 or 255.*\[{stray}\]"):
-        colorize(mask, PALETTE)
-
-
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_an_overlay_is_a_mean_of_image_and_colors(alpha, channels, dtype):
+@pytest.mark.parametrize("background", [0, 2, None])
+def test_an_overlay_is_a_mean_of_image_and_colors_but_for_the_background(
+    alpha, channels, dtype, background
+):
     image = RNG.integers(0, 256, (9, 13, channels)).astype(dtype)
-    laid = overlay(image, MASK, PALETTE, alpha)
+    laid = overlay(image, MASK, PALETTE, alpha, background=background)
     assert (laid.dtype, laid.shape) == (np.uint8, (9, 13, 3))
     expected = (1 - alpha) * image.astype(float) + alpha * colors_of(MASK)
+    if background is not None:
+        expected = np.where(MASK[..., None] == background, image, expected)
     assert np.abs(laid - expected).max() <= 0.5 + 1e-4
 
 
-def test_an_overlay_shows_both_alike_by_default():
-    image = np.full((1, 1, 3), 100, "uint8")
-    assert overlay(image, [[2]], PALETTE).tolist() == [[[54, 175, 95]]]
+def test_an_overlay_shows_both_alike_by_default_and_class_0_as_the_image_is():
+    image = np.full((1, 2, 3), 100, "uint8")
+    laid = overlay(image, [[2, 0]], PALETTE)
+    assert laid.tolist() == [[[54, 175, 95], [100, 100, 100]]]
 
 
 @pytest.mark.parametrize("shape", [(9, 12, 3), (9, 13), (9, 13, 4), (1, 9, 13, 3)])
@@ -66,52 +53,153 @@ def test_an_overlay_beyond_0_1_raises(alpha):
         overlay(np.zeros((9, 13, 3), "uint8"), MASK, PALETTE, alpha)
 
 
-def contains(sheet, panel):
-    """Whether a picture is somewhere in another, pixel by pixel."""
-    windows = np.lib.stride_tricks.sliding_window_view(sheet, panel.shape)
-    return (windows == panel).all((-3, -2, -1)).any()
+def places(sheet, panel):
+    """(top, left) of each place where a picture is in another, pixel by pixel."""
+    line = max(range(len(panel)), key=lambda y: len(np.unique(panel[y], axis=0)))
+    wanted, found = panel[line].tobytes(), []
+    for y in range(line, len(sheet) - len(panel) + line + 1):
+        row, at = sheet[y].tobytes(), -1
+        while (at := row.find(wanted, at + 1)) >= 0:
+            top, left = y - line, at // 3
+            part = sheet[top : top + len(panel), left : left + panel.shape[1]]
+            if at % 3 == 0 and np.array_equal(part, panel):
+                found.append((top, left))
+    return found
+
+
+def place(sheet, panel):
+    (found,) = places(sheet, np.asarray(panel, np.uint8))
+    return found
+
+
+def square(color):
+    return np.broadcast_to(np.uint8(color), (10, 10, 3))
+
+
+def ink(text):
+    """A text as Pillow writes it, cut at its edges."""
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 13)
+    picture = Image.new("RGB", (400, 30), "white")
+    ImageDraw.Draw(picture).text((5, 20), text, "black", font, anchor="ls")
+    dark = np.argwhere((np.asarray(picture) < 255).any(-1))
+    (top, left), (bottom, right) = dark.min(0), dark.max(0) + 1
+    return np.asarray(picture)[top:bottom, left:right]
+
+
+def row(size, channels=3, classes=3):
+    image = RNG.integers(0, 256, (*size, channels), np.uint8)
+    return image, *RNG.integers(0, classes, (2, *size))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_samples_show_image_truth_and_prediction_in_exact_colors(channels):
-    rows = [
-        (
-            RNG.integers(0, 256, (*size, channels), np.uint8),
-            *RNG.integers(0, 3, (2, *size)),
-        )
-        for size in [(9, 13), (17, 8)]
-    ]
+def test_samples_show_image_truth_and_prediction_under_their_titles(channels):
+    rows = [row((90, 83), channels), row((97, 81), channels)]
     sheet = samples(rows, PALETTE, NAMES)
     assert sheet.dtype == np.uint8
+    titles = [place(sheet, ink(t)) for t in ("image", "truth", "prediction")]
+    above = 0
     for image, truth, prediction in rows:
-        assert contains(sheet, np.broadcast_to(image, (*truth.shape, 3)))
-        assert contains(sheet, colors_of(truth))
-        assert contains(sheet, colors_of(prediction))
+        panels = [
+            place(sheet, np.broadcast_to(image, (*truth.shape, 3))),
+            place(sheet, colors_of(truth)),
+            place(sheet, colors_of(prediction)),
+        ]
+        (top,) = {y for y, _ in panels}
+        assert top > above
+        above = top
+        for (_, left), (y, x) in zip(panels, titles, strict=True):
+            assert y < top
+            assert left <= x < left + 20
 
 
-def test_the_legend_has_the_classes_that_occur():
-    image = np.full((4, 4, 3), 255, "uint8")
-    cat = np.ones((4, 4), int)
-    sheet = samples([(image, cat, cat)], PALETTE, NAMES)
-    with_void = samples([(image, cat, np.full((4, 4), 255))], PALETTE, NAMES)
+def test_small_samples_are_enlarged_and_large_ones_shrunk_with_their_ids():
+    image, truth, prediction = row((9, 13))
+    sheet = samples([(image, truth, prediction)], PALETTE, NAMES)
+    for panel in (image, colors_of(truth), colors_of(prediction)):
+        place(sheet, panel.repeat(6, 0).repeat(6, 1))  # 80 // 13
 
-    def squares(sheet, color):
-        return contains(sheet, np.broadcast_to(np.uint8(color), (8, 8, 3)))
+    image, truth, prediction = row((170, 201))
+    sheet = samples([(image, truth, prediction)], PALETTE, NAMES, side=100)
+    for mask in (truth, prediction):
+        place(sheet, colors_of(mask[::3, ::3]))
+    blocks = image[:168].reshape(56, 3, 67, 3, 3).mean((1, 3))
+    top, left = place(sheet, colors_of(truth[::3, ::3]))
+    (_, titled), (_, first) = (place(sheet, ink(t)) for t in ("truth", "image"))
+    left -= titled - first  # by a column
+    close = [
+        np.abs(sheet[top : top + 56, x : x + 67] - blocks).max() <= 1
+        for x in range(left - 2, left + 3)  # letters begin a little beside the column
+    ]
+    assert sum(close) == 1
 
-    assert squares(sheet, PALETTE[1])
-    assert not squares(sheet, PALETTE[2])
-    assert squares(with_void, CREAM)
-    assert not squares(sheet, CREAM)
+
+def swatches(sheet, names, palette):
+    """Where each name is in a legend; a square of its color is left of it."""
+    found = {}
+    for number, name in names.items():
+        y, x = place(sheet, ink(name))
+        found[number] = y, x
+        assert (sheet[y + 4, x - 10] == palette[number]).all(), name
+    return found
 
 
-def test_a_long_legend_takes_more_lines():
-    palette = RNG.integers(0, 256, (40, 3))
-    names = [f"class number {k}" for k in range(40)]
-    image, few = np.zeros((10, 40, 3), "uint8"), np.zeros((10, 40), int)
-    many = np.arange(400).reshape(10, 40) % 40
-    short, long = (samples([(image, m, m)], palette, names) for m in (few, many))
-    assert long.shape[0] > short.shape[0] + 10 * 22
-    assert long.shape[1] == short.shape[1]
+def test_the_legend_has_the_names_of_the_classes_that_occur_beside_their_colors():
+    image = np.full((90, 90, 3), 255, "uint8")
+    dog, both = np.full((90, 90), 2), np.full((90, 90), 1)
+    both[0] = 2
+    swatches(
+        samples([(image, both, both)], PALETTE, NAMES), {1: "cat", 2: "dog"}, PALETTE
+    )
+    sheet = samples([(image, dog, np.full((90, 90), 255))], PALETTE, NAMES)
+    swatches(sheet, {2: "dog", 255: "ignored"}, {2: PALETTE[2], 255: CREAM})
+    assert not places(sheet, ink("cat"))
+    assert not places(sheet, square(PALETTE[1]))
+
+
+def test_a_long_legend_has_every_name_beside_its_color():
+    palette = RNG.permutation(np.arange(20, 200))[:120].reshape(40, 3)
+    names = {k: f"class number {k} of 40" for k in range(40)}
+    image, many = np.zeros((100, 120, 3), "uint8"), np.arange(12000).reshape(100, 120)
+    sheet = samples([(image, many % 40, many % 40)], palette, names)
+    at = swatches(sheet, names, palette)
+    assert len({x // 20 for _, x in at.values()}) == 2  # columns
+    assert sheet.shape[1] < 400
+
+
+def test_names_that_no_font_can_write_are_ids_and_long_ones_are_cut():
+    names = ["ground", "\U0010fffd", "a name that goes on " * 9, "_$x_1$", "two\nlines"]
+    entries = [(k, name, (0, 9 * k, 99)) for k, name in enumerate(names)]
+    sheet = legend(entries, 300)
+    assert sheet.shape[1] == 300
+    expected = {0: "ground", 1: "class 1", 3: "_$x_1$", 4: "two lines"}
+    swatches(sheet, expected, [color for *_, color in entries])
+    place(sheet, ink("a name that goes on"))
+    assert (sheet[:, 290:] == 255).all()
+
+
+def test_a_contact_sheet_has_each_title_under_its_picture_in_rows():
+    pictures = [(f"tile {k}", *row((80 + k, 85 - k))[:2]) for k in range(5)]
+    sheet = contact_sheet(pictures, PALETTE, NAMES, columns=3, side=90)
+    places_ = []
+    for title, image, mask in pictures:
+        top, left = place(sheet, overlay(image, mask, PALETTE))
+        y, x = place(sheet, ink(title))
+        assert 0 <= y - (top + len(mask)) < 20
+        assert left <= x < left + 5
+        places_.append((top, left))
+    assert places_ == sorted(places_)
+    assert [len({top for top, _ in places_}), len({x for _, x in places_})] == [2, 3]
+    swatches(sheet, dict(enumerate(NAMES)), PALETTE)
+
+
+def test_a_contact_sheet_shrinks_large_pictures():
+    mask = np.zeros((300, 500), int)
+    mask[100:200] = 1
+    image = np.full((300, 500, 1), 100, "uint8")
+    sheet = contact_sheet([("large", image, mask)], PALETTE, NAMES, side=100)
+    small = np.full((60, 100, 3), 100)
+    small[20:40] = (100 + PALETTE[1].astype(int)) // 2
+    place(sheet, small)
 
 
 HISTORY = """epoch,loss,mean_iou,val_loss,val_mean_iou,learning_rate

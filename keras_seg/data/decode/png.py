@@ -1,4 +1,4 @@
-"""Label PNGs of any kind -> ids, in TensorFlow ops; and ids -> palette PNGs.
+"""Label PNGs of any kind -> ids, in TensorFlow ops.
 
 `tf.io.decode_png` turns the indices of a palette image into colours or luminance. But
 a palette image is a grey one but for its header, so its header is rewritten: colour
@@ -9,9 +9,7 @@ PNG specification: https://www.w3.org/TR/png-3/, sections 5 and 11.
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from keras_seg.data.checks import naming, require
 from keras_seg.data.decode.png_header import (
@@ -198,19 +196,6 @@ def decode_label_png(contents: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tens
         return tf.cond(depth > 8, of_16_bits, of_fewer_bits)
 
     return tf.squeeze(tf.cond(depth == 8, of_8_bits, of_other_bits), -1)
-
-
-def write_label_png(path: str, mask: np.ndarray, palette: np.ndarray) -> None:
-    """Write ids as a palette PNG.
-
-    Args:
-        path: Where to.
-        mask: Integers `[height, width]` in 0..255.
-        palette: uint8 `[n, 3]`, colours of ids 0..n - 1.
-    """
-    image = Image.fromarray(np.asarray(mask, np.uint8))
-    image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    image.save(path, format="PNG")
 
 
 def _scale(depth: tf.Tensor) -> tf.Tensor:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_seg.data.checks import check_ids, check_ids_of_file, naming
 from keras_seg.data.decode.image import read_jpeg
 from keras_seg.data.decode.numpy_op import numpy_op
-from keras_seg.data.decode.png import read_label_png, write_label_png
+from keras_seg.data.decode.png import read_label_png
 from keras_seg.data.readers.files import (
     Paths,
     check_exist,
@@ -29,7 +29,7 @@ from keras_seg.data.readers.files import (
     without_file,
 )
 from keras_seg.data.source import Source
-from keras_seg.palette import color_map
+from keras_seg.palette import color_map, save_mask
 
 CLASS_NAMES = (
     "background",
@@ -154,7 +154,7 @@ def write_voc(source: Source, root: str | os.PathLike, split: str = "train") -> 
             raise ValueError(f"Expected RGB images. Received: {image.shape}")
         jpeg = tf.io.encode_jpeg(image, quality=95, chroma_downsampling=False)
         tf.io.write_file(f"{root}/JPEGImages/{stem}.jpg", jpeg)
-        write_label_png(f"{root}/SegmentationClass/{stem}.png", mask, color_map(256))
+        save_mask(f"{root}/SegmentationClass/{stem}.png", mask, color_map(255))
     with open(f"{root}/ImageSets/Segmentation/{split}.txt", "w") as file:
         file.writelines(f"{stem}\n" for stem in stems)
 

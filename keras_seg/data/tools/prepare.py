@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.decode.png import write_label_png
 from keras_seg.data.readers.prepared import (
     DATASET,
     UNFINISHED,
@@ -28,7 +27,7 @@ from keras_seg.data.readers.prepared import (
 )
 from keras_seg.data.source import Source
 from keras_seg.files import written_aside
-from keras_seg.palette import color_map
+from keras_seg.palette import save_mask
 from keras_seg.terminal import progress
 
 
@@ -81,13 +80,10 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
     done = [index for index, stem in enumerate(stems) if stem in finished]
     _check_written(source, done, masks, stems)
 
-    colors = color_map(256)
-    colors[: source.num_classes] = source.palette
-
     def write(index: int, image: np.ndarray, mask: np.ndarray) -> None:
         stem = stems[index]
         with written_aside(masks / f"{stem}.png") as aside:
-            write_label_png(str(aside), mask, colors)
+            save_mask(aside, mask, source.palette)
         file = source.image_file(index)
         suffix = "" if file is None else os.path.splitext(file)[1].lower()
         if file is not None and suffix in (".jpg", ".jpeg", ".png"):

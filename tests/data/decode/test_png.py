@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_seg import data
 from keras_seg.data.decode.image import read_image
-from keras_seg.data.decode.png import read_color_png, read_label_png, write_label_png
+from keras_seg.data.decode.png import read_color_png, read_label_png
 
 GREY, PALETTE = 0, 3
 # First row and column, and steps, of the seven passes of an interlaced PNG.
@@ -248,15 +248,6 @@ def test_a_damaged_byte_is_an_error_by_name_or_changes_no_id(tmp_path, flip):
             assert "mask_17.png" in error
         else:
             np.testing.assert_array_equal(mask, ids)
-
-
-def test_a_written_mask_has_its_ids_and_colors_for_pillow(tmp_path):
-    path, ids = tmp_path / "mask.png", every_id(8)
-    palette = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
-    write_label_png(str(path), ids, palette)
-    with Image.open(path) as image:
-        np.testing.assert_array_equal(np.asarray(image), ids)
-        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette[ids])
 
 
 @pytest.mark.real_data

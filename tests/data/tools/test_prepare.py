@@ -153,7 +153,7 @@ def test_a_set_that_is_not_whole_says_so(tmp_path, monkeypatch):
     def fail(*_):
         raise Killed
 
-    monkeypatch.setattr(prepare_module, "write_label_png", fail)
+    monkeypatch.setattr(prepare_module, "save_mask", fail)
     with pytest.raises(Killed):
         data.prepare(own(), tmp_path / "set")
     for folder in ("images", "masks"):
@@ -187,14 +187,14 @@ def test_another_set_is_not_mixed_in(tmp_path):
 
 
 def test_a_full_disk_ends_with_what_to_do_and_no_half_files(tmp_path, monkeypatch):
-    write = prepare_module.write_label_png
+    write = prepare_module.save_mask
 
     def write_some(path, mask, palette):
         write(path, mask, palette)
         if len(list((tmp_path / "set/masks").glob("*.png"))) >= 3:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(prepare_module, "write_label_png", write_some)
+    monkeypatch.setattr(prepare_module, "save_mask", write_some)
     with pytest.raises(OSError, match=r"disk is full.*start again"):
         data.prepare(own(), tmp_path / "set")
     assert not list((tmp_path / "set").rglob("*.writing*"))
