@@ -18,6 +18,7 @@ from pathlib import Path
 
 import keras_seg
 from keras_seg.cli import interrupt
+from keras_seg.cli.messages import translated, with_arguments
 
 MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
 DATA = ("shapes", "voc", "coco", "folder")
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        print(f"\nkeras-seg: error: {_sentence(error)}", file=sys.stderr)
+        words = sys.argv[1:] if arguments is None else arguments
+        print(f"\nkeras-seg: error: {_advice(error, options, words)}", file=sys.stderr)
         return 1
 
 
@@ -72,6 +74,13 @@ def _silence() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _advice(error: Exception, options: argparse.Namespace, words: Sequence[str]) -> str:
+    """What an error says, in terms of options, and the command that would mend it."""
+    text = translated(_sentence(error), vars(options))
+    changes = getattr(error, "arguments", None)
+    return f"{text}\nTry: {with_arguments(words, changes)}" if changes else text
 
 
 def _sentence(error: Exception) -> str:
@@ -223,9 +232,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print the report as JSON")
     add(
         "--sheet",
-        default="contact_sheet.png",
+        type=_picture,
         metavar="FILE",
-        help="picture to write, with examples of each class",
+        help="write a picture (.png or .jpg) with examples of each class",
     )
 
     command = add_command(
@@ -372,18 +381,27 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     add(
         "--ignore",
         metavar="IDS",
-        help="folder: ids of pixels to ignore (default: 255)",
+        help="folder: ids of pixels to ignore, as 0,255 (default: 255, unless --ids "
+        "has it)",
     )
     add(
         "--ids",
         metavar="IDS",
-        help="folder: id of each class in the masks, as 0,255 (default: 0,1,...)",
+        help="folder: ids of each class in the masks, as 0,255; several ids of one "
+        "class: 0,1-255 or 0,1+7 (default: 0,1,...)",
     )
     add(
         "--colors",
         metavar="FILE",
-        help="folder: text file with the colour of each id, 'R G B' a line, for masks "
-        "in RGB",
+        help="folder: text file with the colour of each id, 'R G B name' a line, for "
+        "masks in RGB",
+    )
+    add(
+        "--channels",
+        type=_positive,
+        metavar="N",
+        help="folder: channels of the images (default: those of the first one); 3 "
+        "makes RGB of grey images and leaves out alpha",
     )
     add(
         "--train-split",
@@ -410,6 +428,14 @@ def _run_folder(text: str) -> Path:
     """The folder of a run, also where its model is named."""
     path = Path(text)
     return path.parent if path.name == "model.keras" and path.is_file() else path
+
+
+def _picture(text: str) -> str:
+    if not text.lower().endswith((".png", ".jpg", ".jpeg")):
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in .png or .jpg, received {text}"
+        )
+    return text
 
 
 def _whole(text: str, low: int, high: int) -> int:

@@ -1,17 +1,19 @@
 """The data set that the options of a command name."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import tensorflow as tf
 
 from keras_seg import data
 from keras_seg.cli import PATHS
 from keras_seg.data import Source
 from keras_seg.data.readers.files import read_lines
+from keras_seg.data.readers.pairing import OrphansError
 
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
@@ -26,7 +28,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("crowd", "overlap", "boxes", "min_area"),
         ),
     ),
-    "folder": (("images", "masks"), ("names", "ignore", "ids", "colors")),
+    "folder": (("images", "masks"), ("names", "ignore", "ids", "colors", "channels")),
 }
 
 
@@ -48,6 +50,7 @@ class DataOptions(msgspec.Struct):
     ignore: str | None = None
     ids: str | None = None
     colors: str | None = None
+    channels: int | None = None
     train_split: str | None = None
     val_split: str | None = None
 
@@ -67,13 +70,16 @@ def with_absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def data_source(options: Mapping[str, Any], split: Any) -> Source:
+def data_source(
+    options: Mapping[str, Any], split: str, *, stems: Sequence[str] | None = None
+) -> Source:
     """Open the data set that options name.
 
     Args:
         options: Those of a command, by name.
         split: "train" or "val", for what `train_split` and `val_split` name; another
-            name of a split, or of a list; of folders, "all", or stems.
+            name of a split, or of a list; of folders, "all".
+        stems: Of folders, the examples to read; None for all of the split.
 
     Raises:
         ValueError: for options that are missing, or belong to another data set.
@@ -99,7 +105,7 @@ def data_source(options: Mapping[str, Any], split: Any) -> Source:
     if kind == "coco":
         return _coco(options, split, chosen)
     if kind == "folder":
-        return _folder(options, split)
+        return _folder(options, split, stems)
     if chosen == "train":
         return data.shapes(1600, seed=0)
     if chosen == "val":
@@ -178,34 +184,39 @@ def _held_out(source: Source, split: str) -> Source:
         ) from None
 
 
-def _folder(options: Mapping[str, Any], split: Any) -> Source:
-    colors, names = options["colors"], options["names"]
+def _folder(
+    options: Mapping[str, Any], split: str, stems: Sequence[str] | None
+) -> Source:
+    names, ids, ignore = (options[name] for name in ("names", "ids", "ignore"))
     lists = {"train": options["train_split"], "val": options["val_split"]}
     if any(lists.values()) and not all(lists.values()):
         raise ValueError("Expected --train-split and --val-split, or neither of them.")
-    ids = None if options["ids"] is None else _numbers(options["ids"])
-    # 255 is a class of masks of 0 and 255, and else the usual word for no label.
-    ignore = () if ids and 255 in ids else (255,)
-    images, masks = options["images"], options["masks"]
-    apart = SPLIT in images or SPLIT in masks
-    if apart:
-        name = lists.get(split) or split
-        lists = {}
-        images, masks = (path.replace(SPLIT, name) for path in (images, masks))
-    source = data.folder(
-        images,
-        masks,
-        class_names=None if names is None else _names(names),
-        ignore=_numbers(options["ignore"]) if options["ignore"] else ignore,
-        ids=ids,
-        palette=None if colors is None else _read_colors(colors),
-        split=None if apart or split == "all" else lists.get(str(split), split),
-    )
+    paths = {name: options[name] for name in ("images", "masks")}
+    apart = any(SPLIT in path for path in paths.values())
+    folder_of_split = lists.get(split) or split
+    wanted = None if apart or split == "all" else lists.get(split, split)
+    try:
+        source = data.folder(
+            **{k: path.replace(SPLIT, folder_of_split) for k, path in paths.items()},
+            class_names=None if names is None else _names(names),
+            ignore=None if ignore is None else _flat(_ids(ignore)),
+            ids=None if ids is None else _ids(ids),
+            palette=options["colors"],
+            split=stems or wanted,
+            channels=options.get("channels"),
+        )
+    except OrphansError as error:
+        # The pattern that it proposes is that of all splits.
+        patterns = {
+            name: os.path.join(
+                re.sub(r"/[^/]*\*[^/]*$", "", paths[name]), os.path.basename(pattern)
+            )
+            for name, pattern in error.patterns.items()
+        }
+        raise OrphansError(error.images, error.masks, error.pairs, patterns) from None
     if apart or any(lists.values()) or split not in ("train", "val"):
         return source
-    # A fifth is held out, the same one in every command of a run.
-    train, val = source.split(0.8, seed=0)
-    return {"train": train, "val": val}[split]
+    return _held_out(source, split)
 
 
 def _names(names: str) -> list[str]:
@@ -221,17 +232,6 @@ def _names(names: str) -> list[str]:
     return words
 
 
-def _read_colors(path: str) -> np.ndarray:
-    """Rows of (red, green, blue); what follows in a line, a name say, is left out."""
-    lines = [line.replace(",", " ").split()[:3] for line in read_lines(path)]
-    try:
-        return np.array([[int(word) for word in line] for line in lines])
-    except ValueError:
-        raise ValueError(
-            f"{path}: Expected 'R G B' in each line, the colour of an id."
-        ) from None
-
-
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -240,10 +240,33 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
 
-def _numbers(text: str) -> list[int]:
+def _ids(text: str) -> list[int | tuple[int, ...]]:
+    """Ids, an entry per class: 0,1-255 or 0,1+7,2."""
     try:
-        return [int(word) for word in text.split(",")]
+        entries = [
+            [_range(word) for word in entry.split("+")] for entry in text.split(",")
+        ]
     except ValueError:
         raise ValueError(
-            f"Expected numbers in a row, 0,255. Received: {text}"
+            "Expected ids in a row, 0,255; several ids of one class are 1-255 or "
+            f"1+7. Received: {text}"
         ) from None
+    return [
+        parts[0][0] if len(parts) == len(parts[0]) == 1 else tuple(chain(*parts))
+        for parts in entries
+    ]
+
+
+def _range(text: str) -> range:
+    """The ids of a word: 7, or 1-255."""
+    first, dash, last = text.partition("-")
+    ids = range(int(first), int(last if dash else first) + 1)
+    if not ids:
+        raise ValueError("Expected the smaller id first.")
+    return ids
+
+
+def _flat(ids: Sequence[int | tuple[int, ...]]) -> list[int]:
+    return [
+        i for entry in ids for i in (entry if isinstance(entry, tuple) else [entry])
+    ]

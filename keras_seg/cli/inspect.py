@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +11,11 @@ import keras
 
 from keras_seg import data
 from keras_seg.cli.data_options import SPLIT, data_source
+from keras_seg.cli.messages import translated, with_arguments
 from keras_seg.data import Source
-from keras_seg.data.readers.folder import OrphansError
-from keras_seg.data.tools.inspect import Problem, Report
+from keras_seg.data.readers.pairing import OrphansError
+from keras_seg.data.tools.inspect_report import Report
+from keras_seg.data.tools.inspect_rules import Problem
 from keras_seg.visualize import contact_sheet, visible
 
 # Pictures on a contact sheet, at most.
@@ -19,30 +23,34 @@ _PICTURES = 40
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Tell what is wrong with a data set; see `keras-seg inspect --help`."""
+    """Report what is wrong with a data set; see `keras-seg inspect --help`."""
     problems: list[Problem] = []
-    sources = {}
+    sources: dict[str, Source] = {}
+    errors: list[Exception] = []
     for split in _splits(options):
         try:
             sources[split] = _open(options, split, problems)
         except (ValueError, OSError) as error:
-            problems.append(Problem(split, "", str(error)))
+            errors.append(error)
+            arguments = getattr(error, "arguments", {})
+            problems.append(
+                Problem("not_opened", split, "", str(error), arguments=arguments)
+            )
     if not sources:
-        raise ValueError(problems[0].message)
+        raise errors[0]
     report = data.inspect(sources, verbose=not options.json)
     report.problems[:0] = problems
 
+    names = vars(options)
     if options.json:
-        print(json.dumps(report.as_dict(), indent=2))
+        content = report.as_dict()
+        for problem in content["problems"]:
+            problem["message"] = translated(problem["message"], names)
+        print(json.dumps(content, indent=2))
     else:
-        print(f"\n{report}")
-    pictures = list(_pictures(report, sources))
-    if pictures:
-        first = next(iter(sources.values()))
-        sheet = contact_sheet(pictures, first.palette, first.class_names)
-        keras.utils.save_img(options.sheet, sheet, scale=False)
-        if not options.json:
-            print(f"Pictures of examples of each class are in {options.sheet}")
+        print(f"\n{translated(str(report), names)}\n{_next_command(report, options)}")
+    if options.sheet is not None:
+        _write_sheet(options, report, sources)
     return 1 if report.serious else 0
 
 
@@ -61,15 +69,67 @@ def _open(options: argparse.Namespace, split: str, problems: list[Problem]) -> S
     try:
         return data_source(vars(options), split)
     except OrphansError as error:
-        if SPLIT in f"{options.images}{options.masks}":
+        if not error.pairs:
             raise
         for names, lacks in ((error.images, "mask"), (error.masks, "image")):
             for name in names:
                 message = f"It has no {lacks}: there is no file of this stem."
-                problems.append(Problem(split, name, message))
-        if not error.pairs:
-            raise
-        return data_source(vars(options), error.pairs)
+                problems.append(
+                    Problem(
+                        f"no_{lacks}", split, name, message, arguments=error.arguments
+                    )
+                )
+        return data_source(vars(options), split, stems=error.pairs)
+
+
+def _next_command(report: Report, options: argparse.Namespace) -> str:
+    """What to type next: the remedy of the first problem that has one, or train."""
+    words = []
+    for name, value in vars(options).items():
+        if value is not None and name not in ("json", "sheet"):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if not report.serious:
+        paths = _folders_of_splits(options)
+        return f"To train: {with_arguments(['train', *words], paths)}"
+    for problem in report.problems:
+        if problem.serious and problem.arguments:
+            return f"Try: {with_arguments(['inspect', *words], problem.arguments)}"
+    return ""
+
+
+def _folders_of_splits(options: argparse.Namespace) -> dict[str, str]:
+    """Paths for train and val, where these are folders beside each other."""
+    if options.data != "folder" or options.train_split:
+        return {}
+    paths = {
+        name: SPLIT.join(getattr(options, name).rsplit("train", 1))
+        for name in ("images", "masks")
+    }
+    folders = [
+        path.replace(SPLIT, "val").rpartition("/*")[0] or path.replace(SPLIT, "val")
+        for path in paths.values()
+        if SPLIT in path
+    ]
+    return paths if len(folders) == 2 and all(map(os.path.isdir, folders)) else {}
+
+
+def _write_sheet(
+    options: argparse.Namespace, report: Report, sources: dict[str, Source]
+) -> None:
+    """Write the contact sheet; if that fails, it is not the data set's fault."""
+    path = options.sheet
+    try:
+        pictures = list(_pictures(report, sources))
+        if not pictures:
+            raise ValueError("no example can be shown")
+        first = next(iter(sources.values()))
+        sheet = contact_sheet(pictures, first.palette, first.class_names)
+        keras.utils.save_img(path, sheet, scale=False)
+    except Exception as error:
+        print(f"Note: {path} wasn't written: {error}.", file=sys.stderr)
+    else:
+        out = sys.stderr if options.json else sys.stdout
+        print(f"Examples of each class are in {path}", file=out)
 
 
 def _pictures(

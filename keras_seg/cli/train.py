@@ -12,7 +12,9 @@ import numpy as np
 import keras_seg
 from keras_seg.cli import interrupt
 from keras_seg.cli.data_options import data_source, with_absolute_paths
+from keras_seg.cli.messages import translated
 from keras_seg.data import Source
+from keras_seg.data.suggestions import SuggestionError
 from keras_seg.files import save_model
 from keras_seg.terminal import progress
 from keras_seg.training.callbacks import (
@@ -56,7 +58,7 @@ def train(options: argparse.Namespace) -> None:
 
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
-    _look_at_some({"train": training, "val": validation})
+    _look_at_some({"train": training, "val": validation}, options)
     image, _ = training[0]
     resolved = {
         **with_absolute_paths(vars(options)),
@@ -102,19 +104,25 @@ def _check_options(options: argparse.Namespace) -> None:
         raise ValueError("Expected --encoder with --freeze-encoder.")
 
 
-def _look_at_some(sources: dict[str, Source]) -> None:
+def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> None:
     """Raise, before training begins, for what a few examples show to be wrong."""
     report = keras_seg.data.inspect(sources, examples=16, verbose=False)
     for problem in report.problems:
         where = ": ".join(filter(None, (problem.split, problem.example)))
+        if problem.kind == "unknown_ids":  # the reader knows the file of the mask
+            source = sources[problem.split]
+            try:
+                source[list(source.names).index(problem.example)]
+            except ValueError as error:
+                where = f"{where}: {error}"
         message = (
             f"{where}: {problem.message} `keras-seg inspect` with the same options "
             "looks at all examples."
         )
         if problem.serious:
-            raise ValueError(message)
+            raise SuggestionError(message, problem.arguments)
         if not problem.example:
-            print(f"Note: {message}")
+            print(f"Note: {translated(message, vars(options))}")
 
 
 def _train_in(

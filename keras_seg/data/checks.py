@@ -34,7 +34,8 @@ def naming(path: tf.Tensor) -> Iterator[None]:
     except (ValueError, tf.errors.OpError) as error:
         if not tf.executing_eagerly():
             raise
-        raise ValueError(f"{path.numpy().decode()}: {reason(error)}") from None
+        name = path.numpy().decode(errors="backslashreplace")
+        raise ValueError(f"{name}: {reason(error)}") from None
 
 
 #: What was raised while tf.data read, the last errors of it.

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -359,7 +360,7 @@ class Source:
         """Path of the file of an image; None where images aren't files."""
         if self._image_path is None:
             return None
-        return self._image_path(tf.constant(index, tf.int64)).numpy().decode()
+        return os.fsdecode(self._image_path(tf.constant(index, tf.int64)).numpy())
 
 
 def _wide(mask: tf.Tensor) -> tf.Tensor:

@@ -150,7 +150,7 @@ def test_label_studio_export_is_read(tmp_path, inspected):
     status, said, _ = inspected(*options_of("Label Studio", tmp_path))
     assert status == 0
     assert "all: 10 examples" in said
-    assert "Nothing is wrong" in said
+    assert "No problems found" in said
     path = tmp_path / "result.json"
     source = data.coco(tmp_path / "images", path, classes="coco")
     assert source.class_names == ("background", "cell")

@@ -3,10 +3,12 @@
 import json
 
 import keras
+import numpy as np
 import pytest
 from PIL import Image
 
-from keras_seg.cli import main
+from keras_seg.cli import data_options, main
+from keras_seg.cli.data_options import data_source
 
 TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
 
@@ -33,13 +35,59 @@ def test_a_prepared_set_is_trained_and_validated_on_its_own_splits(
 
 
 def test_names_and_colors_that_are_no_files_or_rows_say_so(tmp_path, capsys):
-    folder = ["inspect", "--data", "folder", "--images", "x", "--masks", "y"]
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / name / "a.png")
+    folder = ["inspect", "--data", "folder", "--images", f"{tmp_path}/x"]
+    folder += ["--masks", f"{tmp_path}/y"]
     assert main([*folder, "--names", "nmes.txt"]) == 1
     assert "nmes.txt, which is no file here" in capsys.readouterr().err
     (tmp_path / "colors.txt").write_text("0, 0, 0\nred\n")
     colors = ["--colors", str(tmp_path / "colors.txt")]
     assert main([*folder, "--names", "a,b", *colors]) == 1
     assert "colors.txt: Expected 'R G B'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("0,255", [0, 255]),
+        ("0,1-255", [0, (*range(1, 256),)]),
+        ("0,1+7,2-4+9", [0, (1, 7), (2, 3, 4, 9)]),
+        ("3-3", [3]),
+    ],
+)
+def test_ids_of_the_command_line_are_those_of_python(text, ids):
+    assert data_options._ids(text) == ids
+
+
+@pytest.mark.parametrize("text", ["", "0,", "0,x", "5-2", "1-", "-1", "0;1", "1--2"])
+def test_ids_that_are_none_are_refused_with_an_example(text):
+    with pytest.raises(ValueError, match=r"1-255 or 1\+7. Received: "):
+        data_options._ids(text)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_grey_images_and_alpha_become_rgb_where_asked_for(tmp_path, capsys, channels):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        pixels = rng.integers(0, 256, (8, 9, channels)).astype(np.uint8).squeeze()
+        Image.fromarray(pixels).save(tmp_path / f"images/{k}.png")
+        mask = rng.integers(0, 2, (8, 9)).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / f"masks/{k}.png")
+    words = ["--images", f"{tmp_path}/images", "--masks", f"{tmp_path}/masks"]
+    words += ["--data", "folder", "--names", "a,b"]
+    assert main(["inspect", *words]) == 0
+    assert ("--channels 3" in capsys.readouterr().out) == (channels in (2, 4))
+    assert main(["inspect", *words, "--channels", "3"]) == 0
+    assert "leave it out" not in capsys.readouterr().out
+    options = {"images": words[1], "masks": words[3], "data": "folder", "names": "a,b"}
+    options |= dict.fromkeys(("ids", "ignore", "colors", "train_split", "val_split"))
+    for asked, expected in ((None, channels), (3, 3)):
+        source = data_source(options | {"channels": asked}, "train")
+        assert source[0][0].shape == (8, 9, expected)
 
 
 def folder_options(root):

@@ -5,18 +5,16 @@ from typing import Any
 import tensorflow as tf
 
 from keras_seg.data.checks import check_same_size, naming, require
-
-# Where a PNG's header has its bits per channel, and the kind of its colours.
-DEPTH, COLOR = 24, 25
-#: What the numbers at COLOR mean.
-PNG_COLORS = {
-    0: "one grey channel",
-    2: "RGB",
-    3: "a palette",
-    4: "grey with alpha",
-    6: "RGB with alpha",
-}
-_CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+from keras_seg.data.decode.formats import is_jpeg, is_png, kind
+from keras_seg.data.decode.png import decode_palette_png
+from keras_seg.data.decode.png_header import (
+    CHANNELS,
+    COLOR,
+    DEPTH,
+    HEADER_END,
+    PALETTE,
+    read_header,
+)
 
 
 def read_jpeg(path: Any, window: Any = None, *, mask_size: Any = None) -> tf.Tensor:
@@ -40,7 +38,7 @@ def read_jpeg(path: Any, window: Any = None, *, mask_size: Any = None) -> tf.Ten
     with naming(path):
         contents = tf.io.read_file(path)
         require(
-            _is_jpeg(contents),
+            is_jpeg(contents),
             lambda: f"Expected a JPEG file. Received: {kind(contents)}.",
         )
         image = _decode_jpeg(contents, 3, window, mask_size)
@@ -83,29 +81,32 @@ def decode_image(
     contents: tf.Tensor, *, channels: int = 3, window: Any = None, mask_size: Any = None
 ) -> tf.Tensor:
     """Decode what `read_image` reads, from the bytes of the file."""
-    is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
     require(
-        _is_jpeg(contents) | is_png,
+        is_jpeg(contents) | is_png(contents),
         lambda: (
             f"Expected a JPEG or PNG. Received: {kind(contents)}. Convert it to PNG, "
             "which holds up to 4 channels of 8 or 16 bits."
         ),
     )
     image = tf.cond(
-        is_png,
+        is_png(contents),
         lambda: _decode_png(contents, channels, window, mask_size),
         lambda: _decode_jpeg(contents, channels, window, mask_size),
     )
     return tf.ensure_shape(image, (None, None, channels))
 
 
-def count_channels(path: str) -> int:
-    """Tell how many channels `read_image` should ask a file for; eager mode only."""
-    with naming(tf.constant(path)):
+def count_channels(path: Any) -> int:
+    """Return how many channels `read_image` should ask a file for; eager mode only.
+
+    Args:
+        path: Scalar string tensor.
+    """
+    with naming(path):
         contents = tf.io.read_file(path)
-        header = contents.numpy()[:33]
-        if kind(contents) == "a PNG" and len(header) == 33:
-            return _CHANNELS_OF_PNG.get(header[COLOR], 3)
+        header = contents.numpy()[:HEADER_END]
+        if kind(contents) == "a PNG" and len(header) == HEADER_END:
+            return CHANNELS[header[COLOR] & 7] or 3
         if kind(contents) == "a JPEG":
             return 1 if tf.image.extract_jpeg_shape(contents)[2] == 1 else 3
     return read_image(path).shape[-1]  # which says what is wrong
@@ -117,7 +118,10 @@ def _decode_jpeg(
     if channels in (2, 4):
         require(
             tf.constant(False),
-            lambda: f"Expected an image of {channels} channels. Received: a JPEG.",
+            lambda: (
+                f"Expected an image of {channels} channels. Received: a JPEG, which "
+                f"has 1 or 3. {_OTHER_CHANNELS}"
+            ),
         )
         return tf.zeros((0, 0, channels), tf.uint8)
     if mask_size is not None:
@@ -136,12 +140,8 @@ def _decode_jpeg(
 def _decode_png(
     contents: tf.Tensor, channels: int, window: Any, mask_size: Any
 ) -> tf.Tensor:
-    header = tf.io.decode_raw(tf.strings.substr(contents, 0, 33), tf.uint8)
-    require(
-        tf.shape(header)[0] == 33,
-        lambda: "Expected a whole PNG. Received: a cut one.",
-    )
-    found = tf.gather([1, 0, 3, 3, 2, 0, 4, 0], tf.cast(header[COLOR] & 7, tf.int32))
+    header = read_header(contents, "PNG")
+    found = tf.gather(CHANNELS, tf.cast(header[COLOR] & 7, tf.int32))
     if channels != 3:  # RGB is made of anything
         _require_channels(channels, found)
     # TensorFlow knows no 2 channels to ask for, but gives those that are there.
@@ -151,9 +151,16 @@ def _decode_png(
         pixels = tf.io.decode_png(contents, channels=wanted, dtype=tf.uint16)
         return tf.cast((tf.cast(pixels, tf.int32) + 128) // 257, tf.uint8)
 
-    image = tf.cond(
-        header[DEPTH] > 8, deep, lambda: tf.io.decode_png(contents, channels=wanted)
-    )
+    def shallow() -> tf.Tensor:
+        if channels != 3:
+            return tf.io.decode_png(contents, channels=wanted)
+        return tf.cond(
+            header[COLOR] == PALETTE,
+            lambda: decode_palette_png(contents),
+            lambda: tf.io.decode_png(contents, channels=3),
+        )
+
+    image = tf.cond(header[DEPTH] > 8, deep, shallow)
     if mask_size is not None:
         check_same_size(tf.shape(image)[:2], mask_size)
     if window is not None:
@@ -162,38 +169,17 @@ def _decode_png(
     return tf.ensure_shape(image, (None, None, channels))
 
 
-def _require_channels(expected: int, found: Any) -> None:
+def _require_channels(expected: int, received: Any) -> None:
     require(
-        found == expected,
+        received == expected,
         lambda: (
             f"Expected an image of {expected} channel{'s' * (expected > 1)}. "
-            f"Received: {int(found)}. How many are read is said by `channels` of "
-            "`data.folder`, else by the first image."
+            f"Received: {int(received)}. {_OTHER_CHANNELS}"
         ),
     )
 
 
-def _is_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    return tf.strings.substr(contents, 0, 2) == b"\xff\xd8"
-
-
-def kind(contents: tf.Tensor) -> str:
-    """What the first bytes of a file say it is; eager mode only."""
-    head = contents.numpy()[:8]
-    if not head:
-        return "an empty file"
-    for magic, name in _MAGIC.items():
-        if head.startswith(magic):
-            return name
-    return f"a file that begins with {head!r}"
-
-
-_MAGIC = {
-    b"\xff\xd8": "a JPEG",
-    b"\x89PNG": "a PNG",
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"RIFF": "a WebP",
-}
+_OTHER_CHANNELS = (
+    "Without `channels`, all images must have as many as the first. With `channels=3` "
+    "grey images become RGB, and a fourth channel, alpha, is left out."
+)

@@ -1,6 +1,7 @@
-"""Files by stem: which are there, which belong together, which are missing."""
+"""Paths of files, lists of stems in text files, and which files are missing."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ class Paths:
     def __init__(
         self, stems: Any, *around: tuple[str, str], which: Sequence[int] | None = None
     ):
-        self.stems = tf.convert_to_tensor(stems, tf.string)
+        self.stems = stems if tf.is_tensor(stems) else string_tensor(stems)
         self._around = around
         self._which = None if which is None else tf.constant(which, tf.uint8)
 
@@ -35,8 +36,34 @@ class Paths:
         return tf.strings.join([before, tf.gather(self.stems, index), after])
 
 
+def string_tensor(names: Sequence[str]) -> tf.Tensor:
+    """Names of files as a string tensor, also where they aren't UTF-8."""
+    try:
+        return tf.constant(names, tf.string)
+    except ValueError:  # Python keeps foreign bytes as lone surrogates
+        return tf.constant([os.fsencode(name) for name in names])
+
+
+def printable(name: str | bytes) -> str:
+    r"""A name of a file that can be printed: bytes that aren't UTF-8 become `\xe9`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def read_lines(path: str) -> list[str]:
-    """Read stems, one a line, whatever ends the lines; blank ones are left out.
+    """Read the lines of a text file, without blanks around them and blank lines.
+
+    Raises:
+        ValueError: naming the file, if it isn't text.
+    """
+    stripped = (line.strip(" \t") for line in read_raw_lines(path))
+    return [line for line in stripped if line]
+
+
+def read_raw_lines(path: str) -> list[str]:
+    """Read the lines of a text file as they are.
+
+    A line ends with a line feed, a carriage return, or both. Python's `splitlines`
+    also cuts at characters that names of files may have, such as U+2028.
 
     Raises:
         ValueError: naming the file, if it isn't text.
@@ -49,9 +76,7 @@ def read_lines(path: str) -> list[str]:
             f"{path}: Expected text in UTF-8. Received: other bytes ({error.reason} at "
             f"{error.start}). Windows' PowerShell writes UTF-16: save it as UTF-8."
         ) from None
-    lines = text.splitlines()
-    del text
-    return [line for line in map(str.strip, lines) if line]
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def check_exist(folder: str, stems: Sequence[str], suffix: str, named_by: str) -> None:
@@ -77,50 +102,60 @@ def check_exist(folder: str, stems: Sequence[str], suffix: str, named_by: str) -
 
 def without_file(folder: str, stems: Sequence[str], suffix: str) -> list[str]:
     """Stems that have no file; each folder is listed once, and `..` isn't followed."""
-    there = {}
+    files_of_folder: dict[str, set[str]] = {}
     for within in {stem.rpartition("/")[0] for stem in stems}:
         inside = ".." not in within.split("/")
-        where = f"{folder}/{within}" if within else folder
-        there[within] = list_folder(where) if inside else set()
+        path = f"{folder}/{within}" if within else folder
+        files_of_folder[within] = list_folder(path) if inside else set()
     missing = []
     for stem in stems:
         within, _, name = stem.rpartition("/")
-        if name + suffix not in there[within]:
+        if name + suffix not in files_of_folder[within]:
             missing.append(stem)
     return missing
 
 
 def list_folder(folder: str) -> set[str]:
-    """Names of all that is in a folder.
+    """Names of all files and folders in a folder.
 
     Raises:
         FileNotFoundError: if there is no such folder.
     """
-    if not tf.io.gfile.isdir(folder):
-        raise FileNotFoundError(f"Expected the folder {folder}. It isn't there.")
-    return set(tf.io.gfile.listdir(folder))
+    check_is_folder(folder)
+    if "://" in folder:
+        return set(tf.io.gfile.listdir(folder))
+    return set(os.listdir(folder))
+
+
+def check_is_folder(folder: str) -> None:
+    """Raise FileNotFoundError if there is no such folder."""
+    is_remote = "://" in folder
+    if not (tf.io.gfile.isdir(folder) if is_remote else os.path.isdir(folder)):
+        raise FileNotFoundError(
+            f"Expected the folder {printable(folder)}. It isn't there."
+        )
 
 
 def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
-    """(where, names) of the files in a folder and the folders in it.
+    """(path in the folder, names) of the files in a folder and the folders in it.
 
-    What has a name that begins with a dot is left out. Links are followed, but no
-    folder is read twice.
+    Names that begin with a dot are left out. Links are followed, but no folder is read
+    twice.
     """
-    list_folder(folder)
+    check_is_folder(folder)
     if "://" in folder:
         walked = tf.io.gfile.walk(folder)
     else:
         walked = os.walk(folder, followlinks=True, onerror=_raise)
     seen = {os.path.realpath(folder)}
-    for where, folders, names in walked:
+    for path, folders, names in walked:
         for name in folders[:]:
-            real = os.path.realpath(f"{where}/{name}")
+            real = os.path.realpath(f"{path}/{name}")
             if name.startswith(".") or real in seen:
                 folders.remove(name)
             seen.add(real)
         yield (
-            where[len(folder) :].strip("/"),
+            path[len(folder) :].strip("/"),
             [name for name in names if not name.startswith(".")],
         )
 
@@ -130,7 +165,18 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def listed(names: Sequence[str], most: int = 1000) -> str:
-    """Names in a row, for an error that should leave none out."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def listed(names: Sequence[str], most: int = 8, length: int = 300) -> str:
+    """The first names in a row, and the number of the others.
+
+    Args:
+        names: What to list.
+        most: How many names at most.
+        length: How many characters at most, but for the first name.
+    """
+    shown: list[str] = []
+    for name in map(printable, names[:most]):
+        if shown and sum(map(len, shown)) + len(name) > length:
+            break
+        shown.append(name)
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")

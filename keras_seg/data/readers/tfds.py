@@ -12,9 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.checks import check_ids_of_file, naming, require
-from keras_seg.data.decode.image import COLOR, decode_image, kind
+from keras_seg.data.decode.formats import kind
+from keras_seg.data.decode.image import decode_image
 from keras_seg.data.decode.numpy_op import numpy_op
 from keras_seg.data.decode.png import decode_color_png, decode_label_png
+from keras_seg.data.decode.png_header import COLOR, RGB, RGBA
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 
@@ -198,7 +200,10 @@ def _check_is_image(feature: str, features: Any, name: str) -> None:
 def _check_has_ids(record: bytes, mask: str, name: str) -> None:
     """Raise if the first mask has colours."""
     contents = _bytes_of(tf.constant(record), mask)
-    if kind(contents) == "a PNG" and contents.numpy()[COLOR : COLOR + 1] in b"\2\6":
+    if kind(contents) == "a PNG" and contents.numpy()[COLOR : COLOR + 1] in (
+        bytes([RGB]),
+        bytes([RGBA]),
+    ):
         raise ValueError(
             f"Expected masks of ids in {mask!r} of {name}. Received: PNGs in RGB. If a "
             "channel of them has the ids, give its number as `channel`."

@@ -1,12 +1,9 @@
 """Any Source -> a folder of images and label PNGs, once; `folder` reads it back.
 
-PATH/
-    dataset.json: class names, palette, channels; written last, so half a set has none
-    images/STEM.jpg or .png: the source's own files where it has some, else PNGs
-    masks/STEM.png: palette PNGs of class ids, 255 where there is no label
-
-Files are written aside and renamed, so one that has its name is whole. Started again,
-the work goes on where it was stopped.
+Images are the source's own files where it has some, else PNGs; masks are palette PNGs
+of class ids, with 255 for ignored pixels. Files are written aside and renamed, so one
+that has its name is whole. Started again, the work goes on where it was stopped.
+`readers/prepared.py` has the folder's layout.
 """
 
 import errno
@@ -22,7 +19,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.readers.folder import DATASET, UNFINISHED
+from keras_seg.data.readers.prepared import (
+    DATASET,
+    UNFINISHED,
+    write_finished,
+    write_unfinished,
+)
 from keras_seg.data.source import Source
 from keras_seg.files import written_aside
 from keras_seg.palette import save_mask
@@ -56,7 +58,8 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
     """
     if "://" in os.fspath(path):
         raise ValueError(
-            f"Expected a folder on a disk. Received: {path}. Copy it then."
+            f"Expected a folder on a disk. Received: {path}. Write to a disk, then "
+            "copy the folder."
         )
     path = Path(path)
     stems = _stems(source)
@@ -64,17 +67,18 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
     images, masks = path / "images", path / "masks"
     for folder in (images, masks):
         folder.mkdir(exist_ok=True)
-        for left in folder.glob(".*.writing*"):  # by a run that was killed
-            left.unlink()
+        for remnant in folder.glob(".*.writing*"):  # of a run that was killed
+            remnant.unlink()
 
-    # A file can be empty where the machine went down: its name came before its bytes.
+    # After a power failure a file may have its name and no bytes.
     whole = [
         {file.stem for file in folder.iterdir() if file.stat().st_size}
         for folder in (images, masks)
     ]
-    there = whole[0] & whole[1]
-    todo = [index for index, stem in enumerate(stems) if stem not in there]
-    _check_written(source, [i for i, s in enumerate(stems) if s in there], masks, stems)
+    finished = whole[0] & whole[1]
+    todo = [index for index, stem in enumerate(stems) if stem not in finished]
+    done = [index for index, stem in enumerate(stems) if stem in finished]
+    _check_written(source, done, masks, stems)
 
     def write(index: int, image: np.ndarray, mask: np.ndarray) -> None:
         stem = stems[index]
@@ -82,9 +86,9 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
             save_mask(aside, mask, source.palette)
         file = source.image_file(index)
         suffix = "" if file is None else os.path.splitext(file)[1].lower()
-        if suffix in (".jpg", ".jpeg", ".png"):
+        if file is not None and suffix in (".jpg", ".jpeg", ".png"):
             with written_aside(images / (stem + suffix)) as aside:
-                tf.io.gfile.copy(file, str(aside), overwrite=True)
+                tf.io.gfile.copy(os.fsencode(file), str(aside), overwrite=True)
             return
         with written_aside(images / f"{stem}.png") as aside:
             if image.shape[-1] == 1:
@@ -92,24 +96,22 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
             Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
 
     bar = progress(len(stems), "image", verbose=verbose)
-    done = len(stems) - len(todo)
-    bar.update(done)
+    count = len(done)
+    bar.update(count)
     try:
         for _ in _in_threads(write, _examples(source, todo)):
-            done += 1
-            bar.update(done)
+            count += 1
+            bar.update(count)
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         number = error.errno if isinstance(error, OSError) else errno.ENOSPC
         if number not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OSError(
             number,
-            f"The disk is full: {done} of {len(stems)} examples are in {path}, all of "
+            f"The disk is full: {count} of {len(stems)} examples are in {path}, all of "
             "them whole. Make room and start again; it goes on from there.",
         ) from None
-    with written_aside(path / DATASET) as aside:
-        aside.write_text(json.dumps(description, indent=2) + "\n")
-    (path / UNFINISHED).unlink(missing_ok=True)
+    write_finished(path, description)
 
 
 def _stems(source: Source) -> list[str]:
@@ -150,15 +152,14 @@ def _claim(source: Source, path: Path, stems: Sequence[str]) -> dict[str, Any]:
     if path.exists() and any(".writing" not in f.name for f in path.iterdir()):
         raise FileExistsError(f"Expected an empty folder at {path}. It holds files.")
     path.mkdir(parents=True, exist_ok=True)
-    with written_aside(path / UNFINISHED) as aside:
-        aside.write_text(json.dumps(description, indent=2) + "\n")
+    write_unfinished(path, description)
     return description
 
 
 def _check_written(
     source: Source, written: Sequence[int], masks: Path, stems: Sequence[str]
 ) -> None:
-    """Raise if masks that are there differ from the source's: three of them tell."""
+    """Raise if any of three masks that were written differs from the source's."""
     for index in {*written[:1], *written[len(written) // 2 :][:1], *written[-1:]}:
         with Image.open(masks / f"{stems[index]}.png") as image:
             if not np.array_equal(np.asarray(image), source[index][1]):
@@ -188,7 +189,7 @@ def _in_threads(function: Any, calls: Iterator[tuple]) -> Iterator[None]:
             running.add(pool.submit(function, *arguments))
             if len(running) >= 4 * threads:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for one in finished:
-                    yield one.result()
-        for one in running:
-            yield one.result()
+                for future in finished:
+                    yield future.result()
+        for future in running:
+            yield future.result()

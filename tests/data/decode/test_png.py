@@ -7,7 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
-from keras_seg.data.decode.png import read_label_png
+from keras_seg.data.decode.image import read_image
+from keras_seg.data.decode.png import read_color_png, read_label_png
 
 GREY, PALETTE = 0, 3
 # First row and column, and steps, of the seven passes of an interlaced PNG.
@@ -121,6 +122,31 @@ def test_a_palette_shorter_than_its_depth_is_read(tmp_path):
     path, ids = tmp_path / "mask.png", np.arange(20).reshape(4, 5)
     path.write_bytes(encode_png(ids, 8, PALETTE, colors=bytes(3 * 20)))
     np.testing.assert_array_equal(read(path), ids)
+
+
+def test_pixels_beyond_the_palette_are_ids_but_have_no_colour(tmp_path):
+    """An id needs no colour. But who asks for a colour must not get black."""
+    path, ids = tmp_path / "mask.png", np.arange(20).reshape(4, 5)
+    path.write_bytes(encode_png(ids, 8, PALETTE, colors=bytes(range(3 * 18))))
+    np.testing.assert_array_equal(read(path), ids)
+    for read_colors in (read_color_png, read_image):
+        with pytest.raises(ValueError, match=r"mask\.png: .*palette, 0\.\.17.*: 19"):
+            read_colors(tf.constant(str(path)))
+        dataset = tf.data.Dataset.from_tensors(str(path)).map(read_colors)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            list(dataset)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_colours_of_a_palette_equal_pillows(tmp_path, depth, interlaced):
+    path = tmp_path / "mask.png"
+    path.write_bytes(encode_png(every_id(depth), depth, PALETTE, interlaced=interlaced))
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(read_image(tf.constant(str(path))), expected)
+    numbers = read_color_png(tf.constant(str(path)))
+    np.testing.assert_array_equal(numbers, expected.astype(int) @ [1, 256, 65536])
 
 
 @pytest.mark.parametrize("color", [GREY, PALETTE])

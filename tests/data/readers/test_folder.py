@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
+from keras_seg.data.suggestions import SuggestionError
 
 CLASSES = ["land", "sea", "ice"]
 SIZE = (9, 13)
@@ -434,10 +435,65 @@ def test_ids_from_1_with_0_ignored_become_labels_from_0(masks):
     np.testing.assert_array_equal(found, np.where(ids == 0, 255, ids - 1))
 
 
+@pytest.mark.parametrize(
+    ("ids", "label_of"),
+    [
+        ([0, (1, 2, 3)], {0: 0, 1: 1, 2: 1, 3: 1}),
+        ([0, range(1, 256)], {0: 0, 1: 1, 77: 1, 255: 1}),
+        ({0: 0, range(1, 256): 1}, {0: 0, 1: 1, 77: 1, 255: 1}),
+        ({7: 1, 3: 1, 0: 0, 200: 0}, {0: 0, 200: 0, 3: 1, 7: 1}),
+        ([np.array([5, 6]), np.int64(9)], {5: 0, 6: 0, 9: 1, 255: 255}),
+        ([{4, 5}, ()], {4: 0, 5: 0, 255: 255}),
+        ({0: 0, (): 1}, {0: 0, 255: 255}),
+        (((0, 300), range(1000, 65536)), {0: 0, 300: 0, 1000: 1, 65535: 1}),
+    ],
+)
+def test_several_ids_may_be_one_class(masks, ids, label_of):
+    stored = some_ids(list(label_of))
+    depth = np.uint16 if max(label_of) > 255 else np.uint8
+    mask = Image.fromarray(stored.astype(depth))
+    found = labels_of(masks, mask, class_names=CLASSES[:2], ids=ids)
+    np.testing.assert_array_equal(found, np.vectorize(label_of.get)(stored))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ids": [0, (1, 2), (2, 3)]}, "Received twice: 2"),
+        ({"ids": {range(4): 0, 3: 1, 4: 2}}, "Received twice: 3"),
+        ({"ids": {0: 0, 1: 1}}, "each of the 3 classes. Missing: class 2"),
+        ({"ids": {0: 0, 1: 1, 2: 3}}, r"classes 0\.\.2. Received: {2: 3}"),
+        ({"ids": {0: 0, 1: 1, 2: -1}}, r"classes 0\.\.2. Received: {2: -1}"),
+        ({"ids": [0, 1, "2"]}, r"`ids` to be whole numbers.*Received: '2'"),
+        ({"ids": [0, 1, 2.5]}, r"Received: 2\.5"),
+        ({"ids": [0, 1, (2, "3")]}, r"Received: \(2, '3'\)"),
+        ({"ids": [0, 1, None]}, "Received: None"),
+        ({"ids": [0, (1, 2, 3, 4)]}, "one entry per class, 3. Received: 2 entries"),
+        ({"ids": [0, 1, range(2, 70000)]}, r"0\.\.65535.*Received: 65536\.\.69999"),
+        ({"ids": [0, 1, (2, 7)], "ignore": (7, 8)}, "none of `ignore`.*: 7 in both"),
+        ({"ids": [0, 1, range(2, 256)], "ignore": 255}, "255 in both"),
+        ({"ignore": 1.5}, "`ignore` to be whole numbers"),
+    ],
+)
+def test_ids_that_contradict_each_other_are_an_error(tree, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        read(tree("a"), **arguments)
+
+
+def test_255_is_ignored_unless_a_class_has_it(masks):
+    mask = Image.fromarray(some_ids([0, 255]).astype(np.uint8))
+    assert 255 in labels_of(masks, mask, class_names=CLASSES[:2])
+    assert 255 in labels_of(masks, mask, class_names=CLASSES[:2], ids=[0, 7])
+    assert 255 not in labels_of(masks, mask, class_names=CLASSES[:2], ids=[0, 255])
+
+
 def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
     ids = np.zeros(SIZE, np.uint8)
     ids[0, :3] = 7, 9, 7
-    message = r"masks/a\.png: .*those of `ids`, or \[3\].*Received: 7, 9\."
+    message = (
+        r"masks/a\.png: .*class ids 0\.\.2, or 3 for ignored.*Received: 7, 9\."
+        r".*`ids=\[0, 7, 9\]`"
+    )
     with pytest.raises(ValueError, match=message):
         labels_of(masks, Image.fromarray(ids), ids=[0, 1, 2], ignore=3)
 
@@ -445,8 +501,8 @@ def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"ids": [0, 1]}, "`ids` to be one per class"),
-        ({"ids": [0, 1, 1]}, "none twice"),
+        ({"ids": [0, 1]}, "one entry per class, 3. Received: 2"),
+        ({"ids": [0, 1, 1]}, "each id to one class. Received twice: 1"),
         ({"ids": [0, 1, -1]}, r"ids in 0\.\.65535"),
         ({"ids": [0, 1, 2**16]}, r"ids in 0\.\.65535"),
         ({"palette": [(0, 0, 0), (1, 1, 1)]}, "a colour for id 2"),
@@ -455,12 +511,109 @@ def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
         ({"palette": [0, 1, 2]}, "rows of"),
         ({"palette": [(0.0, 0.5, 1.0)] * 3}, "rows of"),
         ({"class_names": ["land"]}, "class"),
-        ({"class_names": None}, r"dataset\.json"),
+        ({"class_names": None}, "`class_names`, or masks of a set that `prepare`"),
+        ({"channels": 5}, "`channels` to be 1 to 4"),
     ],
 )
 def test_arguments_that_do_not_fit_are_an_error(tree, arguments, message):
     with pytest.raises(ValueError, match=message):
         read(tree("a"), **arguments)
+
+
+COLOR_FILES = {
+    "name after": "0 0 0 land\n10\t20\t30\tthe sea\n30,20,10,ice\n",
+    "name before": "land 0 0 0\nthe sea 10 20 30\nice,30,20,10\n",
+    "heading": "name,r,g,b\nland,0,0,0\nthe sea,10,20,30\nice,30,20,10\n",
+}
+
+
+@pytest.mark.parametrize("text", COLOR_FILES.values(), ids=COLOR_FILES)
+def test_a_file_of_colors_names_the_classes(masks, text):
+    (masks / "colors.txt").write_text(text)
+    ids = some_ids([0, 1, 2])
+    mask = Image.fromarray(np.array(COLORS, np.uint8)[ids])
+    arguments = {"class_names": None, "palette": masks / "colors.txt"}
+    np.testing.assert_array_equal(labels_of(masks, mask, **arguments), ids)
+    source = read(masks, **arguments)
+    assert source.class_names == ("land", "the sea", "ice")
+    np.testing.assert_array_equal(source.palette, COLORS[:3])
+    # An ignored colour is no class, and needs no name.
+    source = read(masks, ignore=1, **arguments)
+    assert source.class_names == ("land", "ice")
+    np.testing.assert_array_equal(source[0][1], np.array([0, 255, 1])[ids])
+    # Several colours may be one class, which has the first one's name.
+    source = read(masks, ids=[(2, 1), 0], **arguments)
+    assert source.class_names == ("ice", "land")
+    np.testing.assert_array_equal(source[0][1], np.array([1, 0, 0])[ids])
+
+
+@pytest.mark.parametrize("text", ["", "0 0 0\nred\n", "0 0\n", "1 2 3 4 5 6 x 7\n\nq"])
+def test_a_file_without_colors_is_named(masks, text):
+    (masks / "colors.txt").write_text(text)
+    save(masks / "masks/a.png", np.zeros(SIZE, np.uint8))
+    save(masks / "images/a.png", np.zeros(SIZE, np.uint8))
+    with pytest.raises(ValueError, match=r"colors\.txt: Expected"):
+        read(masks, palette=str(masks / "colors.txt"))
+
+
+def names_missing(root):
+    with pytest.raises(SuggestionError) as error:
+        read(root, class_names=None)
+    return str(error.value), error.value.arguments
+
+
+@pytest.mark.parametrize(
+    ("ids", "arguments"),
+    [
+        ([0, 1], {"class_names": ["background", "object"]}),
+        ([0, 255], {"class_names": ["background", "object"], "ids": [0, 255]}),
+        ([0, 7], {"class_names": ["background", "object"], "ids": [0, 7]}),
+        ([0, 1, 2, 255], {"class_names": ["class0", "class1", "class2"]}),
+        ([3, 9], {"class_names": ["class3", "class9"], "ids": [3, 9]}),
+    ],
+)
+def test_missing_names_are_an_error_that_lists_the_ids_and_what_to_try(
+    masks, ids, arguments
+):
+    for k in range(3):
+        save(masks / f"images/{k}.png", np.zeros((1, 10), np.uint8))
+        save(masks / f"masks/{k}.png", np.resize(ids, (1, 10)).astype(np.uint8))
+    message, suggested = names_missing(masks)
+    assert suggested == arguments
+    shares = [np.mean(np.resize(ids, 10) == i) for i in ids]
+    for i, share in zip(ids, shares, strict=True):
+        assert f" {i} ({share:.1%} of pixels, 3 masks)" in message
+    source = read(masks, **suggested)
+    assert source.num_classes == len(arguments["class_names"])
+    assert {*np.unique(source[0][1])} <= {*range(source.num_classes), 255}
+
+
+def test_missing_names_of_numbered_objects_suggest_two_classes(masks):
+    for k in range(1, 6):
+        save(masks / f"images/{k}.png", np.zeros((3, 9), np.uint8))
+        save(masks / f"masks/{k}.png", np.resize(range(k), (3, 9)).astype(np.uint8))
+    message, suggested = names_missing(masks)
+    assert suggested["ids"] == [0, range(1, 256)]
+    assert "class0" in message  # they may be classes all the same
+
+
+@pytest.mark.parametrize("names", [None, CLASSES])
+def test_masks_of_colors_without_a_palette_suggest_the_file_that_lies_there(
+    masks, names
+):
+    ids = some_ids([0, 1, 2])
+    mask = Image.fromarray(np.array(COLORS, np.uint8)[ids])
+    for expected, text in ((None, "0 0 0 x\n"), ("colors.txt", COLOR_FILES["heading"])):
+        (masks / "readme.txt").write_text("Colours of land and sea.\n")
+        (masks / "colors.txt").write_text(text)
+        with pytest.raises(ValueError, match=r"\(10, 20, 30\) \d") as error:
+            labels_of(masks, mask, class_names=names)
+        if expected is None:
+            assert "a text file with a line 'R G B name'" in str(error.value)
+        else:
+            arguments = error.value.arguments
+            assert arguments == {"palette": str(masks / expected)}
+            assert (read(masks, **arguments)[0][1] == ids).all()
 
 
 def waves(height, width, channels):

@@ -37,7 +37,7 @@ def test_a_healthy_set_has_no_problems_and_exact_numbers(healthy):
     report = look(healthy)
     assert report.problems == []
     assert not report.serious
-    assert "Nothing is wrong." in str(report)
+    assert "No problems found." in str(report)
     found = report.splits["all"]
     masks = [np.asarray(Image.open(p)) for p in sorted((healthy / "masks").iterdir())]
     assert found.pixels.tolist() == [
@@ -122,7 +122,7 @@ SICK = {
         "p03",
         "image 30 x 40, mask 30 x 41",
     ),
-    "EXIF": (turn, "p03", "EXIF.*This photo does"),
+    "EXIF": (turn, "p03", "EXIF.*This photo has such"),
     "all background": (empty, "", "Every pixel is ground.*written empty"),
     "0 and 255": (binary, "", r"0 and 255 only.*ids=\[0, 255\]"),
 }
@@ -148,7 +148,7 @@ HARMLESS = {
         "images/p03.jpg",
         "CMYK",
     ),
-    "no label": (lambda r: Image.new("L", (40, 30), 255), "masks/p03.png", "No pixel"),
+    "no label": (lambda r: Image.new("L", (40, 30), 255), "masks/p03.png", "All pix"),
     "twice": (lambda r: Image.open(r / "images/p04.jpg"), "images/p03.png", "p04 too"),
 }
 
@@ -220,7 +220,7 @@ def test_many_bad_files_are_one_line_of_the_page(healthy):
     report = look(healthy)
     assert len(report.problems) == 12
     assert len(str(report).splitlines()) < 20
-    assert "12 examples, first p00" in str(report)
+    assert "12 examples (p00, p01, p02, ...)" in str(report)
 
 
 @pytest.mark.real_data
@@ -278,3 +278,169 @@ def test_examples_that_cannot_be_shown_are_on_no_contact_sheet(healthy):
     report = look(healthy)
     assert len(report.problems) == 12
     assert report.splits["all"].sample == []
+
+
+def write_masks(root, masks):
+    """Other masks than the healthy ones, and images for them."""
+    for folder in ("images", "masks"):
+        for path in (root / folder).iterdir():
+            path.unlink()
+    rng = np.random.default_rng(0)
+    for k, mask in enumerate(masks):
+        pixels = rng.integers(0, 256, (*mask.shape[:2], 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(root / f"images/p{k:02}.png")
+        Image.fromarray(mask).save(root / f"masks/p{k:02}.png")
+
+
+def stripes(*ids, dtype=np.uint8):
+    """A mask of ten pixels of each id."""
+    return np.repeat(np.array(ids, dtype)[:, None], 10, axis=1)
+
+
+def test_an_unknown_id_leaves_the_counts_of_the_others(healthy):
+    write_masks(healthy, [stripes(0, 1, 2), stripes(0, 1, 7), stripes(0, 255, 9)])
+    report = look(healthy)
+    found = report.splits["all"]
+    assert found.pixels.tolist() == [30, 20, 10]
+    assert found.images.tolist() == [3, 2, 1]
+    assert (found.ignored, found.images_with_ignored) == (10, 1)
+    assert found.unknown == {7: 10, 9: 10}
+    assert found.total == 90
+    content = report.as_dict()["splits"]["all"]
+    assert content["unknown_ids"]["7"] == {"pixels": 10, "images": 1}
+    text = str(report)
+    assert re.search(r"ground +33\.33% +3\n", text)
+    assert re.search(r"\(ignored\) +11\.11% +1\n", text)
+    assert re.search(r"\(id 7, no class\) +11\.11% +1\n", text)
+    serious = [problem for problem in report.problems if problem.serious]
+    assert [(p.kind, p.example) for p in serious] == [
+        ("unknown_ids", "p01"),
+        ("unknown_ids", "p02"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"ignore": 2},
+        {"ids": [1, 0], "ignore": [2]},
+        {"palette": [(9, 9, 9), (8, 8, 8), (7, 7, 7)]},
+    ],
+)
+def test_unknown_ids_are_those_of_the_files_where_ids_are_looked_up(healthy, arguments):
+    write_masks(healthy, [stripes(0, 1, 254)] * 3)
+    names = NAMES if "palette" in arguments else NAMES[:2]
+    found = look(healthy, class_names=names, **arguments).splits["all"]
+    assert found.unknown == {254: 30}
+    assert found.pixels.tolist()[:2] == [30, 30]
+
+
+def test_unknown_colours_are_counted_too(healthy):
+    colors = np.array([(0, 0, 0), (255, 0, 0), (1, 2, 3)], np.uint8)
+    write_masks(healthy, [colors[stripes(0, 1, 2)], colors[stripes(0, 1)]])
+    report = look(healthy, class_names=NAMES[:2], palette=colors[:2])
+    found = report.splits["all"]
+    assert found.pixels.tolist() == [20, 20]
+    assert found.unknown_colors == {1 + 256 * 2 + 65536 * 3: 10}
+    assert re.search(r"\(colour 1, 2, 3, no class\) +20\.00% +1\n", str(report))
+    assert [(p.kind, p.example) for p in report.problems if p.serious] == [
+        ("unknown_colors", "p00")
+    ]
+
+
+void = [stripes(0, 1, 2, 11) for _ in range(9)]
+objects = [stripes(*range(1 + k)) for k in (1, 2, 3, 4, 1, 3)]
+deep_objects = [stripes(*range(1 + k), dtype=np.uint16) for k in (1, 2, 3, 300)]
+CAUSES = {
+    "void": (void, NAMES, {"ignore": 11}, "many masks share"),
+    "void and 255": ([stripes(0, 1, 2, 9, 255)] * 3, NAMES, {"ignore": [9, 255]}, ""),
+    "next id is void": ([stripes(0, 1, 2, 3)] * 4, NAMES, {"ignore": 3}, "a class"),
+    "objects": (objects, NAMES[:2], {"ids": [0, range(1, 256)]}, "numbers its objects"),
+    "from 1": ([stripes(1, 2, 3)] * 3, NAMES, {"ids": [1, 2, 3]}, "start at 1"),
+    "holes": ([stripes(0, 38, 75)] * 3, NAMES, {"ids": [0, 38, 75]}, "as many ids"),
+    "0, 128, 255": ([stripes(0, 128, 255)] * 3, NAMES, {"ids": [0, 128, 255]}, ""),
+    "rare": ([*[stripes(0, 1, 2)] * 30, stripes(0, 5)], NAMES, {}, "Likely causes"),
+}
+
+
+@pytest.mark.parametrize("case", CAUSES)
+def test_the_likely_cause_of_unknown_ids_comes_with_its_remedy(healthy, case):
+    masks, names, arguments, words = CAUSES[case]
+    write_masks(healthy, masks)
+    problem = look(healthy, class_names=names).problems[0]
+    assert problem.kind == "unknown_ids"
+    assert problem.arguments == arguments
+    assert words in problem.message
+    for name, value in arguments.items():
+        assert f"`{name}={value!r}`" in problem.message
+    if arguments:  # it leads on
+        assert not look(healthy, class_names=names, **arguments).serious
+
+
+def test_objects_of_16_bits_are_counted_as_they_are(healthy):
+    write_masks(healthy, deep_objects)
+    report = look(healthy, class_names=NAMES[:2])
+    assert report.splits["all"].unknown[300] == 10
+    assert report.problems[0].arguments == {"ids": [0, range(1, 65536)]}
+    ids = report.problems[0].arguments["ids"]
+    assert not look(healthy, class_names=NAMES[:2], ids=ids).serious
+
+
+def test_masks_of_0_and_255_get_the_argument_that_mends_them(healthy):
+    write_masks(healthy, [stripes(0, 255)] * 3)
+    (problem,) = look(healthy, class_names=NAMES[:2]).problems
+    assert (problem.kind, problem.serious) == ("only_0_and_255", True)
+    assert problem.arguments == {"ids": [0, 255]}
+    assert not look(healthy, class_names=NAMES[:2], **problem.arguments).problems
+
+
+def test_problems_have_kinds_in_json(healthy):
+    truncate(healthy / "images/p03.jpg")
+    (healthy / "masks/p04.png").write_bytes(b"")
+    content = look(healthy).as_dict()
+    kinds = {p["example"]: p["kind"] for p in content["problems"]}
+    assert kinds == {"p03": "unreadable", "p04": "unreadable"}
+    assert json.loads(json.dumps(content)) == content
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+def test_an_alpha_channel_is_noted_with_the_way_to_leave_it_out(healthy, opaque):
+    write_masks(healthy, [stripes(0, 1, 2)] * 3)
+    rng = np.random.default_rng(1)
+    for path in (healthy / "images").iterdir():
+        pixels = rng.integers(0, 255, (3, 10, 4)).astype(np.uint8)
+        if opaque:
+            pixels[..., 3] = 255
+        Image.fromarray(pixels).save(path)
+    report = look(healthy)
+    (problem,) = report.problems
+    assert (problem.kind, problem.serious) == ("alpha_channel", False)
+    assert "`channels=3`" in problem.message
+    assert ("255 everywhere" in problem.message) == opaque
+    assert look(healthy, **problem.arguments).problems == []
+
+
+def test_images_of_other_channels_than_the_first_say_what_to_do(healthy):
+    """The first is a PNG with alpha, the others are JPEGs."""
+    Image.new("RGBA", (40, 30)).save(healthy / "images/p00.png")
+    (healthy / "images/p00.jpg").unlink()
+    report = look(healthy)
+    serious = [problem for problem in report.problems if problem.serious]
+    assert {p.kind for p in serious} == {"channels_differ"}
+    assert len(serious) == 11
+    assert serious[0].arguments == {"channels": 3}
+    assert not look(healthy, channels=3).serious
+
+
+def test_a_class_called_void_is_noted(healthy):
+    report = look(healthy, class_names=["ground", "Void", "dog"])
+    assert [problem.kind for problem in report.problems] == ["void_class"]
+    assert "`ignore=1`" in report.problems[0].message
+
+
+def test_thousands_of_unknown_colours_are_a_page(healthy):
+    rng = np.random.default_rng(0)
+    write_masks(healthy, [rng.integers(0, 256, (40, 50, 3)).astype(np.uint8)] * 2)
+    report = look(healthy, class_names=NAMES[:2], palette=[(0, 0, 0), (1, 1, 1)])
+    assert len(str(report)) < 4000
+    assert "more that are no class" in str(report)

@@ -1,0 +1,34 @@
+"""Which format a file has, by its first bytes."""
+
+import tensorflow as tf
+
+_FORMATS = {
+    b"\xff\xd8": "a JPEG",
+    b"\x89PNG": "a PNG",
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"RIFF": "a WebP",
+}
+
+
+def kind(contents: tf.Tensor) -> str:
+    """Describe the format of a file for an error message; eager mode only."""
+    head = contents.numpy()[:8]
+    if not head:
+        return "an empty file"
+    for magic, name in _FORMATS.items():
+        if head.startswith(magic):
+            return name
+    return f"a file that begins with {head!r}"
+
+
+def is_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """Whether a file begins like a JPEG."""
+    return tf.strings.substr(contents, 0, 2) == b"\xff\xd8"
+
+
+def is_png(contents: tf.Tensor) -> tf.Tensor:
+    """Whether a file begins like a PNG."""
+    return tf.strings.substr(contents, 0, 4) == b"\x89PNG"

@@ -1,0 +1,35 @@
+"""Errors and problems that say which arguments mend them.
+
+In a message, an argument stands between backticks: `ids`, or with a value,
+`ids=[0, 255]`. So that the command line can tell its options instead, it translates
+what is between backticks, at one place.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Values of arguments by name.
+Arguments = dict[str, Any]
+
+
+class SuggestionError(ValueError):
+    """An error that other arguments would mend.
+
+    Args:
+        message: What is wrong; it should name the arguments too.
+        arguments: Values to try, by name.
+    """
+
+    def __init__(self, message: str, arguments: Mapping[str, Any]):
+        super().__init__(message)
+        self.arguments: Arguments = dict(arguments)
+
+
+def spelled(arguments: Mapping[str, Any]) -> str:
+    """Spell arguments for a message.
+
+    Example:
+        >>> spelled({"ids": [0, range(1, 256)], "ignore": 7})
+        '`ids=[0, range(1, 256)]`, `ignore=7`'
+    """
+    return ", ".join(f"`{name}={value!r}`" for name, value in arguments.items())
