@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.checks import check_ids_of_file, naming, require
+from keras_seg.data.checks import naming, require
 from keras_seg.data.decode.image import count_channels, read_image
 from keras_seg.data.decode.png import read_label_or_color_png, read_label_png
 from keras_seg.data.readers.files import Paths, listed, read_lines, walk
@@ -116,7 +116,6 @@ def folder(
         else:
             found = read_label_png(path, tf.uint8 if to_labels is None else tf.int32)
         if to_labels is None:
-            check_ids_of_file(path, found, num_classes)
             return found
         with naming(path):
             labels = tf.gather(to_labels, found)
@@ -136,6 +135,8 @@ def folder(
             "palette", _palette_of_classes(palette, num_classes, ids)
         ),
         image_path=image_paths.__getitem__,
+        mask_path=mask_paths.__getitem__,
+        origin=f"folder({images!r}, {masks!r})",
     )
 
 

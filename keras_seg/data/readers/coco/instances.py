@@ -152,6 +152,7 @@ def coco(
         class_names=class_names,
         names=[os.path.splitext(name)[0] for name in names_of],
         image_path=files.__getitem__,
+        origin=f"coco({path!r})",
     )
 
 
@@ -257,6 +258,7 @@ def coco_panoptic(
         class_names=class_names,
         names=stems,
         image_path=files.__getitem__,
+        origin=f"coco_panoptic({path!r})",
     )
 
 
