@@ -25,7 +25,7 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
 
-    # A Source reads images and masks by index; 255 in a mask means "no label".
+    # A Source reads images and masks by index; 255 in a mask means "ignored".
     train = keras_seg.data.voc(root, "train")
     val = keras_seg.data.voc(root, "val")
 
@@ -36,6 +36,7 @@ def main(
         size=(size, size),
         augment=keras_seg.data.standard_augmentation(),
         shuffle=True,
+        repeat=True,  # without end, so an epoch is so many steps
     )
 
     # Images go in as they are, 0..255: normalisation is the model's first layer.
@@ -45,11 +46,13 @@ def main(
         optimizer=keras.optimizers.Adam(1e-3),
         loss=keras_seg.losses.WeightedCrossEntropy(),
         metrics=[keras_seg.metrics.MeanIoU(train.num_classes)],
+        jit_compile=False,  # whole images have many sizes: XLA would compile for each
     )
     model.fit(
         batches,
-        validation_data=val.batches(1),  # whole images, padded with "no label"
+        validation_data=val.whole_images(),  # at their own sizes, one at a time
         epochs=epochs,
+        steps_per_epoch=max(1, len(train) // batch_size),
         callbacks=[
             keras_seg.callbacks.BestModel(folder / "model.keras"),
             keras.callbacks.CSVLogger(str(folder / "history.csv")),

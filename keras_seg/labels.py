@@ -10,12 +10,16 @@ Masks hold ids everywhere, nothing is one-hot. Two classes are two logits.
 """
 
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
 __all__ = ["IGNORE", "check_labels", "check_num_classes"]
+#: uint8, or float32 in 0..255, `[height, width, channels]`: an array or a tensor.
+Image: TypeAlias = Any
+#: Integers `[height, width]`: class ids, or `IGNORE`; an array or a tensor.
+Mask: TypeAlias = Any
 
 #: The id of a pixel without a label: the border of an object, or padding.
 IGNORE = 255

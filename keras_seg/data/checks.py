@@ -1,11 +1,10 @@
 """Checks that are cheap inside tf.data and speak plainly outside it.
 
 In graph mode a failed check is a bare assertion. The pipeline then reads the example
-again in eager mode (`pipeline.read_in_order`), where the same check has words, and the
+again in eager mode (`errors.read_in_order`), where the same check has words, and the
 file a name.
 """
 
-import collections
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.labels import IGNORE
+from keras_seg.labels import IGNORE, Image, Mask
 from keras_seg.palette import VOC_GREYS
 
 
@@ -26,58 +25,107 @@ def require(condition: Any, message: Callable[[], str]) -> None:
         tf.debugging.Assert(condition, ["read again in eager mode for the reason"])
 
 
+class NamedError(ValueError):
+    """An error whose message begins with the name of the file that it is about."""
+
+
 @contextlib.contextmanager
-def naming(path: tf.Tensor) -> Iterator[None]:
-    """Put the name of the file before any error that is raised inside."""
+def naming(path: tf.Tensor | Callable[[], str]) -> Iterator[None]:
+    """Put the name of the file before an error raised inside that has no name yet.
+
+    Args:
+        path: Scalar string tensor, or a function that is called if there is an error.
+    """
     try:
         yield
+    except NamedError:
+        raise
     except (ValueError, tf.errors.OpError) as error:
         if not tf.executing_eagerly():
             raise
-        name = path.numpy().decode(errors="backslashreplace")
-        raise ValueError(f"{name}: {reason(error)}") from None
-
-
-#: What was raised while tf.data read, the last errors of it.
-_RAISED: collections.deque[Exception] = collections.deque(maxlen=16)
-
-
-def remember(error: Exception) -> None:
-    """Keep an error that tf.data will hand on as text in an error of its own."""
-    _RAISED.append(error)
-
-
-def cause_of(error: Exception) -> Exception:
-    """The error that was raised while reading, or else the error itself."""
-    if isinstance(error, tf.errors.OpError):
-        for raised in reversed(_RAISED):
-            if str(raised) in error.message:
-                return raised
-    return error
+        name = (
+            path() if callable(path) else path.numpy().decode(errors="backslashreplace")
+        )
+        raise NamedError(f"{name}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
     """What an error says, without what TensorFlow puts around it."""
+    if not isinstance(error, ValueError | OSError | tf.errors.OpError):
+        return f"{type(error).__name__}: {error}"  # "KeyError: 3", not "3"
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    raised = _RAISED_BY_OP.search(text)
+    if raised:
+        words = raised[1].replace("] [", " ")
+        return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[0]), words)
     text = text.split("} ")[-1] if text.startswith("{{") else text
     return re.sub(r"\s*\[Op:\w+\]( name:)?\s*$", "", text).strip()
 
 
-def check_ids(mask: Any, num_classes: int) -> None:
+def cause_of(error: Exception) -> Exception:
+    """The error about an example, out of the one that tf.data's iterator raises."""
+    if isinstance(error, tf.errors.OpError) and _RAISED_BY_OP.search(error.message):
+        return ValueError(reason(error))
+    return error
+
+
+# What the op `Assert` raises. It escapes quotes, and TensorFlow says where the op is.
+_RAISED_BY_OP = re.compile(r"assertion failed: \[(.*?)\]\s+\[\[\{\{", re.S)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
+
+
+def check_image(image: Image) -> None:
+    """Raise unless pixels are uint8, or floats, `[height, width, channels]`."""
+    if image.shape.rank not in (None, 3):
+        raise ValueError(
+            "Expected an image [height, width, channels]. Received: shape "
+            f"{tuple(image.shape)}. Grey images need a last axis of 1: "
+            "image[..., None]."
+        )
+    if image.dtype != tf.uint8 and not image.dtype.is_floating:
+        raise ValueError(
+            "Expected an image of uint8, or floats in 0..255. Received: "
+            f"{image.dtype.name}. Scale it to 0..255; models normalise inside."
+        )
+
+
+def check_range(image: Image) -> None:
+    """Raise unless the floats of a whole image are in 0..255, and not all in 0..1."""
+    low, high = tf.reduce_min(image), tf.reduce_max(image)
+    require(
+        (low >= 0) & (high <= 255) & ((high > 1) | (high == 0)),
+        lambda: (
+            f"Expected images in 0..255. Received: floats in {float(low):g}.."
+            f"{float(high):g}. Scale them to 0..255; models normalise inside."
+        ),
+    )
+
+
+def check_mask(mask: Mask) -> None:
+    """Raise unless a mask is integers `[height, width]`."""
+    if mask.shape.rank not in (None, 2) or not mask.dtype.is_integer:
+        raise ValueError(
+            "Expected a mask of integers [height, width]. Received: "
+            f"{mask.dtype.name}, shape {mask.shape}"
+        )
+
+
+def check_ids(mask: Mask, num_classes: int) -> None:
     """Raise unless every pixel of a mask is a class id or `IGNORE`."""
     if mask.dtype == tf.uint8 and not tf.executing_eagerly():
-        # One more than 255 is 0: half of the time of the comparisons below.
-        fine = tf.reduce_max(mask + 1) <= num_classes
-        require(fine, lambda: "")
+        # In uint8, 255 + 1 is 0, so one comparison allows IGNORE too: half of the time
+        # of the comparisons below.
+        is_valid = tf.reduce_max(mask + 1) <= num_classes
+        require(is_valid, lambda: "")
         return
     stray = ((mask < 0) | (mask >= num_classes)) & (mask != IGNORE)
 
     def message() -> str:
-        found = sorted(set(tf.boolean_mask(mask, stray).numpy().tolist()))
-        shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
+        strays = sorted(set(tf.boolean_mask(mask, stray).numpy().tolist()))
+        shown = ", ".join(map(str, strays[:8])) + (", ..." if len(strays) > 8 else "")
         return (
-            f"Expected a mask of class ids 0..{num_classes - 1}, or {IGNORE} where "
-            f"there is no label. Received: {shown}. {_likely_cause(found, num_classes)}"
+            f"Expected a mask of class ids 0..{num_classes - 1}, or {IGNORE} for "
+            f"ignored pixels. Received: {shown}. {_likely_cause(strays, num_classes)}"
         )
 
     require(tf.logical_not(tf.reduce_any(stray)), message)
@@ -98,18 +146,11 @@ def _likely_cause(strays: Sequence[int], num_classes: int) -> str:
             "PNG."
         )
     if [*strays] == [num_classes]:
-        return "Likely cause: ids that start at 1, or a class too few in the list."
+        return "Likely cause: ids that start at 1, or a class missing in the list."
     return (
-        "Likely causes: a mask of another set of classes, classes too few, or an id "
-        "that means no label, which `ignore` of `data.folder` makes 255."
+        "Likely causes: an id of ignored pixels, which `ignore` of `data.folder` makes "
+        "255, a mask of another set of classes, or a class missing in the list."
     )
-
-
-def check_ids_of_file(path: tf.Tensor, mask: Any, num_classes: int) -> None:
-    """Check ids where the file's name is known; a Source only knows the example's."""
-    if tf.executing_eagerly():
-        with naming(path):
-            check_ids(mask, num_classes)
 
 
 def check_same_size(image_size: Any, mask_size: Any) -> None:
@@ -119,8 +160,8 @@ def check_same_size(image_size: Any, mask_size: Any) -> None:
         hint = "make the image the size of its mask, or the mask anew"
         if [int(side) for side in image_size][::-1] == [int(s) for s in mask_size]:
             hint = (
-                "one lies on its side. If the photo says in its EXIF data how to turn "
-                "it, which isn't done here, store it turned"
+                "one is rotated by 90 degrees. EXIF orientation is not applied: save "
+                "the image with the rotation applied"
             )
         return (
             "Expected image and mask of the same height and width. Received: image "

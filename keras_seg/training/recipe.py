@@ -158,4 +158,4 @@ def spread(source: Source, count: int | None) -> Source:
     n = len(source)
     if count is None or count >= n:
         return source
-    return source._take(np.arange(count) * n // count)
+    return source[np.arange(count) * n // count]

@@ -71,9 +71,11 @@ def test_a_bad_file_is_an_error_by_name_where_a_window_is_read(
     source, stem = damaged(voc_tree, 2, file, damage)
     # Of the size of the image, so that the window needs the cut part too.
     batches = source.batches(1, size=(20, 30), augment=AUGMENT)
-    # Errors about image and mask have the stem, others the file.
-    named = rf"{stem if 'mask' in message else file.format(stem)}.*{message}"
-    with pytest.raises(tf.errors.InvalidArgumentError, match=named) as error:
+    # That sizes differ is said of the image, all else of the file itself.
+    named = (IMAGE if message else file).format(stem)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"{named}: .*{message}"
+    ) as error:
         list(batches)
     assert_names_only(source, stem, str(error.value))
 

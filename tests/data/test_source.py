@@ -1,10 +1,14 @@
+import functools
 import itertools
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_seg
 from keras_seg import data
 
 NAMES = ["background", "cat", "dog"]
@@ -67,10 +71,8 @@ def test_a_loop_over_a_source_ends():
 @pytest.mark.parametrize(
     "cut",
     [
-        slice(2, 4),
         slice(None, None, 2),
         slice(None, None, -1),
-        slice(-2, None),
         slice(3, 99),
         slice(4, 4),
     ],
@@ -116,16 +118,12 @@ def test_a_split_that_leaves_one_side_empty_is_an_error(fraction):
 def own_source(**arguments):
     """A Source as a user makes one, through NumPy, which tells no shapes."""
 
-    def image(index, window=None):
-        pixels = tf.numpy_function(
-            lambda k: np.full((4, 6, 2), 10.0 * k + 0.4, np.float32),
+    def image(index):
+        return tf.numpy_function(
+            lambda k: np.full((4, 6, 2), 10.0 * k + 2.4, np.float32),
             [index],
             tf.float32,
         )
-        if window is None:
-            return pixels
-        top, left, height, width = tf.unstack(window)
-        return pixels[top : top + height, left : left + width]
 
     def mask(index):
         return tf.numpy_function(
@@ -135,12 +133,284 @@ def own_source(**arguments):
     return data.Source(3, image, mask, **{"class_names": NAMES} | arguments)
 
 
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ([3, 1, 3], [3, 1, 3]),
+        ([], []),
+        ([-1, 0], [5, 0]),
+        (np.array([4, 2], np.uint8), [4, 2]),
+        (range(2, 6, 2), [2, 4]),
+        ([True, False, False, True, False, False], [0, 3]),
+        (np.arange(6) > 3, [4, 5]),
+        (tf.constant([1, 0]), [1, 0]),
+    ],
+    ids=str,
+)
+def test_a_list_of_indices_is_a_source_of_these_examples(index, expected):
+    source = numbered(6)[index]
+    assert isinstance(source, data.Source)
+    assert numbers(image for image, _ in source) == expected
+    assert list(source.names) == [f"example {k}" for k in expected]
+
+
+@pytest.mark.parametrize(
+    "index", [np.int64(2), np.uint8(2), np.array(2), tf.constant(2)]
+)
+def test_an_integer_of_any_kind_is_an_index(index):
+    assert numbers([numbered(6)[index][0]]) == [2]
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [
+        (2.0, TypeError),
+        ("2", TypeError),
+        (None, TypeError),
+        (True, TypeError),
+        ((1, 2), TypeError),
+        ([1.0, 2.0], TypeError),
+        ([[1, 2]], TypeError),
+        ([[1], [1, 2]], TypeError),
+        (["1"], TypeError),
+        ([1, 6], IndexError),
+        ([-7], IndexError),
+        ([True] * 5, IndexError),
+    ],
+    ids=str,
+)
+def test_what_is_no_index_is_an_error(index, error):
+    with pytest.raises(error, match="Expected"):
+        numbered(6)[index]
+
+
+def test_parts_of_parts_are_those_of_a_list():
+    source, expected = numbered(9)[[8, 1, 5, 5, 0]][::-1][[0, 2, 1]], [0, 5, 5]
+    assert numbers(image for image, _ in source) == expected
+    assert order(source.dataset().batch(1)) == expected
+
+
+def test_the_sum_of_two_sources_has_the_examples_of_both():
+    source = numbered(3, [(4, 6)]) + numbered(5, [(9, 2)])[3:]
+    assert len(source) == 5
+    assert list(source.names) == [f"example {k}" for k in (0, 1, 2, 3, 4)]
+    assert numbers(image for image, _ in source) == [0, 1, 2, 3, 4]
+    assert [mask.shape for _, mask in source] == [(4, 6)] * 3 + [(9, 2)] * 2
+    assert order(source.batches(2)) == [0, 1, 2, 3, 4]
+    augment = data.standard_augmentation(color=0)
+    assert order(source[::-1].batches(2, size=(4, 4), augment=augment)) == [
+        4,
+        3,
+        2,
+        1,
+        0,
+    ]
+
+
+def test_a_sum_with_a_source_of_no_examples_is_the_other_one():
+    source = numbered(3)
+    assert source + source[:0] is source[:0] + source is source
+
+
+def test_sources_of_other_classes_or_channels_have_no_sum():
+    other = data.arrays(
+        np.zeros((1, 4, 6, 3), "uint8"),
+        np.zeros((1, 4, 6), int),
+        class_names=["a", "b"],
+    )
+    with pytest.raises(ValueError, match="cat, dog; and a, b"):
+        numbered(1) + other
+    grey = data.arrays(
+        np.zeros((1, 4, 6, 1), "uint8"), np.zeros((1, 4, 6), int), class_names=NAMES
+    )
+    with pytest.raises(ValueError, match=r"channels\. Received: 3 and 1"):
+        numbered(1) + grey
+    with pytest.raises(TypeError):
+        numbered(1) + 1
+
+
+def ids_0_to_4():
+    mask = np.array([[0, 1, 2, 3, 4, 255]])
+    names = ["ground", "cat", "dog", "car", "bus"]
+    return data.arrays(np.zeros((2, 1, 6, 3), "uint8"), [mask, mask], class_names=names)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([0, (1, 2), (3, 4)], [0, 1, 1, 2, 2, 255]),
+        ({0: 0, (1, 2): 1, range(3, 5): 2}, [0, 1, 1, 2, 2, 255]),
+        ({"ground": 255, ("cat", "dog"): 1, "car": 2, 4: 0}, [255, 1, 1, 2, 0, 255]),
+    ],
+)
+def test_several_ids_become_one_class(ids, expected):
+    source = ids_0_to_4()[1:].map_ids(ids, ["ground", "animal", "vehicle"])
+    assert source.class_names == ("ground", "animal", "vehicle")
+    assert source.num_classes == len(source.palette) == 3
+    assert source[0][1].tolist() == [expected]
+    _, mask = next(source.batches(1).as_numpy_iterator())
+    assert mask[0, 0, :6].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([0, (1, 2)], "`ids` of 3 classes. Received: 2"),
+        ([0, (1, 2), 3], r"none for 4 \(bus\).*255"),
+        ([0, (1, 2), (2, 3, 4)], "one new id for 2"),
+        ([0, (1, 2), (3, 4, 5)], "ids 0..4, or their names. Received: 5"),
+        ([0, (1, "bird"), (3, 4)], "Received: 'bird'"),
+        ({range(5): 3}, "new ids 0..2, or 255. Received: 3"),
+        ({range(5): 0.5}, "Received: 0.5"),
+        ("01234", "mapping or list"),
+        (7, "mapping or list"),
+    ],
+)
+def test_ids_that_do_not_name_each_class_once_are_an_error(ids, message):
+    with pytest.raises(ValueError, match=message):
+        ids_0_to_4().map_ids(ids, ["ground", "animal", "vehicle"])
+
+
+def test_a_mapped_source_still_names_ids_that_are_none():
+    mask = np.array([[0, 7]])
+    source = data.arrays(np.zeros((1, 1, 2, 3), "uint8"), [mask], class_names=NAMES)
+    with pytest.raises(ValueError, match=r"example 0: .*ids 0\.\.2.*Received: 7"):
+        source.map_ids([0, (1, 2)], ["ground", "pet"])[0]
+
+
+def test_the_repr_says_how_many_of_what_and_from_where():
+    assert repr(data.shapes(1200, size=(8, 9))) == (
+        "Source(1,200 examples, 6 classes (background, disc, square, triangle, ring, "
+        "cross), shapes(size=(8, 9), seed=0))"
+    )
+    names = [f"class{k}" for k in range(9)]
+    source = data.Source(0, ones, ones, class_names=names)
+    assert repr(source) == (
+        "Source(0 examples, 9 classes (class0, class1, class2, class3, ..., class8))"
+    )
+    assert "part of shapes" in repr(data.shapes(3)[:2][:1])
+
+
+def test_class_names_may_be_a_mapping_from_ids_or_of_numpy():
+    names = {2: "dog", 0: "background", 1: "cat"}
+    for given in (names, np.array(NAMES), iter(NAMES)):
+        assert own_source(class_names=given).class_names == tuple(NAMES)
+    assert "str_" not in repr(own_source(class_names=np.array(NAMES)).class_names)
+
+
+def ones(index):
+    return tf.ones((4, 6), tf.uint8)
+
+
+class Images:
+    """Ways to write a function of an index."""
+
+    def method(self, index):
+        return image_of(index)
+
+    def __call__(self, index):
+        return image_of(index)
+
+
+def image_of(index, scale=10):
+    """Pixel (y, x) of example k is 10 k + y + x."""
+    pixels = tf.range(4)[:, None] + tf.range(6)
+    pixels = pixels[..., None] + scale * tf.cast(index, tf.int32)
+    return tf.cast(tf.repeat(pixels, 3, -1), tf.uint8)
+
+
+def with_any_keywords(index, **options):
+    assert not options
+    return image_of(index)
+
+
+def with_window(index, window=None, mask_size=None):
+    return cut(image_of(index), window)
+
+
+def with_any_arguments(*arguments, **options):
+    return image_of(*arguments, **options)
+
+
+@functools.wraps(with_window)
+def wrapped(index):
+    return image_of(index)
+
+
+def cut(image, window):
+    if window is None:
+        return image
+    top, left, height, width = tf.unstack(window)
+    return image[top : top + height, left : left + width]
+
+
+FUNCTIONS = {
+    "function": image_of,
+    "lambda": lambda index: image_of(index),
+    "partial": functools.partial(image_of, scale=10),
+    "partial of a window": functools.partial(with_window, window=None),
+    "method": Images().method,
+    "callable object": Images(),
+    "**options": with_any_keywords,
+    "*arguments": with_any_arguments,
+    "wrapped": wrapped,
+    "tf.function": tf.function(image_of),
+    "window": with_window,
+    "window by keyword": lambda index, *, window=None: cut(image_of(index), window),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_any_function_of_an_index_is_read_whole_and_in_windows(function):
+    source = data.Source(3, function, ones, class_names=NAMES)
+    np.testing.assert_array_equal(source[2][0], image_of(2))
+    augment = data.standard_augmentation(scale=(1, 1), flip=False, color=0)
+    images, _ = next(iter(source.batches(3, size=(2, 3), augment=augment)))
+    for k, image in enumerate(images.numpy().astype(int)):
+        first = image[0, 0, 0]
+        assert 10 * k <= first <= 10 * k + 5
+        np.testing.assert_array_equal(image[..., 0], first + np.indices((2, 3)).sum(0))
+
+
+@pytest.mark.parametrize("function", [lambda: 0, lambda index, other: 0, 3, None])
+def test_what_is_no_function_of_an_index_is_an_error(function):
+    with pytest.raises(ValueError, match="`image` to be a function of an index"):
+        data.Source(3, function, ones, class_names=NAMES)
+    with pytest.raises(ValueError, match="`mask` to be a function of an index"):
+        data.Source(3, image_of, function, class_names=NAMES)
+
+
+@pytest.mark.parametrize("length", [-1, 2.5, "3", None])
+def test_a_length_that_is_no_number_of_examples_is_an_error(length):
+    with pytest.raises(ValueError, match="`length`"):
+        data.Source(length, image_of, ones, class_names=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "message"),
+    [
+        (ones, ones, "Grey images need a last axis of 1"),
+        (lambda i: tf.cast(image_of(i), tf.int32), ones, "0..255. Received: int32"),
+        (lambda i: image_of(0) / 255, ones, "floats in 0..0.03"),
+        (lambda i: tf.zeros((4, 6, 3)) - 1, ones, "floats in -1..-1"),
+        (image_of, lambda i: tf.ones((4, 6)), "mask of integers.*float32"),
+        (image_of, lambda i: tf.ones((4, 6), bool), "mask of integers.*bool"),
+        (image_of, lambda i: tf.ones((4, 6, 1), tf.uint8), r"mask.*\(4, 6, 1\)"),
+        (image_of, lambda i: tf.ones((4, 5), tf.uint8), "image 4 x 6, mask 4 x 5"),
+    ],
+)
+def test_what_is_no_image_or_mask_is_an_error_by_its_number(image, mask, message):
+    source = data.Source(3, image, mask, class_names=NAMES)
+    with pytest.raises(ValueError, match=f"^example 1: .*{message}"):
+        source[1]
+
+
 @pytest.mark.parametrize("augment", [None, data.standard_augmentation()])
 def test_a_source_of_ones_own_functions_is_read(augment):
     source = own_source()
     image, mask = source[2]
     assert (image.dtype, mask.dtype) == (np.uint8, np.int32)
-    assert np.unique(image).tolist() == [20]
+    assert np.unique(image).tolist() == [22]
     (images, masks) = next(iter(source.batches(3, size=(4, 6), augment=augment)))
     assert images.shape == (3, 4, 6, 2)
     assert masks.shape == (3, 4, 6)
@@ -171,9 +441,23 @@ def test_a_mask_of_another_size_is_an_error_in_parts_too(part):
     [
         ({"class_names": ["cat"]}, "two classes"),
         ({"class_names": ["cat", "cat"]}, "names that differ"),
-        ({"class_names": "cat"}, "names that differ"),
+        ({"class_names": "cat"}, "list of names.*'cat'"),
+        ({"class_names": None}, "list of names.*None"),
+        ({"class_names": 3}, "list of names.*3"),
+        ({"class_names": [0, 1]}, "list of names.*0, which is no string"),
+        ({"class_names": ["cat", None]}, "None, which is no string"),
+        ({"class_names": ["cat", ""]}, "'', a blank name"),
+        ({"class_names": ["cat", "  "]}, "'  ', a blank name"),
+        ({"class_names": ["cat", "a\nb"]}, "one of several lines"),
+        ({"class_names": {"cat", "dog"}}, "no order"),
+        ({"class_names": {0: "cat", 2: "dog"}}, "of all ids from 0 on"),
+        ({"class_names": {"cat": 0, "dog": 1}}, "of all ids from 0 on"),
         ({"class_names": [str(k) for k in range(256)]}, "255"),
         ({"names": ["a", "b"]}, "2 names for 3 examples"),
+        ({"names": "abc"}, "`names` to be a list"),
+        ({"palette": []}, "3 colours"),
+        ({"palette": [(0, 0, 0), (1, 1)]}, "3 colours"),
+        ({"palette": "reds"}, "3 colours"),
         ({"palette": [(0, 0, 0)]}, r"3 colours.*\(1, 3\)"),
         ({"palette": [(0, 0, 256)] * 3}, "3 colours"),
         ({"palette": [(0.0, 0.5, 1.0)] * 3}, "3 colours.*float64"),
@@ -205,6 +489,35 @@ def test_a_dataset_is_all_pairs_in_order_once():
             assert (image == k).all()
             assert (mask == k % 3).all()
         assert k == 6
+
+
+def test_whole_images_are_scored_alike_by_fit_evaluate_and_predict_mask():
+    """Sizes that aren't multiples of 32, where padding would change the numbers."""
+    source = data.shapes(3, size=(33, 21)) + data.shapes(2, size=(17, 40), seed=1)
+    model = keras_seg.unet(6, widths=(4, 8))
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        loss=keras_seg.losses.WeightedCrossEntropy(),
+        metrics=[keras_seg.metrics.MeanIoU(6)],
+        jit_compile=False,
+    )
+    images, masks = source.whole_images().element_spec
+    assert images.shape.as_list() == [1, None, None, 3]
+    assert masks.shape.as_list() == [1, None, None]
+    history = model.fit(
+        source.batches(1, size=(40, 40), repeat=True),
+        steps_per_epoch=1,
+        validation_data=source.whole_images(),
+        shuffle=False,
+        verbose=0,
+    ).history
+    loss, score = model.evaluate(source.whole_images(), verbose=0)
+    metric = keras_seg.metrics.MeanIoU(6)
+    for image, mask in source:
+        prediction = keras_seg.predict_mask(model, image)
+        metric.update_state(mask[None], prediction[None])
+    assert history["val_mean_iou"] == [score] == [float(metric.result())]
+    assert history["val_loss"] == [loss]
 
 
 # Batches: shapes and padding
@@ -267,12 +580,19 @@ def test_the_last_batch_is_kept_or_dropped_and_counted(drop_remainder, shard, le
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "`batch_size` >= 1. Received: 0"),
+        ({"batch_size": 0}, "`batch_size` to be an integer >= 1. Received: 0"),
+        ({"batch_size": 2.0}, "`batch_size`.*2.0"),
+        ({"seed": 0.5}, "`seed`.*0.5"),
+        ({"first_epoch": -1}, "`first_epoch`.*-1"),
+        ({"augment": True}, "`augment`.*True"),
+        ({"letterbox": True}, "`letterbox` with a `size`"),
         ({"size": 320}, "`size`.*Received: 320"),
+        ({"size": (320.5, 320)}, "`size`.*320.5"),
         ({"size": (0, 5)}, "`size`"),
         ({"size": (1, 2, 3)}, "`size`"),
         ({"shard": (2, 2)}, r"`shard`.*\(2, 2\)"),
         ({"shard": (-1, 2)}, "`shard`"),
+        ({"shard": 2}, "`shard`.*2"),
         ({"shard": (4, 5)}, r"shard \(4, 5\).*4 in all"),
     ],
 )
@@ -284,6 +604,47 @@ def test_an_argument_out_of_range_is_an_error_at_once(arguments, message):
 def test_batches_of_no_example_are_an_error():
     with pytest.raises(ValueError, match="0 in all"):
         numbered(4)[:0].batches(2)
+
+
+def test_images_that_do_not_fit_are_an_error_before_any_is_read():
+    source = numbered(3, [(8, 8), (8, 8), (8, 9)])
+    message = r"example 2: .*at most 8 x 8.*Received: 8 x 9.*letterbox"
+    with pytest.raises(ValueError, match=message):
+        source.batches(1, size=(8, 8))
+    source[:2].batches(1, size=(8, 8))
+    with pytest.raises(ValueError, match=r"example 0: .*Received: 4 x 6"):
+        data.Source(3, image_of, ones, class_names=NAMES).batches(1, size=(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "fitting"),
+    [
+        ((40, 80), (20, 20), (10, 20)),
+        ((80, 40), (20, 20), (20, 10)),
+        ((4, 6), (20, 21), (14, 21)),
+        ((20, 30), (20, 30), (20, 30)),
+        ((1, 300), (8, 8), (1, 8)),
+    ],
+)
+def test_a_letterbox_keeps_the_aspect_ratio_and_ignores_the_rest(side, size, fitting):
+    rows = np.arange(side[0] * side[1]).reshape(side) % 3
+    image = np.repeat(rows[..., None], 3, -1).astype(np.uint8) * 100
+    source = data.arrays([image], [rows], class_names=NAMES)
+    ((images, masks),) = source.batches(1, size=size, letterbox=True)
+    height, width = fitting
+    image, mask = images[0].numpy(), masks[0].numpy()
+    assert images.shape == (1, *size, 3)
+    assert (mask[:height, :width] != 255).all()
+    assert (mask != 255).sum() == height * width
+    assert (image[mask == 255] == 0).all()
+    # Nearest: the pixel of the file on which the centre of the new one lies.
+    nearest = [
+        ((np.arange(n) + 0.5) * s / n).astype(int)
+        for n, s in zip(fitting, side, strict=True)
+    ]
+    np.testing.assert_array_equal(mask[:height, :width], rows[np.ix_(*nearest)])
+    expected = tf.image.resize(rows[..., None] * 100.0, fitting)[..., 0]
+    np.testing.assert_allclose(image[:height, :width, 0], expected, atol=0.51)
 
 
 # Batches: order and epochs
@@ -317,11 +678,11 @@ def test_shuffled_epochs_are_permutations_that_differ():
 
 def test_a_shuffled_example_may_come_at_any_place():
     """No buffer: the last example is as likely the first as any other."""
-    stream = order(numbered(5).batches(50, shuffle=True, repeat=True).take(40))
-    places = [np.flatnonzero(np.array(stream) == k) % 5 for k in range(5)]
-    counts = np.array([np.bincount(place, minlength=5) for place in places])
-    assert counts.sum(1).tolist() == [400] * 5
-    assert counts.min() > 50  # of 80 that are expected
+    stream = order(numbered(4).batches(100, shuffle=True, repeat=True).take(8))
+    places = [np.flatnonzero(np.array(stream) == k) % 4 for k in range(4)]
+    counts = np.array([np.bincount(place, minlength=4) for place in places])
+    assert counts.sum(1).tolist() == [200] * 4
+    assert counts.min() > 25  # of 50 that are expected
 
 
 @pytest.mark.parametrize("repeat", [False, True])
@@ -496,3 +857,42 @@ def test_keras_fits_on_batches(repeat, weighted):
     history = model.fit(batches, steps_per_epoch=2 if repeat else None, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert model.optimizer.iterations == 2
+
+
+def test_a_look_at_one_batch_of_the_endless_form_changes_nothing():
+    batches = numbered(6).batches(2, shuffle=True, repeat=True)
+    first = order(batches.take(3))
+    next(iter(batches))
+    assert order(batches.take(3)) == first
+
+
+def test_epochs_are_counted_under_a_strategy_too():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        batches = numbered(8).batches(3, shuffle=True)
+    started = numbered(8).batches(3, shuffle=True, first_epoch=1)
+    first, second = order(batches), order(batches)
+    assert sorted(first) == sorted(second) == list(range(8))
+    assert second == order(started) != first
+
+
+SCRIPT = """
+from keras_seg import data
+
+source = data.shapes(100, size=(64, 64))
+augment = data.standard_augmentation()
+iterator = iter(source.batches(4, size=(32, 32), augment=augment, repeat=True))
+next(iterator)
+"""
+
+
+def test_a_script_ends_with_an_endless_iterator_open():
+    """Its threads call Python, which they can't while the interpreter is taken down."""
+    scripts = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT], stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    try:
+        assert [script.wait(100) for script in scripts] == [0, 0]
+    finally:
+        for script in scripts:
+            script.kill()

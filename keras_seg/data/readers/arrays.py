@@ -19,7 +19,7 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
             `[height, width, channels]` of one number of channels: uint8, or floats in
             0..255.
         masks: Integers `[n, height, width]`, or a sequence of arrays `[height, width]`:
-            class ids, or 255 where there is no label.
+            class ids, or 255 for ignored pixels.
         class_names: A name per class id.
 
     Returns:
@@ -30,7 +30,7 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
             in 0..1.
 
     Example:
-        >>> image = np.zeros((5, 7, 4), "uint8")  # four bands
+        >>> image = np.zeros((5, 7, 4), "uint8")  # four channels
         >>> mask = np.ones((5, 7), "uint8")
         >>> source = arrays([image], [mask], class_names=["field", "water"])
         >>> source[0][0].shape
@@ -55,7 +55,6 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
             raise ValueError(
                 f"Expected images [height, width, {channels}]. Received: {image.shape}"
             )
-        check_same_size(image.shape[:2], np.shape(masks[index])[:2])
         if image.dtype == np.uint8:
             return image
         if image.dtype.kind != "f":
@@ -81,17 +80,13 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
         return np.clip(mask, -1, 2**31 - 1).astype(np.int32)
 
     # Bad arrays are errors here, not in the first epoch, as far as one example tells.
-    load_image(0)
-    load_mask(0)
+    check_same_size(load_image(0).shape[:2], load_mask(0).shape)
 
-    def image(index: Any, window: Any = None) -> tf.Tensor:
-        pixels = numpy_op(load_image, index, tf.uint8, (None, None, channels))
-        if window is None:
-            return pixels
-        top, left, height, width = tf.unstack(window)
-        return pixels[top : top + height, left : left + width]
-
-    def mask(index: Any) -> tf.Tensor:
-        return numpy_op(load_mask, index, tf.int32, (None, None))
-
-    return Source(len(images), image, mask, class_names=class_names)
+    return Source(
+        len(images),
+        lambda index: numpy_op(load_image, index, tf.uint8, (None, None, channels)),
+        lambda index: numpy_op(load_mask, index, tf.int32, (None, None)),
+        class_names=class_names,
+        size=lambda index: np.shape(masks[index])[:2],
+        origin="arrays",
+    )

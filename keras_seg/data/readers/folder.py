@@ -114,6 +114,8 @@ def folder(
         names=list(map(printable, pairs.stems)),
         palette=classes.palette,
         image_path=pairs.images.__getitem__,
+        mask_path=pairs.masks.__getitem__,
+        origin=f"folder({images!r}, {masks!r})",
     )
 
 

@@ -1,8 +1,8 @@
-"""Figures drawn on textured ground: a data set for a machine with nothing on it."""
+"""Drawn figures on a textured background: a data set that needs no download."""
 
 import colorsys
 import functools
-from typing import Any
+import operator
 
 import numpy as np
 import tensorflow as tf
@@ -13,17 +13,17 @@ from keras_seg.labels import IGNORE
 
 CLASS_NAMES = ("background", "disc", "square", "triangle", "ring", "cross")
 
-#: Half the width in pixels of the border round each figure that has no label.
+#: Half the width in pixels of the boundary of each figure, which is ignored.
 _BORDER = 1.0
 
 
 def shapes(length: int, *, size: tuple[int, int] = (128, 128), seed: int = 0) -> Source:
     """Draw images of overlapping figures, and masks of what they are.
 
-    A figure is a class by its outline. Its colour leans to one side, as cows are rarely
-    blue, but doesn't tell; texture, place, size and turn are drawn at random, and so is
-    all of the ground. As in VOC, pixels on the border of a figure have no label (255).
-    The same seed and index give the same example.
+    The class of a figure is its outline. Its colour is correlated with the class, but
+    isn't sufficient; texture, position, size and rotation are random, and so is the
+    background. As in VOC, pixels on the boundary of a figure are ignored (255). The
+    same seed and index give the same example.
 
     Args:
         length: Number of examples.
@@ -43,29 +43,30 @@ def shapes(length: int, *, size: tuple[int, int] = (128, 128), seed: int = 0) ->
         >>> image.shape, mask.shape, source.class_names[1]
         ((128, 128, 3), (128, 128), 'disc')
     """
-    height, width = size
-    if length < 1 or height < 1 or width < 1:
+    try:
+        size = height, width = operator.index(size[0]), operator.index(size[1])
+        positive = operator.index(length) > 0 and height > 0 and width > 0
+    except (TypeError, IndexError):
+        positive = False
+    if not positive:
         raise ValueError(
-            "Expected a positive `length` and `size`. Received: "
-            f"length={length}, size={size}"
+            "Expected a positive `length` and a positive `size`, (height, width). "
+            f"Received: length={length}, size={size}"
         )
 
-    # Image and mask of an example are asked for one after the other.
+    # Image and mask of an example are read one after the other.
     @functools.lru_cache(maxsize=32)
     def example(index: int) -> tuple[np.ndarray, np.ndarray]:
         return _draw(np.random.default_rng((seed, index)), height, width)
 
-    def image(index: Any, window: Any = None) -> tf.Tensor:
-        pixels = numpy_op(lambda i: example(int(i))[0], index, tf.uint8, (*size, 3))
-        if window is None:
-            return pixels
-        top, left, rows, columns = tf.unstack(window)
-        return pixels[top : top + rows, left : left + columns]
-
-    def mask(index: Any) -> tf.Tensor:
-        return numpy_op(lambda i: example(int(i))[1], index, tf.int32, size)
-
-    return Source(length, image, mask, class_names=CLASS_NAMES)
+    return Source(
+        length,
+        lambda index: numpy_op(lambda i: example(i)[0], index, tf.uint8, (*size, 3)),
+        lambda index: numpy_op(lambda i: example(i)[1], index, tf.int32, size),
+        class_names=CLASS_NAMES,
+        size=lambda index: size,
+        origin=f"shapes(size={size}, seed={seed})",
+    )
 
 
 def _draw(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.checks import check_ids_of_file, naming, require
+from keras_seg.data.checks import naming, require
 from keras_seg.data.decode.formats import kind
 from keras_seg.data.decode.image import decode_image
 from keras_seg.data.decode.numpy_op import numpy_op
@@ -132,10 +132,16 @@ def tfds(
                 ids = decode_label_png(contents)
         void = tf.reduce_any(ids[..., None] == ignored, axis=-1) | (ids == IGNORE)
         ids = tf.where(void, IGNORE, ids + shift)
-        check_ids_of_file(label, ids, len(class_names))
         return ids
 
-    return Source(len(records), load_image, load_mask, class_names=class_names)
+    return Source(
+        len(records),
+        load_image,
+        load_mask,
+        class_names=class_names,
+        mask_path=lambda index: read(index)[1],
+        origin=f"tfds({name!r}, {split!r})",
+    )
 
 
 def _prepared(name: str, data_dir: str | os.PathLike | None, download: bool) -> Any:

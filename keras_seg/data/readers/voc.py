@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.checks import check_ids, check_ids_of_file, naming
+from keras_seg.data.checks import naming
 from keras_seg.data.decode.image import read_jpeg
 from keras_seg.data.decode.numpy_op import numpy_op
 from keras_seg.data.decode.png import read_label_png
@@ -65,8 +65,8 @@ def voc(
     """Read VOC images and masks, in the order of the split file.
 
     A mask is that of `SegmentationClass`. Where there is none, as for most of
-    "train_aug", it is that of `SegmentationClassAug` or of `sbd`, which have no border
-    without a label.
+    "train_aug", it is that of `SegmentationClassAug` or of `sbd`, which have no ignored
+    boundaries.
 
     Args:
         root: The folder `.../VOCdevkit/VOC2012`, on a disk or wherever `tf.io.gfile`
@@ -78,7 +78,7 @@ def voc(
             masks that are nowhere else; needs SciPy, `pip install 'keras-seg[scipy]'`.
 
     Returns:
-        A Source of RGB images and masks of ids 0..20, or 255 on the borders of
+        A Source of RGB images and masks of ids 0..20, or 255 on the boundaries of
         objects. Its names are the stems.
 
     Raises:
@@ -102,9 +102,7 @@ def voc(
         return read_jpeg(images[index], window, mask_size=mask_size)
 
     def read_png(index: Any) -> tf.Tensor:
-        ids = read_label_png(masks[index], tf.uint8)
-        check_ids_of_file(masks[index], ids, len(CLASS_NAMES))
-        return ids
+        return read_label_png(masks[index], tf.uint8)
 
     def read_mat(index: int) -> np.ndarray:
         return _read_mat(masks[index].numpy().decode())
@@ -112,8 +110,8 @@ def voc(
     def read_either(index: Any) -> tf.Tensor:
         return tf.cond(
             tf.gather(is_mat, index),
-            lambda: numpy_op(read_mat, index, tf.uint8, (None, None)),
-            lambda: read_png(index),
+            lambda: numpy_op(read_mat, index, tf.int32, (None, None)),
+            lambda: tf.cast(read_png(index), tf.int32),
         )
 
     return Source(
@@ -123,6 +121,8 @@ def voc(
         class_names=CLASS_NAMES,
         names=names,
         image_path=images.__getitem__,
+        mask_path=masks.__getitem__,
+        origin=f"voc({root!r}, {split!r})",
     )
 
 
@@ -191,7 +191,7 @@ def _stems(root: str, split: str, sbd: str | os.PathLike | None) -> list[str]:
         if both:
             raise ValueError(
                 f"Expected no image of val.txt in {path}. Received: {listed(both, 8)}. "
-                "Take them out, or scores on val are those of images learned by heart."
+                "Remove them: validation would be done on training images."
             )
     return stems
 
@@ -243,7 +243,7 @@ def _mask_paths(
 
 
 def _read_mat(path: str) -> np.ndarray:
-    """Class ids of one of SBD's own files, uint8 `[height, width]`."""
+    """Class ids of one of SBD's own files, int32 `[height, width]`."""
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -261,5 +261,5 @@ def _read_mat(path: str) -> np.ndarray:
                 "Expected a mask of integers [height, width]. Received: "
                 f"{ids.dtype}, shape {ids.shape}"
             )
-        check_ids(tf.constant(ids), len(CLASS_NAMES))
-    return ids.astype(np.uint8)
+    # No id becomes a valid one: those that don't fit become -1 or 2**31 - 1.
+    return np.clip(ids, -1, 2**31 - 1).astype(np.int32)

@@ -172,7 +172,10 @@ def read_examples(
 
 def _measure(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
     """Read one example inside tf.data; ids that are no class are no error here."""
-    image, mask = source._pixels(index), tf.cast(source._mask(index), tf.int32)
+    image, mask = (
+        source._pixels(index),
+        tf.cast(source._mask(source._reader_index(index)), tf.int32),
+    )
     is_class = (mask >= 0) & (mask < source.num_classes)
     known = is_class | (mask == IGNORE)
     unknown, _, counts = tf.unique_with_counts(tf.boolean_mask(mask, ~known))

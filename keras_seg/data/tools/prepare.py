@@ -174,7 +174,7 @@ def _examples(
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """(index, image, mask) of each example, read and checked in parallel."""
     if todo:
-        rest = source if len(todo) == len(source) else source._take(np.array(todo))
+        rest = source if len(todo) == len(source) else source[list(todo)]
         pairs = rest.dataset().as_numpy_iterator()
         for index, (image, mask) in zip(todo, pairs, strict=True):
             yield index, image, mask

@@ -789,7 +789,7 @@ def test_a_photo_that_viewers_turn_is_an_error_that_says_why(tmp_path):
     image.save(tmp_path / "images/a.jpg", exif=exif)
     save(tmp_path / "masks/a.png", np.zeros(SIZE[::-1], np.uint8))
     source = read(tmp_path)
-    message = r"a: .*image 9 x 13, mask 13 x 9.*EXIF"
+    message = r"a\.jpg: .*image 9 x 13, mask 13 x 9.*EXIF"
     with pytest.raises(ValueError, match=message):
         source[0]
     augment = data.standard_augmentation()

@@ -96,8 +96,16 @@ def test_figures_are_drawn_at_any_size():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"length": 0}, {"length": 3, "size": (0, 8)}, {"length": -1}]
+    "arguments",
+    [
+        {"length": 0},
+        {"length": -1},
+        {"length": 2.5},
+        {"length": 3, "size": (0, 8)},
+        {"length": 3, "size": 8},
+        {"length": 3, "size": (8.5, 8)},
+    ],
 )
 def test_nothing_to_draw_is_an_error(arguments):
-    with pytest.raises(ValueError, match="positive `length` and `size`"):
+    with pytest.raises(ValueError, match="positive `length` and a positive `size`"):
         data.shapes(**arguments)

@@ -167,9 +167,11 @@ def test_ids_are_shifted_but_255_is_not(pets):
 
 def test_an_id_without_a_class_is_an_error_that_names_the_example(pets):
     source = data.tfds("trimaps", "train", class_names=NAMES, data_dir=pets)
-    with pytest.raises(ValueError, match=r"example 0: .*ids 0\.\.2.*Received: 3"):
+    with pytest.raises(
+        ValueError, match=r"trimaps train, 0: .*ids 0\.\.2.*Received: 3"
+    ):
         source[0]
-    with pytest.raises(Exception, match=r"example 0: .*ids 0\.\.2.*Received: 3"):
+    with pytest.raises(Exception, match=r"trimaps train, 0: .*ids 0\.\.2.*Received: 3"):
         list(source.dataset())
 
 

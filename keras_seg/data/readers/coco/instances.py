@@ -160,6 +160,7 @@ def coco(
         class_names=class_names,
         names=[os.path.splitext(name)[0] for name in names],
         image_path=files.__getitem__,
+        origin=f"coco({path!r})",
     )
 
 

@@ -112,6 +112,7 @@ def coco_panoptic(
         class_names=class_names,
         names=stems,
         image_path=files.__getitem__,
+        origin=f"coco_panoptic({path!r})",
     )
 
 

@@ -1,0 +1,324 @@
+"""Source -> tf.data: batches for `fit`, and whole examples in order."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.data.augment import StandardAugmentation
+from keras_seg.data.checks import check_ids, check_mask, check_same_size
+from keras_seg.data.color import as_dtype
+from keras_seg.data.errors import read_in_order
+from keras_seg.data.geometry import letterbox as letterbox_geometry
+from keras_seg.data.order import examples_of_shard, steps_in_order, steps_of_epochs
+from keras_seg.data.sizes import pad_to, random_crop, require_fits
+from keras_seg.labels import IGNORE, Image, Mask
+
+
+class Examples(Protocol):
+    """What a Source is for this module: examples that are read by index."""
+
+    num_classes: int
+    names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Size of an example, if it is known without reading it."""
+
+    def _pixels(self, index: Any, window: Any = None, mask_size: Any = None) -> Image:
+        """Read an image, or a window of it, checked: uint8."""
+
+    def _ids(self, index: Any) -> Mask:
+        """Read a mask, checked: uint8."""
+
+    def _read(self, index: Any) -> tuple[Image, Mask]:
+        """Read a whole example, checked."""
+
+
+def pairs(source: Examples) -> tf.data.Dataset:
+    """Make a dataset of all images and masks, whole, in order, once.
+
+    Returns:
+        A dataset of uint8 `[height, width, channels]` and int32 `[height, width]`.
+    """
+    return _in_order(source, source._read).map(_with_int32)
+
+
+def masks(source: Examples) -> tf.data.Dataset:
+    """Make a dataset of all masks, whole, in order, once; images aren't read.
+
+    Returns:
+        A dataset of int32 `[height, width]`.
+    """
+    return _in_order(source, source._ids).map(lambda mask: tf.cast(mask, tf.int32))
+
+
+def whole_images(source: Examples) -> tf.data.Dataset:
+    """Make a dataset of whole images at their own sizes, one at a time, to validate on.
+
+    `fit(validation_data=source.whole_images())`, `evaluate(source.whole_images())` and
+    a metric of `predict_mask(model, image)` over all examples then give the same
+    numbers, for nothing is padded, resized or left out.
+
+    On a GPU, Keras compiles with XLA, anew for each size of image: where sizes are
+    many, `compile(..., jit_compile=False)` is faster.
+
+    Returns:
+        A dataset of (images, masks): uint8 `[1, height, width, channels]` and int32
+        `[1, height, width]`, all examples in order, once.
+
+    Example:
+        >>> from keras_seg.data import shapes
+        >>> shapes(3, size=(20, 30)).whole_images().element_spec[1].shape
+        TensorShape([1, 20, 30])
+    """
+    return pairs(source).batch(1, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def batches(
+    source: Examples,
+    batch_size: int,
+    *,
+    size: tuple[int, int] | None = None,
+    augment: Any = None,
+    letterbox: bool = False,
+    shuffle: bool = False,
+    seed: int = 0,
+    first_epoch: int = 0,
+    repeat: bool = False,
+    shard: tuple[int, int] = (0, 1),
+    sample_weight: Callable[[Mask], Any] | None = None,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Make a dataset of batches for `fit`, `evaluate` and `predict`.
+
+    Step i of a run reads the example that epoch i // len(source) has at place
+    i % len(source); what is random about it depends on (seed, i) alone. No example
+    waits in a shuffle buffer: the order is a permutation of all of them.
+
+    There are two forms. With `repeat=True` the dataset never ends; give `fit` its
+    `steps_per_epoch`. With `repeat=False` it ends after one pass, and the k-th iterator
+    opened on it is epoch `first_epoch + k`: reading a batch just to look at it counts
+    too. (Keras opens one more iterator to build a model under a strategy and on JAX.)
+
+    Args:
+        source: The Source.
+        batch_size: Examples per batch, on this host.
+        size: (height, width) of the batches. None pads each batch to its largest
+            image, rounded up to multiples of 32.
+        augment: `standard_augmentation(...)`, or any function (image, mask, seed) ->
+            (image, mask) in TensorFlow ops, whose result is cropped at random or padded
+            to `size`. None leaves examples as they are; then one larger than `size` is
+            an error.
+        letterbox: Whether to resize each example, up or down, to the largest size of
+            its aspect ratio that fits into `size`: the image bilinearly, the mask to
+            the nearest pixel. The rest is padding. Not together with `augment`.
+        shuffle: Whether each epoch has an order of its own.
+        seed: Seed of order and augmentation.
+        first_epoch: Epoch to begin with, to go on where a run stopped.
+        repeat: Whether the dataset goes on for ever.
+        shard: (index, count): the part of each epoch for host index of count.
+        sample_weight: Function from the final mask to float32 `[height, width]`, in
+            TensorFlow ops. It becomes the third element.
+        drop_remainder: Whether to leave out a last batch that isn't full.
+
+    Returns:
+        A dataset of (images, masks), or (images, masks, sample_weights): uint8
+        `[batch, height, width, channels]`, int32 and float32 `[batch, height, width]`.
+        Padding is 0 in images and 255 in masks, at the bottom and right. Masks are
+        never resized but by `augment` and `letterbox`.
+
+    Raises:
+        ValueError: for a Source without examples, an argument out of range, or images
+            that are larger than `size`, as far as sizes are known without reading all.
+        tf.errors.InvalidArgumentError: while reading, naming the file.
+
+    Example:
+        >>> from keras_seg.data import shapes, standard_augmentation
+        >>> source = shapes(10, size=(20, 30))
+        >>> batches = source.batches(4, size=(16, 16), augment=standard_augmentation())
+        >>> [masks.shape[0] for images, masks in batches]
+        [4, 4, 2]
+    """
+    batch_size = _check_integer("batch_size", batch_size, 1)
+    first_epoch = _check_integer("first_epoch", first_epoch, 0)
+    seed = _check_integer("seed", seed)
+    size = None if size is None else _check_size(size)
+    index, count = _check_shard(shard)
+    n = len(source)
+    examples = examples_of_shard(n, (index, count))
+    if examples < 1:
+        raise ValueError(
+            f"Expected examples for shard {shard}. Received: a Source of {n} in all."
+        )
+    if augment is not None and not isinstance(augment, StandardAugmentation):
+        if not callable(augment):
+            raise ValueError(
+                "Expected `augment` to be `standard_augmentation(...)`, or a function "
+                f"(image, mask, seed) -> (image, mask). Received: {augment!r}"
+            )
+    if letterbox and (size is None or augment is not None):
+        raise ValueError(
+            "Expected `letterbox` with a `size` and without `augment`. Received: "
+            f"size={size}, augment={augment!r}"
+        )
+    if size is not None and augment is None and not letterbox:
+        _check_fit(source, size)
+
+    def example_of(step: Any) -> Any:
+        """Index of the example of a step."""
+        if not shuffle:
+            return step % n
+        return tf.random.experimental.index_shuffle(step % n, [seed, step // n], n - 1)
+
+    def read(step: Any) -> Any:
+        index = example_of(step)
+        example_seed = tf.stack([tf.constant(seed, tf.int64), step])
+        if isinstance(augment, StandardAugmentation):
+            image, mask = _read_augmented(source, index, augment, size, example_seed)
+        elif letterbox and size is not None:
+            image, mask = source._read(index)
+            geometry = letterbox_geometry(tf.shape(mask), size)
+            image = as_dtype(geometry.image(image), tf.uint8)
+            mask = geometry.mask(mask)
+        elif augment is not None:
+            image, mask = _augmented(augment, *source._read(index), example_seed)
+            check_ids(mask, source.num_classes)
+            if size is not None:
+                image, mask = random_crop(image, mask, size, example_seed)
+        else:
+            image, mask = source._read(index)
+            if size is not None:
+                require_fits(tf.shape(mask), size)
+        image, mask = pad_to(image, mask, size)
+        if sample_weight is None:
+            return image, mask
+        mask = tf.cast(mask, tf.int32)
+        weight = tf.cast(sample_weight(mask), tf.float32)
+        return image, mask, tf.ensure_shape(weight, mask.shape)
+
+    steps = steps_of_epochs(
+        n,
+        first_epoch=first_epoch,
+        repeat=repeat,
+        shard=(index, count),
+        counted=shuffle or augment is not None,
+    )
+    data = read_in_order(
+        steps, read, lambda step: source.names[int(example_of(step))], stride=count
+    )
+    if size is None:
+        _, mask_spec, *weight_spec = data.element_spec
+        ignore = tf.constant(IGNORE, mask_spec.dtype)
+        data = data.padded_batch(
+            batch_size,
+            padding_values=(np.uint8(0), ignore, *[np.float32(0) for _ in weight_spec]),
+            drop_remainder=drop_remainder,
+        )
+    else:
+        data = data.batch(batch_size, drop_remainder=drop_remainder)
+    if repeat:
+        number = tf.data.INFINITE_CARDINALITY
+    else:
+        number = (
+            examples // batch_size if drop_remainder else -(-examples // batch_size)
+        )
+    data = data.map(_with_int32)
+    data = data.apply(tf.data.experimental.assert_cardinality(number))
+    return data.prefetch(tf.data.AUTOTUNE)
+
+
+def _read_augmented(
+    source: Examples,
+    index: Any,
+    augment: StandardAugmentation,
+    size: tuple[int, int] | None,
+    seed: Any,
+) -> tuple[Image, Mask]:
+    """Read the window of an example that its geometry needs."""
+    mask = source._ids(index)
+    height, width = tf.unstack(tf.shape(mask))
+    geometry = augment.geometry(height, width, size, seed)
+    pixels = source._pixels(index, geometry.window, tf.shape(mask))
+    return augment.image(pixels, geometry, seed), geometry.mask(mask)
+
+
+def _augmented(
+    augment: Callable[..., Any], image: Image, mask: Mask, seed: Any
+) -> tuple[Image, Mask]:
+    """What a function of the user makes of an example, checked but for ids."""
+    image, mask = augment(image, tf.cast(mask, tf.int32), seed)
+    image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
+    check_mask(mask)
+    check_same_size(tf.shape(image)[:2], tf.shape(mask))
+    return as_dtype(image, tf.uint8), mask
+
+
+def _in_order(source: Examples, read: Callable[[Any], Any]) -> tf.data.Dataset:
+    """What `read` makes of each index."""
+    n = len(source)
+    data = read_in_order(steps_in_order(n), read, lambda index: source.names[index])
+    return data.apply(tf.data.experimental.assert_cardinality(n))
+
+
+def _with_int32(image: Image, mask: Mask, *weight: Any) -> tuple:
+    """The public dtype of masks; until then single bytes, which are quick to move."""
+    return image, tf.cast(mask, tf.int32), *weight
+
+
+def _check_fit(source: Examples, size: tuple[int, int]) -> None:
+    """Raise for images larger than the batches, as far as sizes are known."""
+    for index in range(len(source)):
+        image_size = source.size(index)
+        if image_size is None:  # then the first example speaks for all
+            with tf.init_scope():
+                image_size = tuple(source._ids(tf.constant(index, tf.int64)).shape)
+        with tf.init_scope():
+            try:
+                require_fits(image_size, size)
+            except ValueError as error:
+                raise ValueError(f"{source.names[index]}: {error}") from None
+        if source.size(index) is None:
+            return
+
+
+def _check_integer(name: str, value: Any, low: int | None = None) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (low is not None and number < low):
+        at_least = "" if low is None else f" >= {low}"
+        raise ValueError(
+            f"Expected `{name}` to be an integer{at_least}. Received: {value!r}"
+        )
+    return number
+
+
+def _check_size(size: Any) -> tuple[int, int]:
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise ValueError(
+            "Expected `size` to be (height, width), both positive integers. Received: "
+            f"{size}"
+        )
+    return height, width
+
+
+def _check_shard(shard: Any) -> tuple[int, int]:
+    try:
+        index, count = (operator.index(number) for number in shard)
+    except (TypeError, ValueError):
+        index = count = 0
+    if not 0 <= index < count:
+        raise ValueError(
+            "Expected `shard` to be (index, count), 0 <= index < count. Received: "
+            f"{shard}"
+        )
+    return index, count
