@@ -15,23 +15,26 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-__all__ = ["IGNORE", "check_labels", "check_num_classes"]
+__all__ = ["IGNORE", "Image", "Logits", "Mask", "check_labels", "check_num_classes"]
+
 #: uint8, or float32 in 0..255, `[height, width, channels]`: an array or a tensor.
 Image: TypeAlias = Any
 #: Integers `[height, width]`: class ids, or `IGNORE`; an array or a tensor.
 Mask: TypeAlias = Any
+#: Float32 `[height, width, num_classes]`, unnormalised: an array or a tensor.
+Logits: TypeAlias = Any
 
-#: The id of a pixel without a label: the border of an object, or padding.
+#: The id of an ignored pixel: the border of an object, or padding.
 IGNORE = 255
 
 
 def check_num_classes(num_classes: int, *, ignore: int | None = None) -> int:
-    """Return `num_classes` as an int if so many classes can be told apart.
+    """Return `num_classes` as an int if it is a valid number of classes.
 
     Args:
         num_classes: Number of classes, the background among them.
-        ignore: Id of pixels without a label, which no class may have. None
-            where no labels are read.
+        ignore: Id of the ignored pixels, which no class may have. None where no
+            labels are read.
 
     Raises:
         ValueError: for fewer than two classes, or if `ignore` is one of them.
@@ -63,8 +66,8 @@ def check_num_classes(num_classes: int, *, ignore: int | None = None) -> int:
     return count
 
 
-def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
-    """Tell labelled pixels from the others, and refuse labels that mean nothing.
+def check_labels(labels: Mask, num_classes: int, *, ignore: int = IGNORE) -> Any:
+    """Tell labelled pixels from ignored ones, and refuse labels that are neither.
 
     A label is either a class id, 0..num_classes - 1, or `ignore`. On TensorFlow any
     other one is an error, in eager and in graph mode. XLA drops such checks, and JAX
@@ -74,13 +77,14 @@ def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
     Args:
         labels: Tensor of integers, of any shape. Floats are labels if they are whole.
         num_classes: Number of classes.
-        ignore: Label of the pixels to leave out.
+        ignore: Label of the ignored pixels.
 
     Returns:
         Tensor of bools: which pixels are labelled with a class.
 
     Raises:
-        tf.errors.InvalidArgumentError: for a label that is neither, on TensorFlow.
+        tf.errors.InvalidArgumentError: for a label that is neither, on TensorFlow. It
+            names the smallest and the largest of them.
 
     Example:
         >>> import numpy as np
@@ -91,27 +95,35 @@ def check_labels(labels: Any, num_classes: int, *, ignore: int = IGNORE) -> Any:
     ids = as_ids(labels)
     labelled = ops.logical_and(ids >= 0, ids < num_classes)
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        stray = tf.logical_not(tf.logical_or(labelled, tf.equal(ids, ignore)))
-        # One of the stray labels, without a tensor whose size XLA can't know.
-        shown = labels if labels.dtype.is_floating else ids
-        example = tf.reduce_max(tf.where(stray, shown, shown.dtype.min))
-        tf.debugging.Assert(
-            tf.logical_not(tf.reduce_any(stray)),
-            [
-                f"Expected labels 0..{num_classes - 1}, or {ignore} where there is "
-                "none. Received:",
-                example,
-                "Likely causes: num_classes too small; ids that start at 1; a palette "
-                "mask read as grey or RGB, or scaled to 0..1; another value than "
-                "`ignore` for unlabelled pixels.",
-            ],
-        )
+        _refuse_stray(labels, ids, labelled, num_classes, ignore)
     return labelled
 
 
-def as_ids(labels: Any) -> Any:
+def _refuse_stray(
+    labels: Any, ids: Any, labelled: Any, num_classes: int, ignore: int
+) -> None:
+    import tensorflow as tf
+
+    stray = tf.logical_not(tf.logical_or(labelled, tf.equal(ids, ignore)))
+    # Shown as they were given, without a tensor whose size XLA can't know.
+    shown = labels if labels.dtype.is_floating else ids
+    smallest = tf.reduce_min(tf.where(stray, shown, shown.dtype.max))
+    largest = tf.reduce_max(tf.where(stray, shown, shown.dtype.min))
+    tf.debugging.Assert(
+        tf.logical_not(tf.reduce_any(stray)),
+        [
+            f"Expected labels 0..{num_classes - 1}, or {ignore} where a pixel is "
+            "ignored. Received labels from, to:",
+            smallest,
+            largest,
+            "Likely causes: num_classes too small; ids that start at 1; a palette "
+            "mask read as grey or RGB, or scaled to 0..1; another value than "
+            "`ignore` for ignored pixels.",
+        ],
+    )
+
+
+def as_ids(labels: Mask) -> Any:
     """Labels as integers: of 32 bits, or of 64 where 32 might not hold them.
 
     A label that isn't whole becomes one that is no class.
@@ -132,7 +144,7 @@ def as_ids(labels: Any) -> Any:
     return ops.cast(labels, "int32")
 
 
-def fit_masks(masks: Any, size: tuple) -> Any:
+def fit_masks(masks: Mask, size: tuple) -> Mask:
     """Return masks without a last axis of 1, if they are as large as predictions.
 
     Args:
@@ -150,7 +162,7 @@ def fit_masks(masks: Any, size: tuple) -> Any:
     if getattr(masks.shape, "rank", 0) is None:
         raise ValueError(
             "Expected masks `[batch, height, width]`. Received: a tensor of unknown "
-            "rank. Tell it in the pipeline: mask.set_shape([None, None])."
+            "rank. Set it in the pipeline: mask.set_shape([None, None])."
         )
     if len(masks.shape) == len(size) + 1 and masks.shape[-1] == 1:
         masks = ops.squeeze(masks, -1)
@@ -163,9 +175,15 @@ def fit_masks(masks: Any, size: tuple) -> Any:
             tuple(n if isinstance(n, int) else None for n in x)
             for x in (received, size)
         ]
+        cause = ""
+        if len(received) == len(size) + 1:
+            cause = (
+                ". Likely cause: one-hot masks. Make ids of them: "
+                "masks.argmax(-1) in NumPy, tf.argmax(mask, -1) in the pipeline."
+            )
         raise ValueError(
             "Expected masks `[batch, height, width]` of the size of the predictions. "
-            f"Received: masks {known[0]}, predictions {known[1]}"
+            f"Received: masks {known[0]}, predictions {known[1]}{cause}"
         )
     for a, b in pairs:
         if not (isinstance(a, int) and isinstance(b, int)):

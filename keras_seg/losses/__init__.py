@@ -1,7 +1,7 @@
-"""Losses: `keras.losses.Loss` objects on logits, for masks with unlabelled pixels."""
+"""Losses: `keras.losses.Loss` objects on logits, for masks with ignored pixels."""
 
-from keras_seg.losses.base import SegmentationLoss as SegmentationLoss
-from keras_seg.losses.base import Sum as Sum
+from keras_seg.losses._base import SegmentationLoss as SegmentationLoss
+from keras_seg.losses._sum import Sum as Sum
 from keras_seg.losses.boundary import BoundaryF1 as BoundaryF1
 from keras_seg.losses.cross_entropy import Focal as Focal
 from keras_seg.losses.cross_entropy import TopKCrossEntropy as TopKCrossEntropy

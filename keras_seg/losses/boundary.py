@@ -1,4 +1,4 @@
-"""A loss of boundaries: whether outlines are where they should be.
+"""A loss of boundaries: whether they are where they should be.
 
 Bokhovkin and Burnaev, "Boundary Loss for Remote Sensing Imagery Semantic Segmentation",
 ISNN 2019, https://arxiv.org/abs/1905.07852, section 3.
@@ -9,50 +9,61 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE
-from keras_seg.losses.base import (
-    SegmentationLoss,
-    mean_of_present,
-    sum_over_replicas,
-)
+from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.losses._base import SegmentationLoss
+from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
+from keras_seg.losses._replicas import sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class BoundaryF1(SegmentationLoss):
-    """One minus the F1 score of soft boundaries, the mean over the classes present.
+    """One minus the F1 score of soft boundaries, the mean over the classes.
 
-        b(x) = pool(1 - x, width) - (1 - x)       the inner boundary of a soft mask x
-        P_c  = sum s b(p_c) pool(b(y_c), reach) / sum s b(p_c)
-        R_c  = sum s b(y_c) pool(b(p_c), reach) / sum s b(y_c)
         loss_c = 1 - 2 P_c R_c / (P_c + R_c)
+        P_c    = sum_p s_p b(q_c) pool(b(y_c), reach) / sum_p s_p b(q_c)
+        R_c    = sum_p s_p b(y_c) pool(b(q_c), reach) / sum_p s_p b(y_c)
+        b(x)   = pool(1 - x, width) - (1 - x)
 
-    where p are the probabilities, y is the truth (1 or 0), pool(x, k) the largest of
-    the k x k pixels round each, s the `sample_weight` (1 if there is none), and sums
-    run over the labelled pixels of the batch, on all replicas. Where there is no label,
-    y and p are 1 in every class, and b is 0: nothing ends there. A boundary counts as
-    found if the other one is within reach.
-    Give it with a loss of pixels (`WeightedCrossEntropy() + 0.5 * BoundaryF1()`): alone
-    it doesn't say which side of an outline is which. A class without a boundary in the
-    truth is left out; a batch without any has loss 0.
+        p          a labelled pixel of the batch, on all replicas
+        y_c        the true mask of class c: 1 or 0
+        q_c        its predicted mask: probabilities
+        s_p        the `sample_weight`, 1 if there is none
+        b(x)       the inner boundary of a soft mask x
+        pool(x, k) the largest of the k x k pixels around each one
+
+    A boundary counts as found if the other one is within `reach`. Ignored pixels are 1
+    in all masks, so that no region ends there. Add it to a loss of pixels, as in
+    `WeightedCrossEntropy() + 0.5 * BoundaryF1()`: alone it doesn't say which side of a
+    boundary belongs to which class. A class without a boundary in the truth is left out
+    of the mean; a batch without any boundary has loss 0.
 
     Args:
-        width: Side of the window that makes boundaries, odd, 3 or more.
-        reach: Side of the window in which a boundary is found, odd.
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        width: Side of the window that makes boundaries, in pixels; odd, 3 or more.
+        reach: Side of the window in which a boundary is found, in pixels; odd.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "boundary_f1".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for windows that aren't odd, fewer than two classes, an `ignore`
+            that is one of them, or shapes that don't fit each other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
         >>> labels = np.array([[[0, 0, 1, 1, 1]] * 5])
         >>> right = 20.0 * np.eye(2)[labels]
-        >>> round(float(BoundaryF1()(labels, right)), 4)
-        0.0
+        >>> float(BoundaryF1()(labels, right)) < 1e-6
+        True
     """
 
     default_name = "boundary_f1"
@@ -77,22 +88,21 @@ class BoundaryF1(SegmentationLoss):
         self.width = width
         self.reach = reach
 
-    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
-        p = self.probabilities(y_pred)
-        y = ops.one_hot(label, p.shape[-1], dtype=p.dtype)
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+        q = self.probabilities(y_pred)
+        y = ops.one_hot(label, q.shape[-1], dtype=q.dtype)
         weight = weight[..., None]
-        labelled = ops.cast(weight > 0, p.dtype)
-        # Where there is no label nothing ends: it is inside of whatever it touches.
+        labelled = ops.cast(weight > 0, q.dtype)
+        # No region ends at an ignored pixel: it is inside of whatever it touches.
         true = labelled * self._boundary(y * labelled + (1 - labelled))
-        found = labelled * self._boundary(p * labelled + (1 - labelled))
+        found = labelled * self._boundary(q * labelled + (1 - labelled))
 
-        axes = (0, 1, 2)
         sums = ops.stack(
             [
-                ops.sum(weight * found * _pool(true, self.reach), axis=axes),
-                ops.sum(weight * found, axis=axes),
-                ops.sum(weight * true * _pool(found, self.reach), axis=axes),
-                ops.sum(weight * true, axis=axes),
+                sum_of_pixels(weight * found * _pool(true, self.reach)),
+                sum_of_pixels(weight * found),
+                sum_of_pixels(weight * true * _pool(found, self.reach)),
+                sum_of_pixels(weight * true),
             ]
         )
         hit, all_found, met, all_true = ops.unstack(sum_over_replicas(sums), 4)
@@ -109,5 +119,5 @@ class BoundaryF1(SegmentationLoss):
 
 
 def _pool(x: Any, size: int) -> Any:
-    """The largest of size x size pixels round each; what lies outside doesn't count."""
+    """The largest of the size x size pixels around each one that are in the image."""
     return ops.max_pool(x, size, strides=1, padding="same")

@@ -1,4 +1,10 @@
-"""Losses of pixels: cross-entropy, and what weighs the hard pixels more."""
+"""Losses of single pixels: cross-entropy, and two that stress hard pixels.
+
+Focal: Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object Detection",
+ICCV 2017, https://arxiv.org/abs/1708.02002, equation 5. Top-k: Wu, Shen and van den
+Hengel, "Bridging Category-level and Instance-level Semantic Image Segmentation", 2016,
+https://arxiv.org/abs/1605.06885, section 3.3.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,43 +12,42 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE
-from keras_seg.losses.base import (
-    SegmentationLoss,
-    check_class_weights,
-    gather_over_replicas,
-    share_of_replica,
-    weigh_classes,
-    weighted_mean,
-)
+from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.losses._base import SegmentationLoss
+from keras_seg.losses._pixels import mean_of_pixels, sum_of_pixels
+from keras_seg.losses._replicas import gather_over_replicas
+from keras_seg.losses._weights import check_class_weights, weigh_classes
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class WeightedCrossEntropy(SegmentationLoss):
     """Cross-entropy, averaged over the labelled pixels with a weight per class.
 
-        loss = sum_p s[p] w[y_p] ce_p  /  sum_p s[p] w[y_p]
-        ce_p = -sum_c t_c log softmax(z_p)_c
-        t_c  = (1 - label_smoothing) [c = y_p] + label_smoothing / num_classes
+        loss = sum_p s_p w[y_p] ce_p  /  sum_p s_p w[y_p]
+        ce_p = -sum_c t_pc log softmax(z_p)_c
+        t_pc = (1 - e) [c = y_p] + e / num_classes
 
-    where p runs over the pixels of the batch whose label y_p isn't `ignore`, z_p are
-    the logits, w the class weights and s the `sample_weight` map (1 if there is none).
-    A batch without such pixels has loss 0 and no gradient.
+        p    a labelled pixel of the batch
+        y_p  its class
+        z_p  its logits
+        s_p  its `sample_weight`, 1 if there is none
+        w    the class weights, 1 if there are none
+        e    the label smoothing
 
-    Keras divides by the number of pixels instead, so that a batch full of void or of
-    rare classes takes smaller steps. Under `tf.distribute` the sums run over all
-    replicas. Without smoothing this is PyTorch's
-    `cross_entropy(weight=w, ignore_index=ignore)`.
+    A batch without labelled pixels has loss 0 and no gradient. Keras divides by the
+    number of all pixels instead, so that a batch with many ignored pixels or rare
+    classes takes smaller steps. Under `tf.distribute` sums run over all replicas.
+    Without smoothing this is PyTorch's `cross_entropy(weight=w, ignore_index=ignore)`.
 
     Args:
         class_weights: One weight per class, 0 or more. None weighs all classes alike.
         label_smoothing: Share of each label that is spread over all classes, in
             0..1.
-        ignore: Label of the pixels to leave out.
+        ignore: Label of the ignored pixels.
         from_logits: Whether predictions are logits; False for a model that ends in
             a softmax.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        name: Name of the loss; None means "weighted_cross_entropy".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
@@ -54,8 +59,9 @@ class WeightedCrossEntropy(SegmentationLoss):
         ValueError: for class weights that aren't one non-negative number per class, a
             smoothing outside 0..1, fewer than two classes, an `ignore` that is one of
             them, or shapes that don't fit each other.
-        tf.errors.InvalidArgumentError: for a label that is no class, in eager and
-            graph mode on TensorFlow. Elsewhere such a pixel is left out.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -85,19 +91,12 @@ class WeightedCrossEntropy(SegmentationLoss):
         self.class_weights = check_class_weights(class_weights)
         self.label_smoothing = label_smoothing
 
-    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
-        cross_entropy = self.cross_entropy(label, y_pred)
+        loss = self.cross_entropy(label, y_pred)
         if self.label_smoothing:
-            everywhere = self._cross_entropy_with_all(y_pred)
-            cross_entropy += self.label_smoothing * (everywhere - cross_entropy)
-        return weighted_mean(cross_entropy, weight)
-
-    def _cross_entropy_with_all(self, y_pred: Any) -> Any:
-        """Cross-entropy with the label that finds all classes equally likely."""
-        if self.from_logits:
-            return -ops.mean(ops.log_softmax(y_pred), axis=-1)
-        return -ops.mean(ops.log(ops.maximum(y_pred, keras.config.epsilon())), axis=-1)
+            loss += self.label_smoothing * (self.mean_cross_entropy(y_pred) - loss)
+        return mean_of_pixels(loss, weight)
 
     def get_config(self) -> dict:
         return super().get_config() | {
@@ -108,28 +107,42 @@ class WeightedCrossEntropy(SegmentationLoss):
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class Focal(SegmentationLoss):
-    """Focal loss: cross-entropy that turns away from pixels that are right already.
+    """Focal loss: cross-entropy that down-weights pixels already classified well.
 
-        loss = sum_p s[p] w[y_p] (1 - q_p)^gamma ce_p  /  sum_p s[p] w[y_p]
-        ce_p = -log q_p,    q_p = softmax(z_p)_{y_p}
+        loss = sum_p s_p w[y_p] (1 - q_p)^gamma ce_p  /  sum_p s_p w[y_p]
+        ce_p = -log q_p
+        q_p  = softmax(z_p)[y_p]
 
-    where p runs over the labelled pixels of the batch, on all replicas, z are the
-    logits, w the class weights and s the `sample_weight` map. A batch without labels
-    has loss 0. Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object
-    Detection", ICCV 2017, https://arxiv.org/abs/1708.02002, equation 5; they divide by
+        p    a labelled pixel of the batch, on all replicas
+        y_p  its class
+        z_p  its logits
+        s_p  its `sample_weight`, 1 if there is none
+        w    the class weights, 1 if there are none
+
+    A batch without labelled pixels has loss 0. Lin et al., equation 5; they divide by
     the number of objects, this is a mean over pixels.
 
     Args:
-        gamma: How far to turn away, 0 or more; 0 is cross-entropy.
+        gamma: Focusing parameter, 0 or more; 0 is cross-entropy.
         class_weights: One weight per class, 0 or more. None weighs all classes alike.
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "focal".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for a negative gamma, class weights that aren't one non-negative
+            number per class, fewer than two classes, an `ignore` that is one of them,
+            or shapes that don't fit each other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -156,12 +169,12 @@ class Focal(SegmentationLoss):
         self.gamma = gamma
         self.class_weights = check_class_weights(class_weights)
 
-    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
         cross_entropy = self.cross_entropy(label, y_pred)
         # Not 0, where a power below 1 has no gradient.
         wrong = ops.maximum(-ops.expm1(-cross_entropy), 1e-7)
-        return weighted_mean(wrong**self.gamma * cross_entropy, weight)
+        return mean_of_pixels(wrong**self.gamma * cross_entropy, weight)
 
     def get_config(self) -> dict:
         own = {"gamma": self.gamma, "class_weights": self.class_weights}
@@ -172,25 +185,39 @@ class Focal(SegmentationLoss):
 class TopKCrossEntropy(SegmentationLoss):
     """Cross-entropy of the hardest pixels only (online hard example mining).
 
-        loss = sum_{p in K} s[p] w[y_p] ce_p  /  sum_{p in K} s[p] w[y_p]
+        loss = sum_{p in K} s_p w[y_p] ce_p  /  sum_{p in K} s_p w[y_p]
+        ce_p = -log softmax(z_p)[y_p]
 
-    where K are the labelled pixels of the batch with the largest ce_p = -log
-    softmax(z_p)_{y_p}, a fraction of them, rounded up. A batch without labels has loss
-    0. Under `tf.distribute` the batch is that of all replicas, here as well. Wu, Shen
-    and van den Hengel, "Bridging Category-level and Instance-level Semantic Image
-    Segmentation", 2016, https://arxiv.org/abs/1605.06885, section 3.3.
+        K    the labelled pixels of the batch, on all replicas, with the largest ce_p:
+             a fraction of them, rounded up
+        y_p  the class of pixel p
+        z_p  its logits
+        s_p  its `sample_weight`, 1 if there is none
+        w    the class weights, 1 if there are none
+
+    A batch without labelled pixels has loss 0. Wu et al., section 3.3.
 
     Args:
-        fraction: Of the labelled pixels to learn from, above 0, up to 1.
+        fraction: Share of the labelled pixels to learn from, above 0, up to 1.
         class_weights: One weight per class, 0 or more. None weighs all classes alike.
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "top_k_cross_entropy".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for a fraction outside of 0..1, class weights that aren't one
+            non-negative number per class, fewer than two classes, an `ignore` that is
+            one of them, or shapes that don't fit each other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -220,7 +247,7 @@ class TopKCrossEntropy(SegmentationLoss):
         self.fraction = fraction
         self.class_weights = check_class_weights(class_weights)
 
-    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
         counted = ops.reshape(ops.cast(weight > 0, y_pred.dtype), (-1,))
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
         cross_entropy = ops.reshape(self.cross_entropy(label, y_pred), (-1,))
@@ -229,17 +256,18 @@ class TopKCrossEntropy(SegmentationLoss):
             gather_over_replicas(x) for x in (counted, weight, cross_entropy)
         )
 
-        # Hardest first, pixels without a label last.
+        # Hardest first, ignored pixels last.
         rank = ops.where(counted > 0, ops.stop_gradient(cross_entropy), -1.0)
         order = ops.argsort(-rank)
-        number = ops.sum(counted)
+        number = ops.cast(ops.sum(ops.cast(counted, "int32")), y_pred.dtype)
         # A little less, so that 0.3 of 50 pixels are 15 of them in float32 too.
         limit = ops.maximum(ops.ceil(self.fraction * number - 1e-3), 1.0)
         place = ops.arange(ops.shape(order)[0], dtype="int32")
         kept = ops.cast(place < ops.cast(limit, "int32"), y_pred.dtype)
         weight = kept * ops.take(weight, order)
-        loss = ops.sum(weight * ops.take(cross_entropy, order))
-        return share_of_replica(ops.divide_no_nan(loss, ops.sum(weight)))
+        loss = weight * ops.take(cross_entropy, order)
+        loss, weight = (sum_of_pixels(x[None, None]) for x in (loss, weight))
+        return ops.divide_no_nan(loss, weight)
 
     def get_config(self) -> dict:
         own = {"fraction": self.fraction, "class_weights": self.class_weights}

@@ -1,4 +1,4 @@
-"""The Lovasz-softmax loss: a convex stand-in for the Jaccard index itself.
+"""The Lovasz-softmax loss: a convex surrogate of the Jaccard index.
 
 Berman, Rannen Triki and Blaschko, "The Lovasz-Softmax loss: A tractable surrogate for
 the optimization of the intersection-over-union measure in neural networks", CVPR 2018,
@@ -10,33 +10,50 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.losses.base import (
-    SegmentationLoss,
-    gather_over_replicas,
-    mean_of_present,
-)
+from keras_seg.labels import Logits, Mask
+from keras_seg.losses._base import SegmentationLoss
+from keras_seg.losses._pixels import mean_of_present, running_sum, sum_of_pixels
+from keras_seg.losses._replicas import gather_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class Lovasz(SegmentationLoss):
-    """Lovasz-softmax loss, the mean over the classes present in the batch.
+    """Lovasz-softmax loss, the mean over the classes present in the truth.
 
-        loss_c = sum_i m_(i) (J_i - J_(i-1)),    m = |y_c - p_c|, largest first
-        J_i = 1 - (P - sum_(j<=i) s y) / (P + sum_(j<=i) s (1 - y)),    P = sum s y
+        loss_c = sum_i m_i (J_i - J_(i-1)),    J_0 = 0
+        J_i    = 1 - I_i / U_i
+        I_i    = sum_(j > i) s_j y_j
+        U_i    = sum_j s_j y_j  +  sum_(j <= i) s_j (1 - y_j)
 
-    where y is 1 on pixels of class c and s the weight of a pixel: J_i is the Jaccard
-    loss if just the i worst pixels were wrong. It takes a sort of the batch for each
-    class. Under `tf.distribute` each replica gathers and sorts the pixels of all.
+        i    a labelled pixel of the batch, on all replicas; in order of m_i, the
+             largest first
+        m_i  |y_i - q_i|, the error of the pixel
+        y_i  1 if its label is class c, else 0
+        q_i  its probability of class c
+        s_i  its `sample_weight`, 1 if there is none
+
+    Of predictions that are certain it is 1 minus the IoU of each class. A batch without
+    labelled pixels has loss 0. It sorts all pixels for each class, which is slow and
+    takes memory: on a CPU, TensorFlow keeps about eight numbers per pixel and class.
 
     Args:
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "lovasz".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them, or
+            shapes that don't fit each other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -47,24 +64,28 @@ class Lovasz(SegmentationLoss):
 
     default_name = "lovasz"
 
-    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
         num_classes = y_pred.shape[-1]
-        p = ops.reshape(self.probabilities(y_pred), (-1, num_classes))
+        q = ops.reshape(self.probabilities(y_pred), (-1, num_classes))
         label, weight = ops.reshape(label, (-1,)), ops.reshape(weight, (-1,))
-        p, label, weight = (gather_over_replicas(x) for x in (p, label, weight))
-        y = ops.one_hot(label, num_classes, dtype=p.dtype)
+        q, label, weight = (gather_over_replicas(x) for x in (q, label, weight))
+        y = ops.one_hot(label, num_classes, dtype=q.dtype)
 
         # Classes first. Pixels of no weight have no error, so they come last.
-        counted = ops.cast(weight > 0, p.dtype)
-        error = ops.transpose(ops.abs(y - p) * counted[:, None])
-        y = ops.transpose(y * weight[:, None])
-        rest = weight[None] - y
+        counted = ops.cast(weight > 0, q.dtype)
+        error = ops.transpose(ops.abs(y - q) * counted[:, None])
+        hit = ops.transpose(y * weight[:, None])
+        miss = weight[None] - hit
 
         order = ops.argsort(-ops.stop_gradient(error), axis=-1)
-        error, y, rest = (ops.take_along_axis(x, order, -1) for x in (error, y, rest))
-        total = ops.sum(y, axis=-1, keepdims=True)
-        union = total + ops.cumsum(rest, axis=-1)
-        jaccard = 1 - ops.divide_no_nan(total - ops.cumsum(y, axis=-1), union)
-        before = ops.pad(jaccard[:, :-1], [[0, 0], [1, 0]])
-        loss = ops.sum(error * (jaccard - before), axis=-1)
-        return mean_of_present(loss, total[:, 0])
+        error, hit, miss = (
+            ops.take_along_axis(x, order, -1) for x in (error, hit, miss)
+        )
+        hits = running_sum(hit)
+        true = hits[:, -1:]
+        intersection, union = true - hits, true + running_sum(miss)
+        # J_i - J_(i-1), without the difference of two numbers that are almost equal.
+        step = hit + ops.divide_no_nan(intersection * miss, union - miss)
+        loss = error * ops.divide_no_nan(step, union)
+        loss = sum_of_pixels(ops.transpose(loss)[None, None])
+        return mean_of_present(loss, true[:, 0])

@@ -1,9 +1,15 @@
 """Losses of regions: how far soft masks overlap, class by class, over the batch.
 
-Every class that occurs in the truth counts alike, however few its pixels. Sums run over
-the batch, on all replicas. Classes that the truth of a batch lacks are left out of the
-mean; a batch without labels has loss 0. There is no smoothing term: a class that counts
-has a pixel, so nothing is divided by 0.
+All classes that occur in the truth of a batch count alike, however few their pixels;
+the others are left out of the mean. A batch without labelled pixels has loss 0. There
+is no smoothing term: a class that counts has a pixel, so nothing is divided by 0.
+
+Dice: Milletari, Navab and Ahmadi, "V-Net", 3DV 2016, https://arxiv.org/abs/1606.04797,
+section 3. Jaccard: Rahman and Wang, "Optimizing Intersection-Over-Union in Deep Neural
+Networks for Image Segmentation", ISVC 2016. Tversky: Salehi, Erdogmus and Gholipour,
+"Tversky loss function for image segmentation using 3D fully convolutional networks",
+MLMI 2017, https://arxiv.org/abs/1706.05721, equation 3. Focal Tversky: Abraham and
+Khan, ISBI 2019, https://arxiv.org/abs/1810.07842, equation 4.
 """
 
 from typing import Any
@@ -11,35 +17,26 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE
-from keras_seg.losses.base import (
-    SegmentationLoss,
-    mean_of_present,
-    sum_over_replicas,
-)
+from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.losses._base import SegmentationLoss
+from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
+from keras_seg.losses._replicas import sum_over_replicas
 
 
 class _RegionLoss(SegmentationLoss):
     """Mean over the present classes of a function of tp, fp and fn."""
 
-    def call(self, label: Any, y_pred: Any, weight: Any) -> Any:
-        p = self.probabilities(y_pred)
-        num_classes = p.shape[-1]
-        y = ops.one_hot(label, num_classes, dtype=p.dtype) * weight[..., None]
-        pixels = tuple(range(len(p.shape) - 1))
-        sums = ops.stack(
-            [
-                ops.sum(p * y, axis=pixels),
-                ops.sum(p * weight[..., None], axis=pixels),
-                ops.sum(y, axis=pixels),
-            ]
-        )
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+        q = self.probabilities(y_pred)
+        y = ops.one_hot(label, q.shape[-1], dtype=q.dtype)
+        sq, sy = q * weight[..., None], y * weight[..., None]
+        sums = ops.stack([sum_of_pixels(x) for x in (sq * y, sq, sy)])
         tp, predicted, true = ops.unstack(sum_over_replicas(sums), 3)
-        loss = self.of_class(tp, predicted - tp, true - tp)
+        loss = self.of_classes(tp, predicted - tp, true - tp)
         return mean_of_present(loss, true)
 
-    def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
-        """Loss of each class."""
+    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
+        """Return the loss of each class, `[num_classes]`."""
         raise NotImplementedError
 
 
@@ -48,21 +45,35 @@ class Dice(_RegionLoss):
     """Soft Dice loss, the mean over the classes present in the truth.
 
         loss_c = 1 - 2 tp_c / (2 tp_c + fp_c + fn_c)
+        tp_c = sum_p s_p q_pc [y_p = c]
+        fp_c = sum_p s_p q_pc [y_p != c]
+        fn_c = sum_p s_p (1 - q_pc) [y_p = c]
 
-    with tp_c = sum s p_c y_c, fp_c = sum s p_c (1 - y_c), fn_c = sum s (1 - p_c) y_c
-    over the labelled pixels of the batch: p the probabilities, y the truth (1 or 0), s
-    the `sample_weight` (1 if there is none). Milletari, Navab and Ahmadi, "V-Net", 3DV
-    2016, https://arxiv.org/abs/1606.04797, section 3, without squares.
+        p     a labelled pixel of the batch, on all replicas
+        y_p   its class
+        q_pc  its probability of class c
+        s_p   its `sample_weight`, 1 if there is none
+
+    Milletari et al., section 3, without squares.
 
     Args:
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "dice".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them, or
+            shapes that don't fit each other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -73,7 +84,7 @@ class Dice(_RegionLoss):
 
     default_name = "dice"
 
-    def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
         return 1 - ops.divide_no_nan(2 * tp, 2 * tp + fp + fn)
 
 
@@ -82,21 +93,35 @@ class Jaccard(_RegionLoss):
     """Soft Jaccard (IoU) loss, the mean over the classes present in the truth.
 
         loss_c = 1 - tp_c / (tp_c + fp_c + fn_c)
+        tp_c = sum_p s_p q_pc [y_p = c]
+        fp_c = sum_p s_p q_pc [y_p != c]
+        fn_c = sum_p s_p (1 - q_pc) [y_p = c]
 
-    with tp_c = sum s p_c y_c, fp_c = sum s p_c (1 - y_c), fn_c = sum s (1 - p_c) y_c
-    over the labelled pixels of the batch: p the probabilities, y the truth (1 or 0), s
-    the `sample_weight` (1 if there is none). Rahman and Wang, "Optimizing Intersection-
-    Over-Union in Deep Neural Networks for Image Segmentation", ISVC 2016.
+        p     a labelled pixel of the batch, on all replicas
+        y_p   its class
+        q_pc  its probability of class c
+        s_p   its `sample_weight`, 1 if there is none
+
+    Rahman and Wang, section 3.
 
     Args:
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "jaccard".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them, or
+            shapes that don't fit each other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -107,7 +132,7 @@ class Jaccard(_RegionLoss):
 
     default_name = "jaccard"
 
-    def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
         return 1 - ops.divide_no_nan(tp, tp + fp + fn)
 
 
@@ -116,28 +141,41 @@ class Tversky(_RegionLoss):
     """Tversky loss, the mean over the classes present in the truth.
 
         loss_c = (1 - tp_c / (tp_c + alpha fp_c + beta fn_c)) ^ (1 / gamma)
+        tp_c = sum_p s_p q_pc [y_p = c]
+        fp_c = sum_p s_p q_pc [y_p != c]
+        fn_c = sum_p s_p (1 - q_pc) [y_p = c]
 
-    with tp_c = sum s p_c y_c, fp_c = sum s p_c (1 - y_c), fn_c = sum s (1 - p_c) y_c
-    over the labelled pixels of the batch: p the probabilities, y the truth (1 or 0), s
-    the `sample_weight` (1 if there is none). A beta above alpha makes missed pixels
-    dearer than false ones. Salehi, Erdogmus and Gholipour, "Tversky loss function for
-    image segmentation using 3D fully convolutional networks", MLMI 2017,
-    https://arxiv.org/abs/1706.05721, equation 3. With gamma above 1 it is the focal
-    Tversky loss of Abraham and Khan, ISBI 2019, https://arxiv.org/abs/1810.07842,
-    equation 4 (they take 4/3), which turns to the classes that are still bad.
+        p     a labelled pixel of the batch, on all replicas
+        y_p   its class
+        q_pc  its probability of class c
+        s_p   its `sample_weight`, 1 if there is none
+
+    With beta > alpha, false negatives cost more than false positives. With gamma > 1 it
+    is the focal Tversky loss, which stresses classes with a low index. Salehi et al.,
+    equation 3; Abraham and Khan, equation 4, with gamma = 4/3.
 
     Args:
-        alpha: Weight of false positives.
-        beta: Weight of false negatives.
-        gamma: 1 for the plain Tversky loss.
-        ignore: Label of the pixels to leave out.
-        from_logits: Whether predictions are logits, or probabilities.
-        name: Name of the loss; None means its usual one.
-        dtype: Of the computation; None means float32.
+        alpha: Weight of false positives, 0 or more.
+        beta: Weight of false negatives, 0 or more.
+        gamma: Focusing parameter, above 0; 1 is the plain Tversky loss.
+        ignore: Label of the ignored pixels.
+        from_logits: Whether predictions are logits, or else probabilities.
+        name: Name of the loss; None means "tversky".
+        dtype: Type in which the loss is computed; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
         y_pred: float `[batch, height, width, num_classes]`
+        sample_weight: None, or float `[batch, height, width]`, with a last axis of 1,
+            or `[batch]`
+
+    Raises:
+        ValueError: for a negative alpha or beta, a gamma of 0 or less, fewer than two
+            classes, an `ignore` that is one of them, or shapes that don't fit each
+            other.
+        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
+            weight that is negative or infinite, in eager and graph mode on TensorFlow.
+            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np
@@ -169,7 +207,7 @@ class Tversky(_RegionLoss):
         self.beta = beta
         self.gamma = gamma
 
-    def of_class(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
         index = ops.divide_no_nan(tp, tp + self.alpha * fp + self.beta * fn)
         if self.gamma == 1:
             return 1 - index

@@ -1,4 +1,4 @@
-"""Boundary IoU: whether outlines are where they should be, on large objects too.
+"""Boundary IoU: whether boundaries are where they should be, of large objects too.
 
 Cheng, Girshick, Dollar, Berg and Kirillov, "Boundary IoU: Improving Object-Centric
 Image Segmentation Evaluation", CVPR 2021, https://arxiv.org/abs/2103.16562, section 4.
@@ -9,40 +9,44 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, check_num_classes
-from keras_seg.metrics.counts import ABSENT, ExactCounts, ids, mean_of_classes
+from keras_seg.labels import IGNORE, Logits, Mask, check_num_classes
+from keras_seg.metrics import _formulas as formulas
+from keras_seg.metrics._confusion import true_and_predicted_ids
+from keras_seg.metrics._counts import ExactCounts
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class BoundaryIoU(ExactCounts):
-    """Intersection over union of the rims of regions, averaged over the classes.
+    """Intersection over union of boundary bands, averaged over the classes.
 
         mean over c of |T_c & P_c| / |T_c | P_c|
 
-    where T_c and P_c are the pixels of class c, in truth and prediction, that are
-    within `distance` of a pixel of another class or of the edge of the image, counted
-    over the data set. Pixels without a label end no region and aren't counted.
+        T_c  true pixels of class c within `distance` of a pixel of another class, or of
+             the edge of the image
+        P_c  the same of the predicted pixels of class c
 
-    The paper takes 2 % of the diagonal of COCO's images as distance, 15 pixels at
-    640 x 480; give what fits yours.
+    Pixels are those of the whole data set; a class is absent where both are empty.
+    Ignored pixels end no region and aren't counted. The paper takes 2 % of the diagonal
+    of an image as distance, 15 pixels at 640 x 480.
 
     Args:
         num_classes: Number of classes, the background among them.
-        distance: Width of the rims in pixels, in king's moves.
-        ignore: Label of the pixels to leave out.
-        absent: What a class that doesn't occur counts in the mean: "skip", "zero",
-            "one" or "nan".
-        from_logits: Whether predictions are logits; it makes no difference.
+        distance: Width of the boundary band in pixels (Chebyshev distance), 1 or more.
+        ignore: Label of the ignored pixels.
+        absent: What an absent class counts in the mean: "skip" (it is left out, as in
+            Keras and the FCN authors' code), "zero", "one" or "nan".
         name: Name of the metric in the logs.
-        dtype: Of the result.
+        dtype: Type of the result; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
+        y_pred: float `[batch, height, width, num_classes]`, logits or probabilities, or
+            int ids `[batch, height, width]`
 
     Raises:
-        ValueError: as for `MeanIoU`, and for a distance below 1.
+        ValueError: for fewer than two classes, an `ignore` that is one of them, an
+            unknown `absent`, a distance below 1, predictions of another
+            size or number of classes, or a `sample_weight`.
 
     Example:
         >>> metric = BoundaryIoU(num_classes=2, distance=1)
@@ -58,7 +62,6 @@ class BoundaryIoU(ExactCounts):
         distance: int = 15,
         ignore: int = IGNORE,
         absent: str = "skip",
-        from_logits: bool = True,
         name: str = "boundary_iou",
         dtype: Any = None,
     ):
@@ -67,26 +70,33 @@ class BoundaryIoU(ExactCounts):
             raise ValueError(
                 f"Expected `distance` to be 1 or more. Received: {distance}"
             )
-        if absent not in ABSENT:
-            raise ValueError(
-                f"Expected `absent` to be one of {list(ABSENT)}. Received: {absent!r}"
-            )
+        formulas.check_absent(absent)
         # Of each class, the intersection, then the union; then the invalid pixels.
         super().__init__(2 * num_classes + 1, name=name, dtype=dtype)
         self.num_classes = num_classes
         self.distance = distance
         self.ignore = ignore
         self.absent = absent
-        self.from_logits = from_logits
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count the rims of a batch; arguments are those of `MeanIoU.update_state`."""
-        y_true, y_pred = ids(y_true, y_pred, sample_weight, self.num_classes, self.name)
+    def update_state(
+        self, y_true: Mask, y_pred: Logits | Mask, sample_weight: Any = None
+    ) -> None:
+        """Count the boundary bands of a batch.
+
+        Args:
+            y_true: Masks, int `[batch, height, width]`, or with a last axis of 1.
+            y_pred: Logits or probabilities, float `[batch, height, width,
+                num_classes]`, or ids, int `[batch, height, width]`.
+            sample_weight: Must be None: pixels are counted, not weighed.
+        """
+        y_true, y_pred = true_and_predicted_ids(
+            y_true, y_pred, sample_weight, self.num_classes, self.name
+        )
         labelled = (y_true >= 0) & (y_true < self.num_classes)
         known = labelled & (y_pred >= 0) & (y_pred < self.num_classes)
         invalid = ops.logical_not(known) & (y_true != self.ignore)
         labelled = labelled[..., None]
-        true, predicted = self._rims(y_true, labelled), self._rims(y_pred, labelled)
+        true, predicted = self._bands(y_true, labelled), self._bands(y_pred, labelled)
         both, either = true & predicted, true | predicted
         counts = [ops.sum(ops.cast(x, "int32"), axis=(0, 1, 2)) for x in (both, either)]
         counts.append(ops.sum(ops.cast(invalid, "int32"), keepdims=True)[0, 0])
@@ -96,29 +106,30 @@ class BoundaryIoU(ExactCounts):
         """Return the score of all images counted so far."""
         counts = self.float_counts()
         n = self.num_classes
-        return mean_of_classes(counts[:n], counts[n : 2 * n], self.absent)
+        return formulas.mean_of_classes(counts[:n], counts[n : 2 * n], self.absent)
 
     @property
     def invalid_pixels(self) -> int:
-        """Pixels whose label or prediction is neither a class nor `ignore`."""
+        """Pixels whose label or prediction means nothing.
+
+        A label that is neither a class nor `ignore`; a predicted id that is no class;
+        predicted scores with a NaN, or whose largest is infinite.
+        """
         return int(self.counts()[-1])
 
     def get_config(self) -> dict:
-        return {
+        return super().get_config() | {
             "num_classes": self.num_classes,
             "distance": self.distance,
             "ignore": self.ignore,
             "absent": self.absent,
-            "from_logits": self.from_logits,
-            "name": self.name,
-            "dtype": self.dtype,
         }
 
-    def _rims(self, y: Any, labelled: Any) -> Any:
-        """Where each class is near its own end, bool `[batch, height, width, classes]`.
+    def _bands(self, y: Mask, labelled: Any) -> Any:
+        """Boundary bands, bool `[batch, height, width, num_classes]`.
 
-        Another class is near where the largest of what isn't this class is 1, in a
-        window that reaches `distance` to all sides; outside of the image is 1.
+        A pixel is in the band of its class if any pixel in a window that reaches
+        `distance` to all sides isn't of the class, or is outside of the image.
         """
         region = ops.cast(y[..., None], "int32") == ops.arange(self.num_classes)
         other = ops.cast(ops.logical_not(region) & labelled, "float32")

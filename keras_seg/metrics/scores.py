@@ -1,101 +1,80 @@
-"""Scores of a confusion matrix.
+"""Scores of a confusion matrix, each a `keras.metrics.Metric`.
 
-The matrix is summed over the whole data set before anything is divided: a mean of the
+The matrix is summed over the whole data set before anything is divided. A mean of the
 scores of batches or images, which some packages give the same name, is another number
-and depends on the batch size. Before any pixel is counted a score is 0, a mean over the
-classes what `absent` says. `MeanIoU` says what the arguments are that all have.
+and depends on the batch size. Before the first update scores are 0, and class means
+follow `absent`.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_seg.labels import IGNORE
-from keras_seg.metrics.counts import (
-    ABSENT,
-    ConfusionMatrixMetric,
-    bincount,
-    mean_of_classes,
-)
+from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.metrics import _formulas as formulas
+from keras_seg.metrics._confusion import ConfusionMatrixMetric
+from keras_seg.metrics._counts import bincount
 
 
-def _parts(matrix: Any) -> tuple[Any, Any, Any]:
-    """tp, fp and fn of each class."""
-    tp = ops.diagonal(matrix, axis1=-2, axis2=-1)
-    return tp, ops.sum(matrix, -2) - tp, ops.sum(matrix, -1) - tp
+class _ClassMean(ConfusionMatrixMetric):
+    """A mean over the classes of a quotient of counts."""
 
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        ignore: int = IGNORE,
+        absent: str = "skip",
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(num_classes, ignore=ignore, name=name, dtype=dtype)
+        self.absent = formulas.check_absent(absent)
 
-def _iou(tp: Any, fp: Any, fn: Any) -> Any:
-    """IoU of each class, 0 where it is absent."""
-    return ops.divide_no_nan(tp, tp + fp + fn)
+    def of_matrix(self, matrix: Any) -> Any:
+        return formulas.mean_of_classes(*self.quotients(matrix), self.absent)
 
+    def quotients(self, matrix: Any) -> tuple[Any, Any]:
+        """Return numerator and denominator of each class."""
+        raise NotImplementedError
 
-def _mean_iou(matrix: Any, absent: str) -> Any:
-    tp, fp, fn = _parts(matrix)
-    return mean_of_classes(tp, tp + fp + fn, absent)
-
-
-def _mean_dice(matrix: Any, absent: str) -> Any:
-    tp, fp, fn = _parts(matrix)
-    return mean_of_classes(2 * tp, 2 * tp + fp + fn, absent)
-
-
-def _mean_accuracy(matrix: Any, absent: str) -> Any:
-    tp, _, fn = _parts(matrix)
-    return mean_of_classes(tp, tp + fn, absent)
-
-
-def _pixel_accuracy(matrix: Any) -> Any:
-    tp, _, fn = _parts(matrix)
-    return ops.divide_no_nan(ops.sum(tp), ops.sum(tp + fn))
-
-
-def _frequency_weighted_iou(matrix: Any) -> Any:
-    tp, fp, fn = _parts(matrix)
-    iou = _iou(tp, fp, fn)
-    # Both sums in one order: else a perfect score may be 1.0000001.
-    return ops.divide_no_nan(ops.sum((tp + fn) * iou), ops.sum(tp + fn))
-
-
-def _class_iou(matrix: Any, class_names: Sequence[str], absent: str) -> dict[str, Any]:
-    """IoU of each class under "iou/NAME", NaN for an absent one that is skipped."""
-    tp, fp, fn = _parts(matrix)
-    value = float("nan") if absent == "skip" else ABSENT[absent]
-    iou = ops.where(tp + fp + fn > 0, _iou(tp, fp, fn), value)
-    return {f"iou/{name}": iou[c] for c, name in enumerate(class_names)}
+    def get_config(self) -> dict:
+        return super().get_config() | {"absent": self.absent}
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class MeanIoU(ConfusionMatrixMetric):
+class MeanIoU(_ClassMean):
     """Intersection over union, averaged over the classes.
 
         mean over c of tp_c / (tp_c + fp_c + fn_c)
 
-    where tp_c, fp_c and fn_c are the pixels of the data set that are class c in truth
-    and prediction, in the prediction only, and in the truth only. A class is absent
-    where all three are 0.
+        tp_c  pixels that are class c in truth and prediction
+        fp_c  pixels that are class c in the prediction only
+        fn_c  pixels that are class c in the truth only
+
+    Pixels are those of the whole data set; a class is absent where all three are 0.
+    Pixels whose label or prediction means nothing (NaN, say) aren't counted here but as
+    `invalid_pixels`.
 
     Args:
         num_classes: Number of classes, the background among them.
-        ignore: Label of the pixels to leave out.
-        absent: What a class that doesn't occur counts in the mean: "skip" (it isn't
-            there, as in Keras and the FCN authors' score), "zero", "one" or "nan".
-        from_logits: Whether predictions are logits. Their largest is the same class as
-            the largest probability; the argument is that of the losses.
+        ignore: Label of the ignored pixels.
+        absent: What an absent class counts in the mean: "skip" (it is left out, as in
+            Keras and the FCN authors' code), "zero", "one" or "nan".
         name: Name of the metric in the logs; None means "mean_iou".
-        dtype: Of the result.
+        dtype: Type of the result; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
+        y_pred: float `[batch, height, width, num_classes]`, logits or probabilities, or
+            int ids `[batch, height, width]`
 
     Raises:
-        ValueError: for fewer than two classes, an unknown `absent`, predictions of
-            another size or number of classes, or a `sample_weight`.
+        ValueError: for fewer than two classes, an `ignore` that is one of them, an
+            unknown `absent`, predictions of another size or number of classes, or a
+            `sample_weight`.
 
     Example:
         >>> metric = MeanIoU(num_classes=2)
@@ -111,32 +90,44 @@ class MeanIoU(ConfusionMatrixMetric):
 
     default_name = "mean_iou"
 
-    def score(self, matrix: Any) -> Any:
-        return _mean_iou(matrix, self.absent)
+    def quotients(self, matrix: Any) -> tuple[Any, Any]:
+        return formulas.iou(matrix)
 
     def class_iou(self) -> np.ndarray:
         """IoU of each class, float64 `[num_classes]`, NaN where it is absent."""
-        matrix = self.confusion_matrix.astype(np.float64)
-        intersection = np.diag(matrix)
-        union = matrix.sum(0) + matrix.sum(1) - intersection
-        return np.divide(
-            intersection, union, out=np.full_like(union, np.nan), where=union > 0
-        )
+        quotients = formulas.iou(self.confusion_matrix.astype(np.float64))
+        iou = formulas.of_classes(*quotients, float("nan"))
+        return ops.convert_to_numpy(iou).astype(np.float64)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class PixelAccuracy(ConfusionMatrixMetric):
     """Share of the labelled pixels whose class is predicted right.
 
-        sum over c of tp_c / pixels with a label
+        sum_c tp_c / sum_c (tp_c + fn_c)
 
-    with tp and fn as in `MeanIoU`, which also says what the arguments are; `absent`
-    makes no difference.
+        tp_c  pixels that are class c in truth and prediction
+        fn_c  pixels that are class c in the truth only
+
+    Pixels are those of the whole data set. The share of each class, averaged over the
+    classes, is `MeanAccuracy`.
+    Pixels whose label or prediction means nothing (NaN, say) aren't counted here but as
+    `invalid_pixels`.
+
+    Args:
+        num_classes: Number of classes, the background among them.
+        ignore: Label of the ignored pixels.
+        name: Name of the metric in the logs; None means "pixel_accuracy".
+        dtype: Type of the result; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
+        y_pred: float `[batch, height, width, num_classes]`, logits or probabilities, or
+            int ids `[batch, height, width]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them,
+            predictions of another size or number of classes, or a `sample_weight`.
 
     Example:
         >>> metric = PixelAccuracy(num_classes=2)
@@ -147,23 +138,41 @@ class PixelAccuracy(ConfusionMatrixMetric):
 
     default_name = "pixel_accuracy"
 
-    def score(self, matrix: Any) -> Any:
-        return _pixel_accuracy(matrix)
+    def of_matrix(self, matrix: Any) -> Any:
+        return formulas.pixel_accuracy(matrix)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class MeanAccuracy(ConfusionMatrixMetric):
+class MeanAccuracy(_ClassMean):
     """Share of each class's pixels that are found, averaged over the classes.
 
         mean over c of tp_c / (tp_c + fn_c)
 
-    with tp and fn as in `MeanIoU`, which also says what the arguments are. A class is
-    absent where the truth has no pixel of it.
+        tp_c  pixels that are class c in truth and prediction
+        fn_c  pixels that are class c in the truth only
+
+    Pixels are those of the whole data set; a class is absent where the truth has no
+    pixel of it.
+    Pixels whose label or prediction means nothing (NaN, say) aren't counted here but as
+    `invalid_pixels`.
+
+    Args:
+        num_classes: Number of classes, the background among them.
+        ignore: Label of the ignored pixels.
+        absent: What an absent class counts in the mean: "skip" (it is left out, as in
+            Keras and the FCN authors' code), "zero", "one" or "nan".
+        name: Name of the metric in the logs; None means "mean_accuracy".
+        dtype: Type of the result; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
+        y_pred: float `[batch, height, width, num_classes]`, logits or probabilities, or
+            int ids `[batch, height, width]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them, an
+            unknown `absent`, predictions of another size or number of classes, or a
+            `sample_weight`.
 
     Example:
         >>> metric = MeanAccuracy(num_classes=2)
@@ -174,23 +183,38 @@ class MeanAccuracy(ConfusionMatrixMetric):
 
     default_name = "mean_accuracy"
 
-    def score(self, matrix: Any) -> Any:
-        return _mean_accuracy(matrix, self.absent)
+    def quotients(self, matrix: Any) -> tuple[Any, Any]:
+        return formulas.accuracy(matrix)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class FrequencyWeightedIoU(ConfusionMatrixMetric):
-    """Intersection over union, averaged over the labelled pixels' classes.
+    """Intersection over union of the classes, weighted by their true pixels.
 
-        sum over c of (tp_c + fn_c) IoU_c / pixels with a label
+        sum_c (tp_c + fn_c) tp_c / (tp_c + fp_c + fn_c)  /  sum_c (tp_c + fn_c)
 
-    with tp, fn and IoU as in `MeanIoU`, which also says what the arguments are;
-    `absent` makes no difference.
+        tp_c  pixels that are class c in truth and prediction
+        fp_c  pixels that are class c in the prediction only
+        fn_c  pixels that are class c in the truth only
+
+    Pixels are those of the whole data set.
+    Pixels whose label or prediction means nothing (NaN, say) aren't counted here but as
+    `invalid_pixels`.
+
+    Args:
+        num_classes: Number of classes, the background among them.
+        ignore: Label of the ignored pixels.
+        name: Name of the metric in the logs; None means "frequency_weighted_iou".
+        dtype: Type of the result; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
+        y_pred: float `[batch, height, width, num_classes]`, logits or probabilities, or
+            int ids `[batch, height, width]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them,
+            predictions of another size or number of classes, or a `sample_weight`.
 
     Example:
         >>> metric = FrequencyWeightedIoU(num_classes=2)
@@ -201,34 +225,46 @@ class FrequencyWeightedIoU(ConfusionMatrixMetric):
 
     default_name = "frequency_weighted_iou"
 
-    def score(self, matrix: Any) -> Any:
-        return _frequency_weighted_iou(matrix)
+    def of_matrix(self, matrix: Any) -> Any:
+        return formulas.frequency_weighted_iou(matrix)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class MeanDice(ConfusionMatrixMetric):
+class MeanDice(_ClassMean):
     """Dice coefficient, averaged over the classes.
 
         mean over c of 2 tp_c / (2 tp_c + fp_c + fn_c)
 
-    with tp, fp and fn as in `MeanIoU`; a class is absent where all three are 0. With
-    `per_image=True` it is another number, the usual one in medicine: the mean over
-    images of the mean over the classes of each image, called "mean_dice_per_image". An
-    image without labelled pixels isn't counted there.
+        tp_c  pixels that are class c in truth and prediction
+        fp_c  pixels that are class c in the prediction only
+        fn_c  pixels that are class c in the truth only
+
+    Pixels are those of the whole data set; a class is absent where all three are 0.
+    With `per_image=True` it is another number, the usual one in medicine: the mean over
+    images of the mean over the classes of each image. An image without labelled pixels
+    isn't counted there.
+    Pixels whose label or prediction means nothing (NaN, say) aren't counted here but as
+    `invalid_pixels`.
 
     Args:
-        num_classes: As for `MeanIoU`, and so are the arguments not named here.
+        num_classes: Number of classes, the background among them.
         per_image: Whether to average over images, instead of counting pixels of all.
-        ignore: As for `MeanIoU`.
-        absent: As for `MeanIoU`.
-        from_logits: As for `MeanIoU`.
-        name: Name in the logs; None means "mean_dice" or "mean_dice_per_image".
-        dtype: As for `MeanIoU`.
+        ignore: Label of the ignored pixels.
+        absent: What an absent class counts in the mean: "skip" (it is left out, as in
+            Keras and the FCN authors' code), "zero", "one" or "nan".
+        name: Name of the metric in the logs; None means "mean_dice", or
+            "mean_dice_per_image".
+        dtype: Type of the result; None means float32.
 
     Shapes:
         y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
+        y_pred: float `[batch, height, width, num_classes]`, logits or probabilities, or
+            int ids `[batch, height, width]`
+
+    Raises:
+        ValueError: for fewer than two classes, an `ignore` that is one of them, an
+            unknown `absent`, predictions of another size or number of classes, or a
+            `sample_weight`.
 
     Example:
         >>> metric = MeanDice(num_classes=2)
@@ -244,25 +280,33 @@ class MeanDice(ConfusionMatrixMetric):
         per_image: bool = False,
         ignore: int = IGNORE,
         absent: str = "skip",
-        from_logits: bool = True,
         name: str | None = None,
         dtype: Any = None,
     ):
+        # Of images: how many are labelled, how many have a score of NaN, and the sum of
+        # the others' scores, in steps of 1/1024 and, of what is left, 1/1024 of these.
+        # A float sum of many images would lose digits.
+        self._further_counts = 4 if per_image else 0
         super().__init__(
             num_classes,
             ignore=ignore,
             absent=absent,
-            from_logits=from_logits,
             name=name or ("mean_dice_per_image" if per_image else "mean_dice"),
             dtype=dtype,
         )
         self.per_image = per_image
-        if per_image:
-            self._sum = self.add_variable((), "zeros", name="sum")
-            self._images = self.add_variable((), "zeros", name="images")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count the pixels of a batch; see `MeanIoU.update_state`."""
+    def update_state(
+        self, y_true: Mask, y_pred: Logits | Mask, sample_weight: Any = None
+    ) -> None:
+        """Count the pixels of a batch.
+
+        Args:
+            y_true: Masks, int `[batch, height, width]`, or with a last axis of 1.
+            y_pred: Logits or probabilities, float `[batch, height, width,
+                num_classes]`, or ids, int `[batch, height, width]`.
+            sample_weight: Must be None: pixels are counted, not weighed.
+        """
         if not self.per_image:
             super().update_state(y_true, y_pred, sample_weight)
             return
@@ -270,174 +314,40 @@ class MeanDice(ConfusionMatrixMetric):
         cells = self.cells(y_true, y_pred, sample_weight)
         images = ops.shape(cells)[0]
         counts = bincount(ops.reshape(cells, (images, -1)), n * n + 2)
-        self.add_counts(ops.sum(counts, axis=0))
 
         matrices = ops.cast(counts[:, : n * n], self.dtype)
         matrices = ops.reshape(matrices, (images, n, n))
         labelled = ops.sum(matrices, axis=(1, 2)) > 0
-        dice = ops.where(labelled, _mean_dice(matrices, self.absent), 0.0)
-        self._sum.assign(self._sum + ops.sum(dice))
-        self._images.assign(self._images + ops.sum(ops.cast(labelled, self.dtype)))
+        dice = ops.where(labelled, self.of_matrix(matrices), 0.0)
+        nan = ops.isnan(dice)
+        steps = 1024 * ops.where(nan, 0.0, dice)
+        whole = ops.floor(steps)
+        of_images = (labelled, nan, whole, ops.round(1024 * (steps - whole)))
+        further = ops.stack([ops.cast(x, counts.dtype) for x in of_images], axis=1)
+        counts = ops.concatenate([counts, further], axis=1)
+        self.add_counts(ops.sum(counts, axis=0))
 
     def add_matrix(self, matrix: Any) -> None:
-        """Add the counts of a confusion matrix made elsewhere; not per image."""
+        """Add the counts of a confusion matrix made elsewhere; not per image.
+
+        Args:
+            matrix: Integers `[num_classes, num_classes]`, rows truth, columns
+                prediction; also beyond 2**32.
+        """
         if self.per_image:
             raise ValueError("Expected images, not a matrix, with per_image=True.")
         super().add_matrix(matrix)
 
     def result(self) -> Any:
-        """Return the score of all pixels counted so far."""
-        if self.per_image:
-            return ops.divide_no_nan(self._sum, self._images)
-        return super().result()
+        """Return the score of all pixels, or images, counted so far."""
+        if not self.per_image:
+            return super().result()
+        images, nan, steps, rest = ops.unstack(self.float_counts()[-4:], 4)
+        mean = ops.divide_no_nan((steps + rest / 1024) / 1024, images)
+        return ops.where(nan > 0, float("nan"), mean)
 
-    def score(self, matrix: Any) -> Any:
-        return _mean_dice(matrix, self.absent)
+    def quotients(self, matrix: Any) -> tuple[Any, Any]:
+        return formulas.dice(matrix)
 
     def get_config(self) -> dict:
         return super().get_config() | {"per_image": self.per_image}
-
-
-class _NamedClasses(ConfusionMatrixMetric):
-    """A metric that knows what its classes are called."""
-
-    def __init__(
-        self, num_classes: int, *, class_names: Sequence[str] | None, **kwargs: Any
-    ):
-        super().__init__(num_classes, **kwargs)
-        names = class_names
-        if names is None:
-            names = [str(c) for c in range(self.num_classes)]
-        if len(names) != self.num_classes or len(set(names)) != len(names):
-            raise ValueError(
-                f"Expected `class_names` to be {num_classes} names that differ. "
-                f"Received: {class_names}"
-            )
-        self.class_names = list(names)
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"class_names": self.class_names}
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class ClassIoU(_NamedClasses):
-    """Intersection over union of each class, in the logs as "iou/NAME".
-
-        tp_c / (tp_c + fp_c + fn_c)
-
-    with tp, fp and fn as in `MeanIoU`.
-
-    Args:
-        num_classes: As for `MeanIoU`, and so are the arguments not named here.
-        class_names: A name per class; None means their ids.
-        ignore: As for `MeanIoU`.
-        absent: What the logs have for a class that doesn't occur: "skip" and "nan" mean
-            NaN, "zero" 0, "one" 1.
-        from_logits: As for `MeanIoU`.
-        name: Name of the metric; the logs have "iou/NAME".
-        dtype: As for `MeanIoU`.
-
-    Shapes:
-        y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
-
-    Example:
-        >>> metric = ClassIoU(num_classes=2, class_names=["ground", "cat"])
-        >>> metric.update_state([[[0, 0, 1, 255]]], [[[0, 1, 1, 1]]])
-        >>> {name: float(iou) for name, iou in metric.result().items()}
-        {'iou/ground': 0.5, 'iou/cat': 0.5}
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        class_names: Sequence[str] | None = None,
-        ignore: int = IGNORE,
-        absent: str = "skip",
-        from_logits: bool = True,
-        name: str = "class_iou",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            num_classes,
-            class_names=class_names,
-            ignore=ignore,
-            absent=absent,
-            from_logits=from_logits,
-            name=name,
-            dtype=dtype,
-        )
-
-    def score(self, matrix: Any) -> Any:
-        return _class_iou(matrix, self.class_names, self.absent)
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class SegmentationScores(_NamedClasses):
-    """All scores of this module, by their names, from one matrix.
-
-    The logs of `fit` have mean_iou, pixel_accuracy, mean_accuracy,
-    frequency_weighted_iou and mean_dice, for the cost of one of them.
-
-    Args:
-        num_classes: As for `MeanIoU`, and so are the arguments not named here.
-        class_names: A name per class; None means their ids.
-        per_class: Whether the logs also have "iou/NAME" of each class.
-        ignore: As for `MeanIoU`.
-        absent: As for `MeanIoU`.
-        from_logits: As for `MeanIoU`.
-        name: Name of the metric; the logs have those of its scores.
-        dtype: As for `MeanIoU`.
-
-    Shapes:
-        y_true: int `[batch, height, width]`, or with a last axis of 1
-        y_pred: float `[batch, height, width, num_classes]`, or int ids
-            `[batch, height, width]`
-
-    Example:
-        >>> metric = SegmentationScores(num_classes=2)
-        >>> metric.update_state([[[0, 0, 1, 255]]], [[[0, 1, 1, 1]]])
-        >>> {name: round(float(score), 2) for name, score in metric.result().items()}
-        {'mean_iou': 0.5, 'pixel_accuracy': 0.67, 'mean_accuracy': 0.75,
-         'frequency_weighted_iou': 0.5, 'mean_dice': 0.67}
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        class_names: Sequence[str] | None = None,
-        per_class: bool = False,
-        ignore: int = IGNORE,
-        absent: str = "skip",
-        from_logits: bool = True,
-        name: str = "segmentation_scores",
-        dtype: Any = None,
-    ):
-        super().__init__(
-            num_classes,
-            class_names=class_names,
-            ignore=ignore,
-            absent=absent,
-            from_logits=from_logits,
-            name=name,
-            dtype=dtype,
-        )
-        self.per_class = per_class
-
-    def score(self, matrix: Any) -> Any:
-        scores = {
-            "mean_iou": _mean_iou(matrix, self.absent),
-            "pixel_accuracy": _pixel_accuracy(matrix),
-            "mean_accuracy": _mean_accuracy(matrix, self.absent),
-            "frequency_weighted_iou": _frequency_weighted_iou(matrix),
-            "mean_dice": _mean_dice(matrix, self.absent),
-        }
-        if self.per_class:
-            scores |= _class_iou(matrix, self.class_names, self.absent)
-        return scores
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"per_class": self.per_class}

@@ -247,9 +247,10 @@ class StopOnInvalidLabels(keras.callbacks.Callback):
                 metric.reset_state()  # the next evaluation begins anew
                 raise ValueError(
                     f"Expected labels that are classes or {metric.ignore}. Received: "
-                    f"{invalid:,} pixels of {where} with others. Likely causes: "
-                    "num_classes too small, ids that start at 1, or a palette mask "
-                    "read as grey or RGB."
+                    f"{invalid:,} pixels of {where} with others, or whose predictions "
+                    "are NaN. Likely causes: num_classes too small, ids that start at "
+                    "1, or a palette mask read as grey or RGB; if the loss is NaN too, "
+                    "a learning rate that is too high."
                 )
 
 

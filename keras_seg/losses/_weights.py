@@ -1,0 +1,95 @@
+"""Weights of pixels: `sample_weight` and weights of classes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seg.labels import Mask
+
+
+def pixel_weights(sample_weight: Any, labelled: Any, dtype: Any) -> Any:
+    """Weight of each pixel, `[batch, height, width]`, 0 where it isn't labelled.
+
+    A weight of a labelled pixel that is no finite number of 0 or more becomes NaN. On
+    TensorFlow it is an error, in eager and graph mode, unless it is NaN itself.
+    """
+    if sample_weight is None:
+        return ops.cast(labelled, dtype)
+    given = ops.cast(sample_weight, dtype)
+    weight = ops.where(labelled, _fit_to(labelled, given), 0)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.debugging.Assert(
+            tf.reduce_all(tf.logical_not((weight < 0) | (weight == float("inf")))),
+            [
+                "Expected `sample_weight` to be finite and 0 or more. Received weights "
+                "from, to:",
+                tf.reduce_min(weight),
+                tf.reduce_max(weight),
+                "Likely cause: a division by 0 where weights are made, or a map of "
+                "signed distances.",
+            ],
+        )
+    fine = (weight >= 0) & (weight < float("inf"))
+    return ops.where(fine, weight, float("nan"))
+
+
+def nan_if_any_is(weight: Any, loss: Any) -> Any:
+    """The loss, or NaN with a gradient of NaN if a weight is NaN."""
+    spoilt = ops.any(ops.isnan(weight))
+    return loss * ops.where(spoilt, ops.cast(float("nan"), loss.dtype), 1)
+
+
+def check_class_weights(class_weights: Any) -> list[float] | None:
+    """Return class weights as floats if they are finite and 0 or more."""
+    if class_weights is None:
+        return None
+    weights = [float(weight) for weight in class_weights]
+    if not all(0 <= weight < float("inf") for weight in weights):
+        raise ValueError(
+            "Expected `class_weights` to be finite and 0 or more. Received: "
+            f"{class_weights}"
+        )
+    return weights
+
+
+def weigh_classes(
+    weight: Any, class_weights: list[float] | None, label: Mask, num_classes: int
+) -> Any:
+    """Multiply the weight of each pixel by that of its class."""
+    if class_weights is None:
+        return weight
+    if len(class_weights) != num_classes:
+        raise ValueError(
+            "Expected `class_weights` to have one weight per class. Received: "
+            f"{len(class_weights)} weights for {num_classes} classes."
+        )
+    return weight * ops.take(ops.convert_to_tensor(class_weights, weight.dtype), label)
+
+
+def _fit_to(labelled: Any, sample_weight: Any) -> Any:
+    """Weights that broadcast to `[batch, height, width]`."""
+    given, masks = tuple(sample_weight.shape), tuple(labelled.shape)
+    if len(given) == 1:
+        sample_weight = sample_weight[:, None, None]
+    elif len(given) == 4 and given[-1] == 1:
+        sample_weight = ops.squeeze(sample_weight, -1)
+    if len(sample_weight.shape) in (0, 3) and all(
+        n in (1, m, None) or m is None
+        for n, m in zip(sample_weight.shape, masks, strict=False)
+    ):
+        return sample_weight
+    cause = ""
+    if given == masks[:2]:
+        # Keras takes masks for one-hot rows and looks for the largest in each.
+        cause = (
+            " Likely cause: `fit(class_weight=...)`, which Keras doesn't support for "
+            "masks. Give the loss weights of classes: "
+            "`WeightedCrossEntropy(class_weights=[...])`."
+        )
+    raise ValueError(
+        "Expected `sample_weight` to be `[batch, height, width]`, or that with a "
+        f"last axis of 1, or `[batch]`. Received: {given} for masks {masks}.{cause}"
+    )
