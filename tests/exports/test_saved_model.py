@@ -286,6 +286,15 @@ def test_an_export_that_differs_from_the_model_leaves_nothing_new(
     assert not overwrite or names_in(path) == ["old"]
 
 
+def test_an_export_that_differs_at_a_second_size_only_is_refused(tmp_path):
+    def change(x):
+        return x + tf.where(tf.shape(x)[1] == 64, 0.0, [0.0, 0.0, 0.1])
+
+    with pytest.raises(RuntimeError, match="differs from the model at 33 x 47"):
+        export(pointwise(end=InGraphs(change)), tmp_path / "served")
+    assert names_in(tmp_path) == []
+
+
 def test_a_failed_write_leaves_nothing_new(tmp_path):
     def fail(x):
         raise OSError("No space left on device")
