@@ -703,6 +703,17 @@ def test_the_same_seed_makes_the_same_batches_and_another_does_not(repeat):
     assert not equal(again, other)
 
 
+def test_a_seed_is_that_of_the_order_and_that_of_the_augmentation():
+    seeds = 7, 8
+    shuffled = [numbered(20).batches(1, shuffle=True, seed=seed) for seed in seeds]
+    assert order(shuffled[0]) != order(shuffled[1])
+    source, augment = data.shapes(1, size=(24, 24)), data.standard_augmentation()
+    one, other = (
+        source.batches(1, size=(16, 16), augment=augment, seed=seed) for seed in seeds
+    )
+    assert not equal(one, other)
+
+
 FORMS = pytest.mark.parametrize("repeat", [False, True], ids=["finite", "endless"])
 AUGMENTED = {"size": (16, 16), "augment": data.standard_augmentation(), "shuffle": True}
 

@@ -192,6 +192,20 @@ def test_half_precision_is_served_in_float32_after_loading_too(tmp_path):
     np.testing.assert_allclose(probabilities, expected, atol=0.05)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [keras.layers.Dropout(0.9), keras.layers.BatchNormalization()],
+    ids=["dropout", "statistics of a batch"],
+)
+def test_what_is_different_in_training_is_served_as_it_predicts(tmp_path, layer):
+    model = pointwise(end=layer)
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    _, probabilities = serve(loaded, image(17, 31))
+    expected = np.stack([predict(model, one) for one in image(17, 31)])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
 # ------------------------------------------------------------------ class names
 
 
