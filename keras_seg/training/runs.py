@@ -20,6 +20,7 @@ import tensorflow as tf
 
 import keras_seg
 from keras_seg.data import Source
+from keras_seg.data.readers.files import listed
 from keras_seg.files import check_unlocked, locked, write_json
 from keras_seg.inference import Scores
 from keras_seg.training.callbacks import BestModel, Validate
@@ -281,6 +282,9 @@ def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         hint = f". Its folder is {run.parent}" if run.is_file() else ""
+        runs = sorted(str(found.parent) for found in run.glob(f"*/{RUN}"))
+        if runs:
+            hint = f". Runs in it: {listed(runs)}"
         raise FileNotFoundError(
             f"Expected the folder of a run, with {RUN}. Received: {run}{hint}"
         ) from None
