@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -332,6 +333,12 @@ def load_model(run: Path) -> keras.Model:
         raise FileNotFoundError(
             f"Expected a trained model at {path}. Likely cause: the run was killed "
             "before it kept one."
+        )
+    if not zipfile.is_zipfile(path):  # Keras says that there is no file
+        raise ValueError(
+            f"{path}: Expected a model that Keras can read. Received: "
+            f"{path.stat().st_size:,} bytes that are no `.keras` file. Likely cause: it "
+            "was copied in part."
         )
     try:
         model = keras.models.load_model(path, compile=False)

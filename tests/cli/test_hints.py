@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -216,6 +217,15 @@ def test_images_left_out_are_a_list_that_fits_a_screen(run, said, tmp_path):
     assert status == 1
     assert text.count("left out") == 10
     assert "and 20 more" in text
+
+
+def test_a_file_that_is_no_keras_file_is_not_called_missing(run, said, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/model.keras").write_bytes(b"x" * 1234)
+    status, text = said("export", tmp_path / "run", "--out", tmp_path / "out")
+    assert status == 1
+    assert "not found" not in text
+    assert "1,234 bytes" in text
 
 
 @pytest.mark.parametrize("number", ["-1", "nan", "1e400", "text", ""])
