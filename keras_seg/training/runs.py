@@ -337,8 +337,8 @@ def load_model(run: Path) -> keras.Model:
     if not zipfile.is_zipfile(path):  # Keras says that there is no file
         raise ValueError(
             f"{path}: Expected a model that Keras can read. Received: "
-            f"{path.stat().st_size:,} bytes that are no `.keras` file. Likely cause: it "
-            "was copied in part."
+            f"{path.stat().st_size:,} bytes that are no `.keras` file. Likely cause: "
+            "it was copied in part."
         )
     try:
         model = keras.models.load_model(path, compile=False)

@@ -191,6 +191,17 @@ def test_one_folder_for_images_and_masks_is_told(tmp_path, said):
     assert "--images and --masks to be two folders" in text
 
 
+def test_one_missing_mask_is_told_with_both_lists_that_leave_it_out(tmp_path, said):
+    write_images(tmp_path / "images", ["a.png", "b.png", "c.png"])
+    write_masks(tmp_path / "masks", ["a.png", "c.png"])
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    names = ["--names", "a,b", "--out", tmp_path / "run"]
+    status, text = said("train", "--data", "folder", *folders, *names)
+    assert status == 1
+    assert "Images without a mask: b." in text
+    assert "--train-split and --val-split" in text
+
+
 def test_a_file_in_place_of_a_folder_is_called_a_file(tmp_path, said):
     (tmp_path / "volume.tif").write_bytes(b"x")
     folders = ["--images", tmp_path / "volume.tif", "--masks", tmp_path]
