@@ -63,8 +63,8 @@ class EpochLines(keras.callbacks.Callback):
         best: The `BestModel` among the callbacks, whose epochs are marked.
 
     Example:
-        epoch        time     loss   mIoU  accuracy  val loss  val mIoU  val accuracy
-         1/10        14 s   1.3821  0.152     0.613    1.2011     0.181         0.655  best
+        epoch        time     loss   mIoU  accuracy  val loss  ...
+         1/10        14 s   1.3821  0.152     0.613    1.2011  ...
     """
 
     _COLUMNS = (
