@@ -8,13 +8,16 @@ and a mistyped option are answered without waiting for TensorFlow.
 import argparse
 import contextlib
 import importlib
+import math
 import os
 import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras_seg
 from keras_seg.cli import interrupt
@@ -35,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not hasattr(keras_seg, "unet"):  # it has waited for this
                 importlib.reload(keras_seg)
             module = importlib.import_module(f"keras_seg.cli.{command}")
-        return getattr(module, command)(options) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning(options, warnings.showwarning)
+            return getattr(module, command)(options) or 0
     except KeyboardInterrupt:
         if interrupt.received() is None:  # else that was said when it came
             print("\nInterrupted.", file=sys.stderr)
@@ -66,7 +71,7 @@ def _silence() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             kept.seek(0)
             os.write(stderr, kept.read())
             raise
@@ -74,6 +79,19 @@ def _silence() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _show_warning(options: argparse.Namespace, others: Any) -> Any:
+    """Make warnings to the user plain sentences; other kinds stay as they are."""
+
+    def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        if category is not UserWarning:
+            others(message, category, *where, **more)
+            return
+        text = translated(str(message), vars(options))
+        print(f"Note: {text}", file=sys.stderr)
+
+    return show
 
 
 def _advice(error: Exception, options: argparse.Namespace, words: Sequence[str]) -> str:
@@ -86,7 +104,7 @@ def _advice(error: Exception, options: argparse.Namespace, words: Sequence[str])
 def _sentence(error: Exception) -> str:
     """What an error says, and what it is where that isn't said."""
     if isinstance(error, (ValueError, OSError, ImportError, RuntimeError)):
-        return str(error)
+        return str(error) or type(error).__name__
     # Not at the head of the file: TensorFlow may be what couldn't be imported.
     from keras_seg.data.checks import cause_of, reason
 
@@ -359,7 +377,7 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--min-area",
-        type=float,
+        type=_area,
         metavar="N",
         help="coco: leave out images whose objects have no more pixels than N in all",
     )
@@ -466,15 +484,29 @@ def _seed(text: str) -> int:
 
 
 def _learning_rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
+    value = _float(text)
+    if not 0 < value <= 1000:
         raise argparse.ArgumentTypeError(
-            f"expected a number above 0, as 0.001, received {text}"
+            f"expected a number above 0, at most 1000, as 0.001, received {text}"
         )
     return value
+
+
+def _area(text: str) -> float:
+    value = _float(text)
+    if not 0 <= value < 1e12:
+        raise argparse.ArgumentTypeError(
+            f"expected a number of pixels, 0 or more, received {text}"
+        )
+    return value
+
+
+def _float(text: str) -> float:
+    """The number that a word says, NaN if it says none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _scale(text: str) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """The data set that the options of a command name."""
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,9 @@ import tensorflow as tf
 from keras_seg import data
 from keras_seg.cli import PATHS
 from keras_seg.data import Source
-from keras_seg.data.readers.files import read_lines
+from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError
+from keras_seg.data.suggestions import MissingFilesError
 
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
@@ -95,9 +97,12 @@ def data_source(
                 owners = [
                     k for k, both in _OPTIONS.items() if name in (*both[0], *both[1])
                 ]
+                given = f"--data {kind}"
+                if kind == "shapes":
+                    given += ", which is the default"
                 raise ValueError(
                     f"Expected {_flag(name)} with --data {' or '.join(owners)} only. "
-                    f"Received: --data {kind}"
+                    f"Received: {given}"
                 )
     chosen = options.get(f"{split}_split") or split
     if kind == "voc":
@@ -136,6 +141,7 @@ def _coco(options: Mapping[str, Any], split: str, name: str) -> Source:
             f"{root}/{year}",
             f"{root}/annotations/instances_{year}.json",
         )
+        _check_layout(root, annotations)
     elif apart:
         _check_split(annotations, split, name)
         images, annotations = (p.replace(SPLIT, name) for p in (images, annotations))
@@ -164,12 +170,31 @@ def _check_split(pattern: str, split: str, name: str) -> None:
     after = after.replace(SPLIT, "*")
     there = sorted(tf.io.gfile.glob(f"{before}*{after}"))
     names = [p[len(before) :].split("/")[0].removesuffix(after) for p in there]
-    if names:
-        hint = f"There are {', '.join(names)}: say which, --{split}-split {names[-1]}"
-    else:
+    arguments = {}
+    if not names:
         hint = "There is no file for any other {split} either"
+    elif split in ("train", "val"):  # the nearest name: valid, or training
+        best = max(names, key=lambda n: difflib.SequenceMatcher(None, split, n).ratio())
+        arguments = {f"{split}_split": best}
+        hint = f"There are {', '.join(names)}: say which, --{split}-split {best}"
+    else:
+        hint = f"There are {', '.join(names)}"
+    raise MissingFilesError(
+        f"Expected {pattern.replace(SPLIT, name)}. There is no file. {hint}.", arguments
+    )
+
+
+def _check_layout(root: str, annotations: str) -> None:
+    """Raise if a folder hasn't COCO's own layout, telling how to name others."""
+    if tf.io.gfile.exists(annotations):
+        return
+    found: list[str] = []
+    for pattern in ("*.json", "*/*.json"):
+        found += sorted(tf.io.gfile.glob(f"{root.rstrip('/')}/{pattern}"))
     raise FileNotFoundError(
-        f"Expected {pattern.replace(SPLIT, name)}. There is no file. {hint}."
+        f"Expected COCO's own layout, with {annotations}. There is no such file. For "
+        "the export of a labelling tool give --images and --annotations in place of "
+        f"--root. JSON files in {root}: {listed(found) or 'none'}."
     )
 
 

@@ -73,7 +73,10 @@ def _open(options: argparse.Namespace, split: str, problems: list[Problem]) -> S
             raise
         for names, lacks in ((error.images, "mask"), (error.masks, "image")):
             for name in names:
-                message = f"It has no {lacks}: there is no file of this stem."
+                message = (
+                    f"It has no {lacks}: there is no file of this stem. Add it, remove "
+                    "this one, or give lists of stems, --train-split and --val-split."
+                )
                 problems.append(
                     Problem(
                         f"no_{lacks}", split, name, message, arguments=error.arguments
@@ -89,15 +92,17 @@ def _next_command(report: Report, options: argparse.Namespace) -> str:
         if value is not None and name not in ("json", "sheet"):
             words += [f"--{name.replace('_', '-')}", str(value)]
     if not report.serious:
-        paths = _folders_of_splits(options)
-        return f"To train: {with_arguments(['train', *words], paths)}"
+        changes = _folders_of_splits(options)
+        for problem in report.problems:
+            changes |= problem.arguments
+        return f"To train: {with_arguments(['train', *words], changes)}"
     for problem in report.problems:
         if problem.serious and problem.arguments:
             return f"Try: {with_arguments(['inspect', *words], problem.arguments)}"
     return ""
 
 
-def _folders_of_splits(options: argparse.Namespace) -> dict[str, str]:
+def _folders_of_splits(options: argparse.Namespace) -> dict[str, Any]:
     """Paths for train and val, where these are folders beside each other."""
     if options.data != "folder" or options.train_split:
         return {}

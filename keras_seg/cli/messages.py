@@ -38,6 +38,8 @@ def translated(text: str, options: Collection[str]) -> str:
             return "`keras-seg prepare`"
         if _OPTIONS.get(argument, argument) not in options:
             return match[0]
+        if value is None and argument == "split":  # the one needs the other
+            return "--train-split and --val-split"
         if value is None:
             return _flag(argument)
         try:

@@ -20,6 +20,8 @@ from keras_seg.visualize import overlay, save_mask, visible
 _IMAGES = (".jpg", ".jpeg", ".png")
 # How the two files that are written for an image end.
 _MASK, _OVERLAY = ".png", "_overlay.png"
+# Images without a mask that are listed at the end.
+_LISTED = 10
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -49,8 +51,10 @@ def predict(options: argparse.Namespace) -> int:
         bar.add(1)
     done = len(names) - len(failed)
     print(f"Wrote masks and overlays of {done} of {len(names)} images to {options.out}")
-    for message in sorted(failed):
+    for message in sorted(failed)[:_LISTED]:
         print(f"keras-seg: left out: {message}", file=sys.stderr)
+    if len(failed) > _LISTED:
+        print(f"keras-seg: ... and {len(failed) - _LISTED:,} more", file=sys.stderr)
     return 1 if failed else 0
 
 

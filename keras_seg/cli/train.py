@@ -1,6 +1,7 @@
 """What `keras-seg train` does."""
 
 import argparse
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,8 @@ def train(options: argparse.Namespace) -> None:
         _train_in(out, model, training, validation, resolved)
     print(f"\nTook {duration(time.monotonic() - started)}. Wrote {out}: ", end="")
     print(", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != ".")))
+    command = shlex.join(["keras-seg", "predict", str(out)])
+    print(f"To use it: {command} IMAGE --out DIR")
 
 
 def _check_options(options: argparse.Namespace) -> None:

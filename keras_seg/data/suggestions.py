@@ -25,6 +25,10 @@ class SuggestionError(ValueError):
         self.arguments: Arguments = dict(arguments)
 
 
+class MissingFilesError(SuggestionError, FileNotFoundError):
+    """Files that aren't there, where other arguments would find them."""
+
+
 def spelled(arguments: Mapping[str, Any]) -> str:
     """Spell arguments for a message.
 

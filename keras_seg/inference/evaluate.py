@@ -114,9 +114,10 @@ def evaluate(
         The scores, from one confusion matrix of all pixels.
 
     Raises:
-        ValueError: for a model of another number of classes or channels than the
-            examples have, outputs that aren't finite, and an example that can't be
-            read, naming its file.
+        TypeError: for examples that are no Source.
+        ValueError: for a Source without examples, a model of another number of classes
+            or channels than the examples have, outputs that aren't finite, and an
+            example that can't be read, naming its file.
 
     Example:
         >>> import keras_seg
@@ -125,6 +126,14 @@ def evaluate(
         >>> scores.images, int(scores.confusion_matrix.sum()) + scores.ignored_pixels
         (3, 1152)
     """
+    if not isinstance(source, Source):
+        raise TypeError(
+            f"Expected a Source, as `data.voc` gives one. Received: "
+            f"{type(source).__name__}. Of batches, model.evaluate(batches) gives the "
+            "compiled metrics."
+        )
+    if not len(source):
+        raise ValueError("Expected examples to score. Received: a Source without any.")
     classes = count_classes(model)
     if classes != source.num_classes:
         raise ValueError(

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_seg.data import Source
 from keras_seg.models.outputs import check_finite, count_classes, ends_in_softmax
 
 
@@ -81,6 +82,11 @@ def _check_image(image: Any, shape: tuple) -> np.ndarray:
             f"Expected an image, an array [height, width, channels]. Received: the "
             f"path {os.fspath(image)!r}. Read the file first: image = "
             "keras.utils.img_to_array(keras.utils.load_img(path))."
+        )
+    if isinstance(image, Source):  # of which NumPy would read all examples
+        raise ValueError(
+            f"Expected an image, an array [height, width, channels]. Received: {image}."
+            " Give one image of it: image, mask = source[0]."
         )
     image = np.asarray(image)
     if len(image.shape) != 3 or any(

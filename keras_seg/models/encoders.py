@@ -90,9 +90,14 @@ def _by_name(
             f"Expected `weights` to be None or 'imagenet'. Received: {weights!r}"
         )
     plain = _plain(name)
-    if plain in ("efficientnetlite0", "efficientnetlite1", "efficientnetlite2"):
-        if channels != 3:
-            raise ValueError(f"Expected 3 channels for {name}. Received: {channels}")
+    lite = plain in ("efficientnetlite0", "efficientnetlite1", "efficientnetlite2")
+    if channels != 3 and (lite or weights is not None):
+        raise ValueError(
+            f"Expected images of 3 channels for {name}"
+            f"{' and its weights' if weights else ''}. Received: {channels}. Make them "
+            "RGB: of files in folders `channels=3` repeats grey and leaves out alpha."
+        )
+    if lite:
         return efficientnet_lite(int(plain[-1]), weights=weights), None
 
     known = {

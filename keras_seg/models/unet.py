@@ -100,7 +100,7 @@ def unet(
     if weights == "imagenet" and encoder is None:
         raise ValueError(
             "Expected an `encoder` with weights='imagenet'. The paper's net has no "
-            "such weights: add, for example, encoder='resnet50'."
+            "such weights: add, for example, `encoder='resnet50'`."
         )
     conv: dict[str, Any] = {"padding": padding, "normalization": normalization}
 

@@ -79,7 +79,8 @@ def assign(
     if not all(map(may_differ, missing + left)):
         raise ValueError(
             f"{where}: Expected weights of the layers of {model.name!r}. Missing: "
-            f"{_listed(missing)}. Left over: {_listed(left)}."
+            f"{_listed(missing)}. Left over: {_listed(left)}. Likely cause: another "
+            "architecture, or other `widths`."
         )
     both = [name for name in wanted if name in named]
     for name in both:
@@ -89,7 +90,7 @@ def assign(
             raise ValueError(
                 f"{where}: Expected weights {expected} for layer {name!r} of "
                 f"{model.name!r}. Received: {received}. Number of classes, channels "
-                "and widths must be those of the file."
+                "and `widths` must be those of the file."
             )
     for name in both:
         wanted[name].set_weights(named[name])

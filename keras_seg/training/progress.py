@@ -63,8 +63,8 @@ class EpochLines(keras.callbacks.Callback):
         best: The `BestModel` among the callbacks, whose epochs are marked.
 
     Example:
-        epoch    time     loss   mIoU  accuracy  val loss  val mIoU  val accuracy
-         1/10    14 s   1.3821  0.152     0.613    1.2011     0.181         0.655  best
+        epoch        time     loss   mIoU  accuracy  val loss  ...
+         1/10        14 s   1.3821  0.152     0.613    1.2011  ...
     """
 
     _COLUMNS = (
@@ -85,7 +85,7 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         titles = "".join(f"{title:>{width}}" for _, title, width, _ in self._COLUMNS)
-        print(f"{'epoch':>7}{'time':>8}{titles}", flush=True)
+        print(f"{'epoch':>7}{'time':>12}{titles}", flush=True)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._started = epoch, time.monotonic()
@@ -104,7 +104,7 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
-        line = f"{self._number()}{duration(time.monotonic() - self._started):>8}"
+        line = f"{self._number()}{duration(time.monotonic() - self._started):>12}"
         for name, _, width, digits in self._COLUMNS:
             value = logs.get(name)
             text = "" if value is None else f"{float(value):.{digits}f}"

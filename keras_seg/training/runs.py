@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ import tensorflow as tf
 
 import keras_seg
 from keras_seg.data import Source
+from keras_seg.data.readers.files import listed
 from keras_seg.files import check_unlocked, locked, write_json
 from keras_seg.inference import Scores
 from keras_seg.training.callbacks import BestModel, Validate
@@ -281,6 +283,9 @@ def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         hint = f". Its folder is {run.parent}" if run.is_file() else ""
+        runs = sorted(str(found.parent) for found in run.glob(f"*/{RUN}"))
+        if runs:
+            hint = f". Runs in it: {listed(runs)}"
         raise FileNotFoundError(
             f"Expected the folder of a run, with {RUN}. Received: {run}{hint}"
         ) from None
@@ -328,6 +333,12 @@ def load_model(run: Path) -> keras.Model:
         raise FileNotFoundError(
             f"Expected a trained model at {path}. Likely cause: the run was killed "
             "before it kept one."
+        )
+    if not zipfile.is_zipfile(path):  # Keras says that there is no file
+        raise ValueError(
+            f"{path}: Expected a model that Keras can read. Received: "
+            f"{path.stat().st_size:,} bytes that are no `.keras` file. Likely cause: "
+            "it was copied in part."
         )
     try:
         model = keras.models.load_model(path, compile=False)

@@ -143,3 +143,12 @@ def test_scores_print_as_a_table():
         "ignored pixels   1,234\n"
         "images               7"
     )
+
+
+def test_what_is_no_source_of_examples_is_named(model, source):
+    with pytest.raises(TypeError, match=r"a Source.*Dataset"):
+        keras_seg.evaluate(model, source.whole_images())
+    with pytest.raises(ValueError, match="a Source without any"):
+        keras_seg.evaluate(model, source[[]])
+    with pytest.raises(ValueError, match=r"source\[0\]"):
+        keras_seg.predict_mask(model, source)

@@ -13,8 +13,8 @@ from keras_seg.data.readers.colors import shown_color
 from keras_seg.data.readers.pairing import Pairs
 from keras_seg.data.suggestions import SuggestionError, spelled
 
-# Masks that are looked at, and colours or ids that are listed.
-_MASKS, _LISTED = 24, 32
+# Masks of ids and of colours that are looked at, and how many of these are listed.
+_ID_MASKS, _COLOR_MASKS, _LISTED = 512, 24, 32
 
 
 def names_missing(pairs: Pairs, colors: np.ndarray | None = None) -> Exception:
@@ -34,9 +34,11 @@ def names_missing(pairs: Pairs, colors: np.ndarray | None = None) -> Exception:
             f"{expected} One name per colour: {spelled({'class_names': names})}.",
             {"class_names": names},
         )
-    paths = [pairs.masks[int(i)] for i in _spread(len(pairs.stems), _MASKS)]
+    paths = [pairs.masks[int(i)] for i in _spread(len(pairs.stems), _COLOR_MASKS)]
     if any(_has_colors(path) for path in paths):
         return _colors_unknown(pairs, paths)
+    # Many, since each class should be in one of them.
+    paths = [pairs.masks[int(i)] for i in _spread(len(pairs.stems), _ID_MASKS)]
     counts = IdCounts()
     for path in paths:
         ids, pixels = np.unique(read_label_png(path).numpy(), return_counts=True)

@@ -131,9 +131,9 @@ def check_is_folder(folder: str) -> None:
     """Raise FileNotFoundError if there is no such folder."""
     is_remote = "://" in folder
     if not (tf.io.gfile.isdir(folder) if is_remote else os.path.isdir(folder)):
-        raise FileNotFoundError(
-            f"Expected the folder {printable(folder)}. It isn't there."
-        )
+        is_file = not is_remote and os.path.isfile(folder)
+        fault = "It is a file" if is_file else "It isn't there"
+        raise FileNotFoundError(f"Expected the folder {printable(folder)}. {fault}.")
 
 
 def walk(folder: str) -> Iterator[tuple[str, list[str]]]:

@@ -19,7 +19,7 @@ from keras_seg.data.readers.files import (
     walk,
 )
 from keras_seg.data.readers.patterns import common_affixes
-from keras_seg.data.suggestions import SuggestionError, spelled
+from keras_seg.data.suggestions import MissingFilesError, SuggestionError, spelled
 
 _IMAGES, _MASKS = (".jpg", ".jpeg", ".png"), (".png",)
 # Formats that aren't read: to pass over such files would hide images.
@@ -198,7 +198,10 @@ def _conversion(unreadable: Sequence[str]) -> str:
             "JPEG changes ids: write the masks again, as PNGs. If these are images, "
             "say how masks are called, as in `masks='masks/*.png'`."
         )
-    return "Convert them to PNG, which holds up to 4 channels of 8 or 16 bits."
+    return (
+        "Convert them to PNG, which holds up to 4 channels of 8 or 16 bits; of a TIFF "
+        "with several pages each page is an image."
+    )
 
 
 class OrphansError(SuggestionError):
@@ -238,17 +241,20 @@ class OrphansError(SuggestionError):
         self.patterns = dict(patterns)
 
 
-class MissingFilesError(SuggestionError, FileNotFoundError):
-    """Stems of a list that have no file."""
-
-
 def _stems_of_all(images: Files, masks: Files) -> list[str]:
     """All stems, if each image has a mask and each mask an image."""
     lonely = sorted(images.suffix_of.keys() - masks.suffix_of.keys())
     unused = sorted(masks.suffix_of.keys() - images.suffix_of.keys())
     if lonely or unused:
         pairs = sorted(images.suffix_of.keys() & masks.suffix_of.keys())
-        raise OrphansError(lonely, unused, pairs, suggest_patterns(images, masks))
+        patterns = suggest_patterns(images, masks)
+        if images.pattern == masks.pattern and not patterns:
+            raise ValueError(
+                "Expected `images` and `masks` to be two folders, or two kinds of "
+                "names in one, as `images='set/*.jpg'` and `masks='set/*_mask.png'`. "
+                f"Received: {printable(images.pattern)} for both."
+            )
+        raise OrphansError(lonely, unused, pairs, patterns)
     return sorted(images.suffix_of)
 
 

@@ -29,6 +29,7 @@ from keras_seg.data.readers.files import (
     without_file,
 )
 from keras_seg.data.source import Source
+from keras_seg.data.suggestions import MissingFilesError, spelled
 from keras_seg.palette import color_map, save_mask
 
 CLASS_NAMES = (
@@ -162,9 +163,21 @@ def write_voc(source: Source, root: str | os.PathLike, split: str = "train") -> 
 def _stems(root: str, split: str, sbd: str | os.PathLike | None) -> list[str]:
     folder = f"{root}/ImageSets/Segmentation"
     if not tf.io.gfile.isdir(folder):
-        raise FileNotFoundError(
-            f"Expected a VOC tree with {folder}. Received: root={root!r}. Give the "
-            "folder that holds JPEGImages, usually .../VOCdevkit/VOC2012."
+        inside = ("VOC2012", "VOCdevkit/VOC2012")
+        found = [
+            f"{root}/{name}"
+            for name in inside
+            if tf.io.gfile.isdir(f"{root}/{name}/ImageSets/Segmentation")
+        ]
+        arguments = {"root": found[0]} if found else {}
+        hint = (
+            f"It is in a folder further down: {spelled(arguments)}."
+            if found
+            else "Give the folder that holds JPEGImages, usually .../VOCdevkit/VOC2012."
+        )
+        raise MissingFilesError(
+            f"Expected the folder {folder}, as in a VOC tree. It isn't there. {hint}",
+            arguments,
         )
     path = f"{folder}/{split}.txt"
     there = list_folder(folder)
@@ -173,8 +186,8 @@ def _stems(root: str, split: str, sbd: str | os.PathLike | None) -> list[str]:
     if f"{split}.txt" not in there:
         splits = sorted(name[:-4] for name in there if name.endswith(".txt"))
         raise FileNotFoundError(
-            f"Expected the split file {path}. Received: split={split!r}. There are "
-            f"{splits}."
+            f"Expected the split file {path}. It isn't there. There are splits "
+            f"{', '.join(splits) or '(none)'}."
         )
     stems = read_lines(path)
     pairs = [line for line in stems if " " in line or line.startswith("/")]

@@ -211,7 +211,7 @@ def problems_of_alpha(split: str, examples: int, opaque: bool) -> Problem:
         examples: How many there are.
         opaque: Whether alpha is 255 in all of them.
     """
-    arguments: Arguments = {"channels": 3}
+    remedy: Arguments = {"channels": 3}
     constant = "It is 255 everywhere. " if opaque else ""
     return Problem(
         "alpha_channel",
@@ -219,9 +219,9 @@ def problems_of_alpha(split: str, examples: int, opaque: bool) -> Problem:
         "",
         f"{examples:,} images have an alpha channel, which is read as a channel like "
         f"the others. {constant}A model would take images with it only, no JPEGs and "
-        f"no plain RGB. To leave it out: {spelled(arguments)}.",
+        f"no plain RGB. To leave it out: {spelled(remedy)}.",
         serious=False,
-        arguments=arguments,
+        arguments=remedy if opaque else {},
     )
 
 

@@ -99,7 +99,7 @@ def test_a_missing_root_is_an_error_that_says_which_folder_to_give(tmp_path):
 
 
 def test_a_missing_split_is_an_error_that_lists_those_there(voc_tree):
-    with pytest.raises(FileNotFoundError, match=r"split='val'.*\['train'\]"):
+    with pytest.raises(FileNotFoundError, match=r"val\.txt.*splits train\."):
         data.voc(voc_tree([(2, 2)]), "val")
 
 

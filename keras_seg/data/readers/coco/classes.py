@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from keras_seg.data.readers.coco.annotations import Category, Id
 from keras_seg.data.readers.voc import CLASS_NAMES as VOC
+from keras_seg.data.suggestions import SuggestionError, spelled
 
 #: COCO's 80 kinds of things, in order of their ids.
 THINGS = (
@@ -66,7 +67,7 @@ class Classes:
                     f"{self._path}: Expected annotations of categories below "
                     f"{self._names[root]!r}, which is the others' supercategory. "
                     "Received: annotations of itself. Name the classes that you want: "
-                    f"classes={[*self._ids]}."
+                    f"{spelled({'classes': [*self._ids]})}."
                 )
         return [
             *dict.fromkeys(
@@ -108,8 +109,9 @@ class Classes:
             )
         missing = [str(name) for name in wanted if not self._all_ids_of(name)]
         if missing:
-            hint = " All of them: classes='coco' (--classes coco)." * (classes == "voc")
-            raise ValueError(f"{self._unknown(missing)}{hint}")
+            arguments = {"classes": "coco"} if classes == "voc" else {}
+            hint = f" All of them: {spelled(arguments)}." * (classes == "voc")
+            raise SuggestionError(f"{self._unknown(missing)}{hint}", arguments)
         labels = self.labels(wanted, 1)
         return [_BACKGROUND, *map(self._name, wanted)], labels
 
@@ -143,7 +145,7 @@ class Classes:
             raise ValueError(
                 f"{self._path}: Expected one category named {name!r} to have "
                 f"annotations. Received: those with ids {used}. Choose them by id: "
-                f"classes={used}, or rename them."
+                f"{spelled({'classes': used})}, or rename them."
             )
         return used or ids
 

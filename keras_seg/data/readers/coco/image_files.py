@@ -1,5 +1,6 @@
 """The image files that annotations name, under the names that labelling tools give."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from keras_seg.data.decode.image import read_image
 from keras_seg.data.readers.files import Paths, list_folder, listed
+from keras_seg.data.suggestions import MissingFilesError, spelled
 
 
 def find_images(folder: str, names: Sequence[str], path: str) -> list[str]:
@@ -30,6 +32,7 @@ def find_images(folder: str, names: Sequence[str], path: str) -> list[str]:
         FileNotFoundError: naming the first file that is missing.
         ValueError: for a file that is there under two names.
     """
+    folder = folder.rstrip("/") or "/"
     files_in: dict[str, set[str]] = {"": list_folder(folder)}
 
     def is_there(name: str) -> bool:
@@ -45,6 +48,18 @@ def find_images(folder: str, names: Sequence[str], path: str) -> list[str]:
     missing = [name for name, file in zip(names, found, strict=True) if not file]
     if missing:
         there = sorted(name for name in files_in[""] if not name.startswith("."))
+        # One folder further down, as in CVAT's images/default.
+        for inner in there:
+            where = f"{folder}/{inner}"
+            if not os.path.isdir(where):
+                continue
+            if any(os.path.isfile(f"{where}/{s}") for s in _spellings(missing[0])):
+                arguments = {"images": where}
+                raise MissingFilesError(
+                    f"Expected {folder}/{missing[0]}, which {path} names. It is in "
+                    f"{where}: {spelled(arguments)}.",
+                    arguments,
+                )
         raise FileNotFoundError(
             f"Expected {folder}/{missing[0]}, which {path} names. It isn't there, and "
             f"{len(missing) - 1} more of {len(names)} aren't. In the folder are: "

@@ -34,6 +34,7 @@ from keras_seg.data.readers.coco.drawing import Thing, draw
 from keras_seg.data.readers.coco.image_files import find_images, image_reader
 from keras_seg.data.readers.files import Paths
 from keras_seg.data.source import Source
+from keras_seg.data.suggestions import SuggestionError, spelled
 from keras_seg.labels import IGNORE
 
 _WORDS = {
@@ -84,9 +85,9 @@ def coco(
     Raises:
         FileNotFoundError: for files that aren't there, naming them.
         ValueError: for a file that isn't such a one, naming the place in it; for
-            unknown classes, or words. While reading, for outlines that can't be drawn,
-            images of another size than the file says, and where all objects are crowds
-            that `crowd="ignore"` ignores.
+            unknown classes, or words; where all objects are crowds, and `crowd` says
+            to ignore them. While reading, for outlines that can't be drawn, and images
+            of another size than the file says.
 
     Example:
         source = keras_seg.data.coco(
@@ -132,7 +133,8 @@ def coco(
         raise ValueError(
             f"{path}: Expected objects of {', '.join(class_names[1:])}. Received: none."
         )
-    all_crowds = _all_crowds(crowds, number, path) if crowd == "ignore" else ""
+    if crowd == "ignore":
+        _check_crowds(crowds, number, path)
 
     chosen = sorted(file.images, key=lambda image: by_number(image.id))
     if min_area is not None:
@@ -148,8 +150,6 @@ def coco(
     files = Paths(names, (f"{os.fspath(images)}/", ""))
 
     def mask_of(index: int) -> np.ndarray:
-        if all_crowds:
-            raise ValueError(all_crowds)
         with naming(tf.constant(f"{path}: {names[index]}")):
             return draw(things_of[index], *sizes[index], overlap)
 
@@ -209,34 +209,37 @@ def _no_outline(
     first = file.annotations[index]
     image = next(i.file_name for i in file.images if i.id == first.image_id)
     has_box = box(first, index, path) is not None
+    arguments = {"boxes": "ignore"} if has_box else {}
     remedy = (
-        "or ignore the pixels of these boxes: boxes='ignore' (--boxes ignore)."
+        f"or ignore the pixels of these boxes: {spelled(arguments)}."
         if has_box
         else "or take out the annotation, which has no box either."
     )
-    return ValueError(
+    return SuggestionError(
         f"{path}: Expected an outline (`segmentation`) of each object. Received: "
         f"{len(empty)} of {len(chosen)} objects without one, the first is "
         f"annotations[{index}] (id {first.id}) of {image}. Likely cause: boxes were "
-        f"drawn instead of polygons or masks. Draw outlines, {remedy}"
+        f"drawn instead of polygons or masks. Draw outlines, {remedy}",
+        arguments,
     )
 
 
-def _all_crowds(crowds: int, number: int, path: str) -> str:
-    """Why nothing can be learned, if all objects are crowds; warns if most are."""
+def _check_crowds(crowds: int, number: int, path: str) -> None:
+    """Raise if all objects are crowds, which teach nothing; warn if most are."""
+    arguments = {"crowd": "object"}
     hint = (
         "Likely cause: masks from CVAT, which marks all that its brush drew as crowds. "
-        "They are objects with crowd='object' (--crowd object)."
+        f"To take them for objects: {spelled(arguments)}."
     )
     if crowds == number:
-        return (
+        raise SuggestionError(
             f"{path}: Expected objects that aren't crowds. Received: all {number} are "
-            f"(`iscrowd` is 1), and the label of crowds is 255. {hint}"
+            f"(`iscrowd` is 1), and the pixels of crowds are ignored. {hint}",
+            arguments,
         )
     if crowds > number / 2:
         warnings.warn(
-            f"{path}: {crowds} of {number} objects are crowds, whose pixels have no "
-            f"label. {hint}",
+            f"{path}: {crowds} of {number} objects are crowds, whose pixels are "
+            f"ignored. {hint}",
             stacklevel=3,
         )
-    return ""

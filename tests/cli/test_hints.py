@@ -1,0 +1,262 @@
+"""Messages of the command line lead to the next command that works."""
+
+import json
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_seg.cli import main
+from keras_seg.cli.data_options import data_source
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def write_coco(path, names, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    objects = {"segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]], "bbox": [1, 1, 8, 8]} | more
+    content = {
+        "images": [
+            {"id": i, "file_name": name, "height": 16, "width": 20}
+            for i, name in enumerate(names)
+        ],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0} | objects
+            for i in range(len(names))
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    path.write_text(json.dumps(content))
+
+
+def write_images(folder, names, channels=3):
+    for k, name in enumerate(names):
+        shape = (16, 20, channels) if channels > 1 else (16, 20)
+        write(folder / name, np.random.default_rng(k).integers(0, 200, shape, np.uint8))
+
+
+def write_masks(folder, names):
+    for k, name in enumerate(names):
+        mask = np.zeros((16, 20), np.uint8)
+        mask[: k + 3] = 1
+        write(folder / name, mask)
+
+
+@pytest.fixture
+def said(capsys):
+    """Function from words of a command to (status, all that it says)."""
+
+    def run(*words):
+        status = main([*map(str, words)])
+        return status, "".join(capsys.readouterr())
+
+    return run
+
+
+def proposed(text):
+    """The words of the command that a message ends with."""
+    line = re.search(r"^(?:Try|To train): keras-seg (.*)$", text, re.M)
+    assert line is not None, text
+    return shlex.split(line[1])
+
+
+def test_crowds_of_cvat_are_told_with_the_command_that_takes_them(tmp_path, said):
+    names = [f"frame{k}.png" for k in range(3)]
+    write_images(tmp_path / "images/default", names)
+    write_coco(tmp_path / "annotations/a.json", names, iscrowd=1)
+    annotations = tmp_path / "annotations/a.json"
+    options = ["--data", "coco", "--annotations", annotations]
+    # The folder of images is one further down, too.
+    status, text = said("inspect", *options, "--images", f"{tmp_path}/images/")
+    assert status == 1
+    assert "'object'" not in text
+    status, text = said(*proposed(text))
+    assert status == 1
+    assert "//" not in text
+    status, text = said(*proposed(text))
+    assert status == 0, text
+
+
+def test_boxes_are_told_with_the_command_that_ignores_them(tmp_path, said):
+    names = ["a.png", "b.png"]
+    write_images(tmp_path, names)
+    write_coco(tmp_path / "a.json", names, segmentation=[])
+    files = ["--images", tmp_path, "--annotations", tmp_path / "a.json"]
+    status, text = said("inspect", "--data", "coco", *files)
+    assert status == 1
+    assert proposed(text)[-2:] == ["--boxes", "ignore"]
+
+
+def test_another_layout_than_cocos_is_told_with_the_options_for_it(tmp_path, said):
+    write_images(tmp_path / "train", ["a.png"])
+    write_coco(tmp_path / "train/_annotations.coco.json", ["a.png"])
+    status, text = said("inspect", "--data", "coco", "--root", tmp_path)
+    assert status == 1
+    assert "--images and --annotations" in text
+    assert "train/_annotations.coco.json" in text
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_name_of_a_split_that_is_called_otherwise_is_proposed(
+    tmp_path, said, split
+):
+    other = {"train": "training", "val": "valid"}
+    there = ["train" if split == "val" else "val", other[split], "test"]
+    for name in there:
+        write_images(tmp_path / name, ["a.png"])
+        write_coco(tmp_path / name / "a.json", ["a.png"])
+    status, text = said(
+        *("inspect", "--data", "coco", "--images", f"{tmp_path}/{{split}}"),
+        *("--annotations", f"{tmp_path}/{{split}}/a.json"),
+    )
+    assert status == 1
+    assert proposed(text)[-2:] == [f"--{split}-split", other[split]]
+    options = {
+        "data": "coco",
+        "root": None,
+        "images": f"{tmp_path}/{{split}}",
+        "annotations": f"{tmp_path}/{{split}}/a.json",
+        "classes": None,
+    }
+    with pytest.raises(FileNotFoundError, match="There are") as error:
+        data_source(options, "nix")  # of `evaluate --split nix`
+    assert "--nix-split" not in str(error.value)
+
+
+def test_a_voc_tree_further_down_is_proposed(voc_tree, said):
+    status, text = said("inspect", "--data", "voc", "--root", voc_tree.parent)
+    assert status == 1
+    assert said(*proposed(text))[0] == 0
+
+
+def test_ids_of_the_last_masks_are_among_the_names_that_are_proposed(tmp_path, said):
+    """Of 60 masks three, which lie anywhere, have the third class."""
+    names = [f"{k:03}.png" for k in range(60)]
+    write_images(tmp_path / "images", names)
+    write_masks(tmp_path / "masks", names)
+    for k in (7, 31, 58):
+        write(tmp_path / "masks" / names[k], np.full((16, 20), 2, np.uint8))
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    status, text = said("inspect", "--data", "folder", *folders)
+    assert status == 1
+    assert said(*proposed(text))[0] == 0
+
+
+@pytest.mark.parametrize("alpha", [255, 100])
+def test_constant_alpha_is_left_out_of_the_training_that_is_proposed(
+    tmp_path, said, alpha
+):
+    names = [f"{k}.png" for k in range(5)]
+    write_images(tmp_path / "images", names, channels=4)
+    for name in names:
+        pixels = np.array(Image.open(tmp_path / "images" / name))
+        pixels[..., 3] = 255
+        pixels[0, 0, 3] = alpha
+        write(tmp_path / "images" / name, pixels)
+    write_masks(tmp_path / "masks", names)
+    status, text = said(
+        *("inspect", "--data", "folder", "--images", tmp_path / "images"),
+        *("--masks", tmp_path / "masks", "--names", "a,b"),
+    )
+    assert status == 0
+    assert ("--channels" in proposed(text)) == (alpha == 255)
+
+
+def test_grey_images_with_pretrained_weights_are_told_of_channels(tmp_path, said):
+    names = [f"{k}.png" for k in range(5)]
+    write_images(tmp_path / "images", names, channels=1)
+    write_masks(tmp_path / "masks", names)
+    for encoder in ("efficientnet_lite0", "resnet50"):
+        status, text = said(
+            *("train", "--data", "folder", "--images", tmp_path / "images"),
+            *("--masks", tmp_path / "masks", "--names", "a,b"),
+            *("--encoder", encoder, "--weights", "imagenet"),
+            *("--out", tmp_path / "run"),
+        )
+        assert status == 1
+        assert "--channels 3" in text
+
+
+def test_one_folder_for_images_and_masks_is_told(tmp_path, said):
+    write_masks(tmp_path, ["a.png", "b.png"])
+    folders = ["--images", tmp_path, "--masks", tmp_path, "--names", "a,b"]
+    status, text = said("inspect", "--data", "folder", *folders)
+    assert status == 1
+    assert "--images and --masks to be two folders" in text
+
+
+def test_one_missing_mask_is_told_with_both_lists_that_leave_it_out(tmp_path, said):
+    write_images(tmp_path / "images", ["a.png", "b.png", "c.png"])
+    write_masks(tmp_path / "masks", ["a.png", "c.png"])
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    names = ["--names", "a,b", "--out", tmp_path / "run"]
+    status, text = said("train", "--data", "folder", *folders, *names)
+    assert status == 1
+    assert "Images without a mask: b." in text
+    assert "--train-split and --val-split" in text
+
+
+def test_a_file_in_place_of_a_folder_is_called_a_file(tmp_path, said):
+    (tmp_path / "volume.tif").write_bytes(b"x")
+    folders = ["--images", tmp_path / "volume.tif", "--masks", tmp_path]
+    status, text = said("inspect", "--data", "folder", *folders, "--names", "a,b")
+    assert status == 1
+    assert "It is a file" in text
+
+
+def test_a_folder_of_runs_is_told_with_the_runs_in_it(run, said, tmp_path):
+    status, text = said("evaluate", run.parent)
+    assert status == 1
+    assert f"Runs in it: {run}" in text
+
+
+def test_training_ends_with_how_to_use_the_model(run):
+    last = (run.parent / "said.txt").read_text().splitlines()[-1]
+    assert last == f"To use it: keras-seg predict {run} IMAGE --out DIR"
+
+
+def test_images_left_out_are_a_list_that_fits_a_screen(run, said, tmp_path):
+    for k in range(30):
+        (tmp_path / f"{k}.jpg").write_bytes(b"no image")
+    status, text = said("predict", run, tmp_path, "--out", tmp_path / "out")
+    assert status == 1
+    assert text.count("left out") == 10
+    assert "and 20 more" in text
+
+
+def test_a_file_that_is_no_keras_file_is_not_called_missing(run, said, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/model.keras").write_bytes(b"x" * 1234)
+    status, text = said("export", tmp_path / "run", "--out", tmp_path / "out")
+    assert status == 1
+    assert "not found" not in text
+    assert "1,234 bytes" in text
+
+
+@pytest.mark.parametrize("number", ["-1", "nan", "1e400", "text", ""])
+def test_an_area_out_of_range_is_a_usage_error(number, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", f"--min-area={number}"])
+    assert ended.value.code == 2
+    assert "expected a number of pixels" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_a_sentence_without_a_place_in_the_code(tmp_path, said):
+    names = [f"{k}.png" for k in range(4)]
+    write_images(tmp_path, names)
+    write_coco(tmp_path / "a.json", names, iscrowd=1)
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["annotations"][0]["iscrowd"] = 0
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    files = ["--images", tmp_path, "--annotations", tmp_path / "a.json"]
+    _, text = said("inspect", "--data", "coco", *files)
+    assert "Note: " in text
+    assert "--crowd object" in text
+    assert "UserWarning" not in text
