@@ -11,7 +11,7 @@ from keras_seg.palette import color_table, colorize
 from keras_seg.visualize.legend import LINE, legend, write
 
 # Pixels between panels, and those that a panel should have at least.
-_GAP, _NARROWEST = 8, 80
+_GAP, _NARROWEST = 8, 128
 
 
 def overlay(
