@@ -19,6 +19,7 @@ from keras_seg.cli import main
         (["train", "--encoder", "nosuch"], "nosuch"),
         (["train", "--freeze-encoder", "--widths", "4,8"], "--encoder"),
         (["train", "--weights", "imagenet"], "encoder"),
+        (["train", "--encoder-weights", "imagenet"], "encoder"),
         (["train", "--weights", "nowhere.keras"], "nowhere.keras"),
         (["train", "--widths", "4"], "widths"),
         (["train", "--model", "fcn8s", "--upsampling", "nearest"], "upsampling"),

@@ -18,9 +18,11 @@ import pytest
 import keras_seg
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.models.layers import CropTo, UpsampleBilinear
+from tests.models.backbones import patches, tiny
 
 VGG = {"widths": (2, 4, 4, 6, 6), "head_width": 4}
 UNET = {"widths": (4, 6, 8)}
+DECODER = {"widths": (4, 4, 4, 6, 6)}
 
 #: Builder and arguments: each thin, together all ways through the builders.
 MODELS = {
@@ -36,6 +38,8 @@ MODELS = {
         UNET | {"upsampling": "nearest", "normalization": "group"},
     ),
     "unet-batch-dropout": ("unet", UNET | {"normalization": "batch", "dropout": 0.5}),
+    "unet-encoder": ("unet", DECODER | {"encoder": tiny}),
+    "unet-encoder-p2": ("unet", DECODER | {"encoder": patches, "dropout": 0.5}),
 }
 #: Those that together hold every kind of layer.
 HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group")
@@ -56,6 +60,7 @@ every_heavy = pytest.mark.parametrize(
 def build(name, /, *, fresh=False, **arguments):
     """Build a model; unless it's to be fresh, no weight of it is zero."""
     builder, own = MODELS[name]
+    own = {k: v() if k == "encoder" else v for k, v in own.items()}
     keras.utils.set_random_seed(0)
     built = getattr(keras_seg, builder)(CLASSES, **(own | arguments))
     rng = np.random.default_rng(0)
