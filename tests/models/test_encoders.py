@@ -410,9 +410,9 @@ def test_presets_need_kerashub(monkeypatch):
 def test_a_preset_brings_its_own_scale_and_offset(tmp_path):
     keras_hub = pytest.importorskip("keras_hub")
     own = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[8],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[64, 8, 8, 8],
+        stackwise_num_filters=[64, 64, 64, 64],
         stackwise_num_blocks=[1, 1, 1, 1],
         stackwise_num_strides=[1, 2, 2, 2],
         block_type="basic_block",
