@@ -72,8 +72,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     logits = tf.constant(rng.normal(size=(*SHAPE, CLASSES)).astype(np.float32))
     clean = tf.constant(rng.integers(0, CLASSES, SHAPE), tf.int32)
-    void = rng.random(SHAPE) < 0.1
-    masks = tf.constant(np.where(void, 255, clean.numpy()), tf.int32)
+    ignored = rng.random(SHAPE) < 0.1
+    masks = tf.constant(np.where(ignored, 255, clean.numpy()), tf.int32)
     weights = rng.uniform(0.5, 2, CLASSES).tolist()
 
     plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -98,7 +98,7 @@ def main() -> None:
             "SegmentationScores": update_of(
                 metrics.SegmentationScores(CLASSES), masks, logits
             ),
-            "Keras MeanIoU, no label ignored": update_of(theirs, clean, logits),
+            "Keras MeanIoU, nothing ignored": update_of(theirs, clean, logits),
         },
         rounds,
     )

@@ -21,6 +21,7 @@ __all__ = [
     "predict",
     "predict_files",
     "predict_mask",
+    "training",
     "unet",
     "visualize",
 ]
@@ -39,7 +40,7 @@ def _is_command_starting() -> bool:
 
 
 if "keras_seg.cli" in sys.modules or not _is_command_starting():
-    from keras_seg import data, labels, losses, metrics, models, visualize
+    from keras_seg import data, labels, losses, metrics, models, training, visualize
     from keras_seg.exports import export
     from keras_seg.inference import (
         Scores,

@@ -49,8 +49,9 @@ def written_aside(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Pa
 
     Args:
         path: What the file is to be called.
-        sync: Whether the bytes should be on the disk before the name is: half a file
-            never has the name of a whole one then, even after a power failure.
+        sync: Whether the bytes should be on the disk before the name is, and the name
+            before this returns: after a power failure the path then has the old file
+            or the new one, whole.
 
     Yields:
         A hidden path in the same folder, with the same suffix.
@@ -60,11 +61,20 @@ def written_aside(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Pa
         try:
             yield writing
             if sync:
-                with open(writing, "rb") as file:
-                    os.fsync(file.fileno())
+                _sync(writing)
             os.replace(writing, path)
+            if sync and os.name != "nt":  # Windows opens no folders
+                _sync(path.parent)
         finally:
             writing.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def write_json(path: str | os.PathLike, content: dict[str, Any]) -> None:

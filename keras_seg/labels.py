@@ -2,7 +2,7 @@
 
 | tensor | dtype | shape | meaning |
 |---|---|---|---|
-| image | uint8, or float32 in 0..255 | [H, W, C] | RGB, or any bands |
+| image | uint8, or float32 in 0..255 | [H, W, C] | RGB, or any channels |
 | mask | int32, or uint8 in storage | [H, W] | class id, or `IGNORE` |
 | logits | float32, whatever the policy | [H, W, num_classes] | unnormalised |
 | features | floats, by level: "P1" ... "P5" | [H / 2^k, W / 2^k, channels] | level k |

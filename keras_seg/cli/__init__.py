@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--normalization",
         choices=("none", "batch", "group"),
-        help="unet: normalization layers (default: batch with --encoder, else none)",
+        help="unet: normalization layers (default: batch)",
     )
     add(
         "--upsampling",
@@ -178,11 +178,16 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--scale",
         type=_scale,
-        default="0.5,2",
         metavar="LOW,HIGH",
-        help="range of the random factor that images are resized by before cropping",
+        help="range of the random factor that images are resized by before cropping "
+        "(default: 0.8,1.25 for shapes, else 0.5,2)",
     )
-    add("--batch-size", type=_positive, default=8, metavar="N", help="crops per step")
+    add(
+        "--batch-size",
+        type=_positive,
+        metavar="N",
+        help="crops per step (default: 16 for shapes, else 8)",
+    )
     add("--epochs", type=_positive, default=10, metavar="N", help="number of epochs")
     add(
         "--steps-per-epoch",
@@ -207,9 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--learning-rate",
         type=_learning_rate,
-        default=1e-3,
         metavar="X",
-        help="initial learning rate of Adam; it falls to 0 along a half cosine",
+        help="highest learning rate of Adam, after a short warm-up; then it falls to 0 "
+        "along half a cosine (default: 0.003 for shapes, else 0.001)",
     )
     add("--seed", type=_seed, default=0, metavar="N", help="random seed")
     add(

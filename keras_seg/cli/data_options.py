@@ -107,9 +107,9 @@ def data_source(
     if kind == "folder":
         return _folder(options, split, stems)
     if chosen == "train":
-        return data.shapes(1600, seed=0)
+        return data.shapes(1600, size=(64, 64), seed=0)
     if chosen == "val":
-        return data.shapes(100, seed=1)
+        return data.shapes(100, size=(64, 64), seed=1)
     raise ValueError(f"Expected split train or val of shapes. Received: {chosen!r}")
 
 

@@ -47,6 +47,21 @@ from keras_seg.training.runs import (
 )
 from keras_seg.visualize import samples, visible
 
+# Defaults of options, for drawn shapes, which are small and fill the image, and for
+# all other data.
+_OF_SHAPES = {
+    "size": 64,
+    "scale": (0.8, 1.25),
+    "batch_size": 16,
+    "learning_rate": 3e-3,
+}
+_OF_PHOTOS = {
+    "size": 256,
+    "scale": (0.5, 2.0),
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+}
+
 
 def train(options: argparse.Namespace) -> None:
     """Train a model; see `keras-seg train --help`."""
@@ -59,12 +74,11 @@ def train(options: argparse.Namespace) -> None:
     validation = data_source(vars(options), "val")
     _look_at_some({"train": training, "val": validation}, options)
     image, _ = training[0]
-    resolved = {
-        **with_absolute_paths(vars(options)),
-        "size": options.size or (64 if options.data == "shapes" else 256),
-        "steps_per_epoch": options.steps_per_epoch
-        or steps_per_epoch(training, options.batch_size),
-    }
+    resolved = with_absolute_paths(vars(options))
+    defaults = _OF_SHAPES if options.data == "shapes" else _OF_PHOTOS
+    resolved |= {k: v for k, v in defaults.items() if resolved[k] is None}
+    if resolved["steps_per_epoch"] is None:
+        resolved["steps_per_epoch"] = steps_per_epoch(training, resolved["batch_size"])
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
@@ -83,7 +97,7 @@ def train(options: argparse.Namespace) -> None:
     resolved |= arguments | {"parameters": model.count_params()}
     compile_model(
         model,
-        learning_rate=options.learning_rate,
+        learning_rate=resolved["learning_rate"],
         steps=options.epochs * resolved["steps_per_epoch"],
     )
     with claimed_folder(out, overwrite=options.overwrite), interrupt.finishing():

@@ -21,8 +21,8 @@ class StandardAugmentation:
 
     Each example is scaled, cropped at random to the size of the batch (and padded at
     the bottom and right where it is smaller), mirrored with probability 1/2, and
-    changed in brightness, contrast and saturation; if asked for, it is rotated and bent
-    too. Everything depends on the seed of the example alone.
+    changed in brightness, contrast and saturation; if asked for, it is rotated and
+    deformed too. Everything depends on the seed of the example alone.
 
     Args:
         scale: Range of the factor of height and width, uniform in its logarithm.

@@ -88,6 +88,7 @@ def batches(
     shuffle: bool = False,
     seed: int = 0,
     first_epoch: int = 0,
+    first_step: int = 0,
     repeat: bool = False,
     shard: tuple[int, int] = (0, 1),
     sample_weight: Callable[[Mask], Any] | None = None,
@@ -119,6 +120,8 @@ def batches(
         shuffle: Whether each epoch has an order of its own.
         seed: Seed of order and augmentation.
         first_epoch: Epoch to begin with, to go on where a run stopped.
+        first_step: Batches to pass over at the beginning, without reading them: with
+            `repeat=True`, to go on after so many steps of `fit`.
         repeat: Whether the dataset goes on for ever.
         shard: (index, count): the part of each epoch for host index of count.
         sample_weight: Function from the final mask to float32 `[height, width]`, in
@@ -145,6 +148,12 @@ def batches(
     """
     batch_size = _check_integer("batch_size", batch_size, 1)
     first_epoch = _check_integer("first_epoch", first_epoch, 0)
+    first_step = _check_integer("first_step", first_step, 0)
+    if first_step and not repeat:
+        raise ValueError(
+            f"Expected `first_step` with repeat=True. Received: {first_step}. Without "
+            "`repeat`, epochs are counted by `first_epoch`."
+        )
     seed = _check_integer("seed", seed)
     size = None if size is None else _check_size(size)
     index, count = _check_shard(shard)
@@ -202,7 +211,7 @@ def batches(
 
     steps = steps_of_epochs(
         n,
-        first_epoch=first_epoch,
+        first_step=first_epoch * n + first_step * batch_size * count,
         repeat=repeat,
         shard=(index, count),
         counted=shuffle or augment is not None,

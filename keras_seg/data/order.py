@@ -12,7 +12,7 @@ _SENTINEL = 32
 def steps_of_epochs(
     length: int,
     *,
-    first_epoch: int,
+    first_step: int,
     repeat: bool,
     shard: tuple[int, int],
     counted: bool,
@@ -31,7 +31,7 @@ def steps_of_epochs(
 
     Args:
         length: Examples in an epoch.
-        first_epoch: Where to begin.
+        first_step: Where to begin; without `repeat`, the first step of an epoch.
         repeat: Whether to go on for ever. Otherwise each iterator opened on the
             dataset is the next epoch, and one more sentinel marks its end.
         shard: (index, count): this one takes the steps that are index modulo count.
@@ -42,14 +42,15 @@ def steps_of_epochs(
     """
     index, count = shard
     if repeat:
-        first = first_epoch * length
-        return _with_sentinels(first + (index - first) % count, count, None)
+        first = first_step + (index - first_step) % count
+        return _with_sentinels(first, count, None)
 
     examples = examples_of_shard(length, shard)
 
     def epoch_steps(epoch: Any) -> tf.data.Dataset:
         return _with_sentinels(epoch * length + index, count, examples)
 
+    first_epoch = first_step // length
     if not counted:
         return epoch_steps(first_epoch)
     return _opened_iterators(first_epoch).flat_map(epoch_steps)

@@ -17,7 +17,7 @@ from keras_seg.metrics._counts import ExactCounts
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class BoundaryIoU(ExactCounts):
-    """Intersection over union of boundary bands, averaged over the classes.
+    """Intersection over union of boundaries, averaged over the classes.
 
         mean over c of |T_c & P_c| / |T_c | P_c|
 
@@ -81,7 +81,7 @@ class BoundaryIoU(ExactCounts):
     def update_state(
         self, y_true: Mask, y_pred: Logits | Mask, sample_weight: Any = None
     ) -> None:
-        """Count the boundary bands of a batch.
+        """Count the boundary pixels of a batch.
 
         Args:
             y_true: Masks, int `[batch, height, width]`, or with a last axis of 1.

@@ -48,8 +48,7 @@ def build_model(
         widths: U-Net: filters per level. None means (16, 32, 64, 128), or with an
             encoder (16, 32, 64, 128, 256) in the decoder.
         encoder: U-Net: name of the backbone that replaces its own path down.
-        normalization: U-Net: "none", "batch" or "group". None means "batch" with an
-            encoder, else "none".
+        normalization: U-Net: "none", "batch" or "group". None means "batch".
         upsampling: "transpose", "bilinear" or, U-Net only, "nearest". None means
             "nearest" with an encoder, else "transpose".
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
@@ -66,7 +65,7 @@ def build_model(
     Example:
         >>> model, arguments = build_model("unet", 6)
         >>> arguments["widths"], arguments["normalization"]
-        ((16, 32, 64, 128), 'none')
+        ((16, 32, 64, 128), 'batch')
     """
     arguments: dict[str, Any] = {
         "upsampling": upsampling or ("nearest" if encoder else "transpose"),
@@ -78,8 +77,7 @@ def build_model(
         arguments |= {
             "encoder": encoder,
             "widths": tuple(widths or (_DECODER_WIDTHS if encoder else _WIDTHS)),
-            # Encoders come with batch normalization, and their decoder needs it too.
-            "normalization": normalization or ("batch" if encoder else "none"),
+            "normalization": normalization or "batch",
         }
     else:
         for option, value in of_unet.items():
@@ -102,14 +100,20 @@ def compile_model(model: keras.Model, *, learning_rate: float, steps: int) -> No
 
     Args:
         model: A model from images to logits.
-        learning_rate: Learning rate of the first step. It falls to 0 along half a
+        learning_rate: The highest learning rate. It rises to it in a straight line
+            (over a tenth of the steps, 100 at most), and falls to 0 along half a
             cosine.
         steps: Steps of the whole training.
     """
+    warmup = min(100, steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / max(1, warmup),
+        steps - warmup,
+        warmup_target=learning_rate,
+        warmup_steps=warmup,
+    )
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        ),
+        optimizer=keras.optimizers.Adam(schedule),
         loss=WeightedCrossEntropy(),
         metrics=[SegmentationScores(model.output_shape[-1])],
         # Whole images come in many sizes, and XLA would compile anew for each.

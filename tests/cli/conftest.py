@@ -46,7 +46,10 @@ class CapturedError(Exception):
 
 @pytest.fixture
 def given_to_fit(monkeypatch, tmp_path, capsys):
-    """A function from options of `train` to what they make of model and batches."""
+    """A function from options of `train` to what they make of model and batches.
+
+    The folder of the run, `out`, has the model as it would be trained.
+    """
 
     def given(*options: str) -> SimpleNamespace:
         seen = SimpleNamespace()
@@ -59,8 +62,9 @@ def given_to_fit(monkeypatch, tmp_path, capsys):
             patch.setattr(keras.Model, "fit", fit)
             seen.out = tmp_path / f"captured{len(list(tmp_path.iterdir()))}"
             assert main(["train", *options, "--out", str(seen.out)]) == 1
-        error = capsys.readouterr().err
+        seen.said, error = capsys.readouterr()
         assert "CapturedError" in error, error
+        seen.model.save(seen.out / "model.keras")
         return seen
 
     return given

@@ -271,12 +271,14 @@ def test_options_of_coco_that_do_not_fit_say_so(options, says, inspected, tmp_pa
     assert re.search(says, error), error
 
 
-def test_an_export_is_trained_on_and_evaluated_on_any_split(tmp_path, tiny):
+def test_an_export_is_trained_on_and_evaluated_on_any_split(
+    tmp_path, tiny, given_to_fit
+):
     write_roboflow(tmp_path / "set")
     options = options_of("Roboflow", tmp_path / "set")
     options += ["--val-split", "valid", "--crowd", "object", "--min-area", "170"]
-    out = tmp_path / "run"
-    assert main(["train", *options, "--out", str(out), *tiny]) == 0
+    out = given_to_fit(*options, *tiny).out
+    assert main(["evaluate", str(out)]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert list(metrics["iou"]) == ["background", "cell"]
     assert metrics["images"] == 3

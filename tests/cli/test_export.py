@@ -15,6 +15,8 @@ def test_export_writes_what_the_model_says(run, tmp_path):
     mask = loaded.signatures["serving_default"](image=tf.constant(image))["mask"]
     model = keras.models.load_model(run / "model.keras")
     assert np.array_equal(mask[0], keras_seg.predict_mask(model, image[0]))
+    names = tmp_path / "served/assets.extra/class_names.txt"
+    assert names.read_text().splitlines()[:2] == ["background", "aeroplane"]
 
 
 def test_an_export_replaces_something_only_with_overwrite(run, tmp_path, capsys):
@@ -26,3 +28,6 @@ def test_an_export_replaces_something_only_with_overwrite(run, tmp_path, capsys)
     assert "Choose another --out, or add --overwrite." in error
     assert "overwrite=True" not in error
     assert (out / "notes.txt").read_text() == "mine"
+    assert main(["export", str(run), "--out", str(out), "--overwrite"]) == 0
+    assert (out / "saved_model.pb").exists()
+    assert not (out / "notes.txt").exists()

@@ -105,12 +105,25 @@ def test_an_overlay_is_the_photo_under_the_written_mask_but_for_class_0(
         assert np.array_equal(shown, np.where(mask == 0, photo, np.rint(half)))
 
 
-def test_images_of_one_size_in_a_batch_are_as_one_by_one(color_run, photos):
+def test_images_of_one_size_in_a_batch_are_as_one_by_one(
+    color_run, photos, monkeypatch
+):
     for k in range(7):
         Image.new("RGB", (20, 16), (30 * k, 255 - 30 * k, 7)).save(f"photos/{k}.png")
-    for size in ("1", "3"):
+    together = []
+    predict_on_batch = keras.Model.predict_on_batch
+
+    def look(model, images):
+        together.append(len(images))
+        return predict_on_batch(model, images)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", look)
+    # Seven images of one size, two of another, and two more.
+    for size, batches in (("1", [1] * 11), ("3", [1, 1, 1, 2, 3, 3])):
+        together.clear()
         arguments = ["predict", str(color_run), "photos", "--batch-size", size]
         assert main([*arguments, "--out", size]) == 0
+        assert sorted(together) == batches
     assert files_in("1") == files_in("3")
     for name in files_in("1"):
         assert Path("1", name).read_bytes() == Path("3", name).read_bytes()
@@ -242,6 +255,22 @@ def test_arguments_that_would_go_wrong_are_refused_before_anything_is_written(
     assert error.count("keras-seg: error: ") == 1
     assert says in error
     assert files_in(".") == before
+
+
+def test_a_full_disk_leaves_earlier_masks_as_they_were(
+    color_run, photos, capsys, monkeypatch
+):
+    assert predict(color_run, "photos/a.png") == 0
+    before = {name: Path("out", name).read_bytes() for name in files_in("out")}
+
+    def half_a_file(image, path, *_, **__):
+        Path(path).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half_a_file)
+    assert predict(color_run, "photos/a.png") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert {name: Path("out", name).read_bytes() for name in files_in("out")} == before
 
 
 def test_an_image_whose_name_is_not_utf_8_is_predicted(color_run, photos):

@@ -1,15 +1,20 @@
 """`keras-seg train`, driven as a user drives it."""
 
+import contextlib
 import csv
+import datetime
+import io
 import json
 import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_seg
@@ -66,8 +71,14 @@ def test_a_run_says_how_it_went(run):
     assert described["best"]["epoch"] == 1 + int(np.argmax(values))
     assert described["best"]["val_mean_iou"] == max(values)
     assert described["epochs_done"] == 2
-    assert described["started"] <= described["ended"]
+    # Two clocks: that of the wall in whole seconds, and that of the process.
+    started, ended = (
+        datetime.datetime.fromisoformat(described[name])
+        for name in ("started", "ended")
+    )
+    seconds = (ended - started).total_seconds()
     assert described["seconds"] > 1
+    assert described["seconds"] == pytest.approx(seconds, abs=1.2)
 
 
 def test_epochs_are_counted_from_1_everywhere(run):
@@ -147,16 +158,14 @@ def test_samples_show_image_truth_and_prediction_in_this_order(run, voc_tree):
         image, truth = source[index]
         prediction = keras_seg.predict_mask(model, image)
         assert (truth != prediction).mean() > 0.01
-        columns = []
-        for panel in (
-            image,
-            keras_seg.visualize.colorize(truth, source.palette),
-            keras_seg.visualize.colorize(prediction, source.palette),
-        ):
-            ((_, x),) = places(sheet, panel)
+        ((top, left),) = places(sheet, image)
+        columns = [left]
+        for mask in (truth, prediction):
+            panel = keras_seg.visualize.colorize(mask, source.palette)
+            # In other rows there may be the same one, as of background alone.
+            (x,) = (x for y, x in places(sheet, panel) if y == top)
             columns.append(x)
         assert columns == sorted(columns)
-        assert len({*columns}) == 3
 
 
 def test_the_learning_rate_falls_along_half_a_cosine(run):
@@ -199,7 +208,8 @@ def test_crops_are_of_the_size_and_scale_that_were_asked_for(
 ):
     options = ["--scale", f"{scale},{scale}", "--size", "96", "--batch-size", "4"]
     seen = given_to_fit(*of_squares(squares), *options)
-    masks = masks_of(seen, 2)
+    steps = seen.arguments["steps_per_epoch"]  # in which all eight are seen
+    masks = masks_of(seen, steps)
     assert masks.shape == (8, 96, 96)
     areas = (masks == 1).sum((1, 2))
     np.testing.assert_allclose(areas, (12 * scale) ** 2, rtol=0.2)
@@ -303,23 +313,103 @@ def test_a_frozen_encoder_gets_a_decoder_with_batch_normalization(given_to_fit):
     assert len(normalised) == 10  # after each convolution of the decoder
 
 
-def test_a_unet_is_normalised_as_asked(given_to_fit):
-    model = given_to_fit(*TINY, "--normalization", "group").model
+def test_a_unet_is_normalised_and_enlarges_as_asked(given_to_fit):
+    options = ["--normalization", "group", "--upsampling", "nearest"]
+    model = given_to_fit(*TINY, *options).model
     kind = keras.layers.GroupNormalization
     assert isinstance(model.get_layer("down1_norm1"), kind)
     plain = given_to_fit(*TINY).model
     assert not any("_norm" in layer.name for layer in plain.layers)
+    for network, enlarges in (
+        (model, keras.layers.UpSampling2D),
+        (plain, keras.layers.Conv2DTranspose),
+    ):
+        kinds = keras.layers.UpSampling2D, keras.layers.Conv2DTranspose
+        (layer,) = (one for one in network.layers if isinstance(one, kinds))
+        assert isinstance(layer, enlarges)
 
 
-def test_some_epochs_and_some_images_are_validated(voc_tree, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def worse_in_the_end(voc_tree, tmp_path_factory):
+    """A run of three epochs, of which the second one is the best.
+
+    It is validated in the second and third on two of five images, by a stand-in that
+    finds the model worse each time.
+    """
+    out = tmp_path_factory.mktemp("worse") / "run"
+    seen = SimpleNamespace(out=out, validated=[], metrics=[])
+
+    def scores(model, source, progress):
+        seen.validated.append(list(source.names))
+        seen.metrics.append((out / "metrics.json").exists())
+        matrix = np.zeros((21, 21), int)
+        matrix[0, :2] = 5 - len(seen.validated), len(seen.validated)
+        return keras_seg.Scores(source.class_names, matrix, images=len(source))
+
     options = ["--data", "voc", "--root", str(voc_tree), *TINY, "--epochs", "3"]
     options += ["--steps-per-epoch", "1", "--validate-every", "2", "--val-images", "2"]
-    out = tmp_path / "run"
-    assert main(["train", *options, "--out", str(out)]) == 0
-    assert [row["val_mean_iou"] != "" for row in history(out)] == [False, True, True]
-    described = json.loads((out / "run.json").read_text())
+    options += ["--learning-rate", "0.01", "--out", str(out)]
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr("keras_seg.training.callbacks.evaluate", scores)
+        assert main(["train", *options]) == 0
+    seen.said = said.getvalue()
+    return seen
+
+
+def test_some_epochs_and_some_images_spread_over_the_split_are_validated(
+    worse_in_the_end,
+):
+    seen = worse_in_the_end
+    validated = [row["val_mean_iou"] != "" for row in history(seen.out)]
+    assert validated == [False, True, True]
+    # The first of the images 0 and 1, and the first of 2, 3 and 4.
+    assert seen.validated == [["val_000000", "val_000002"]] * 2
+    described = json.loads((seen.out / "run.json").read_text())
     assert described["examples"] == {"train": 6, "validation": 2}
-    assert json.loads((out / "metrics.json").read_text())["images"] == 5
+
+
+def test_scores_of_a_part_are_not_written_as_those_of_the_split(worse_in_the_end):
+    seen = worse_in_the_end
+    assert seen.metrics == [False, False]
+    assert json.loads((seen.out / "metrics.json").read_text())["images"] == 5
+
+
+def test_of_a_run_that_got_worse_the_best_epoch_is_kept_scored_and_exported(
+    worse_in_the_end, voc_tree
+):
+    out = worse_in_the_end.out
+    described = json.loads((out / "run.json").read_text())
+    assert (described["best"]["epoch"], described["epochs_done"]) == (2, 3)
+    model = keras.models.load_model(out / "model.keras")
+    assert int(model.optimizer.iterations) == 2  # of three steps
+    source = keras_seg.data.voc(voc_tree, "val")
+    scores = keras_seg.evaluate(model, source)
+    written = json.loads((out / "metrics.json").read_text())
+    assert written["mean_iou"] == pytest.approx(scores.mean_iou, abs=1e-6)
+    image = source[0][0]
+    served = tf.saved_model.load(str(out / "saved_model")).signatures["probabilities"]
+    given = served(image=tf.constant(image[None]))["probabilities"][0]
+    np.testing.assert_allclose(given, keras_seg.predict(model, image), atol=1e-5)
+
+
+def test_the_best_epoch_so_far_is_marked(worse_in_the_end):
+    lines = re.findall(r"^ *\d/3 .*$", worse_in_the_end.said, re.MULTILINE)
+    assert [line.endswith("best") for line in lines] == [False, True, False]
+
+
+def test_the_saved_model_of_a_run_knows_its_classes(run):
+    names = (run / "saved_model/assets.extra/class_names.txt").read_text()
+    described = json.loads((run / "run.json").read_text())
+    assert names.splitlines() == described["class_names"]
+    assert len(described["class_names"]) == 21
+
+
+def test_paths_in_run_json_hold_in_every_folder(voc_tree, given_to_fit, monkeypatch):
+    monkeypatch.chdir(voc_tree.parent)
+    seen = given_to_fit("--data", "voc", "--root", voc_tree.name, *TINY)
+    described = json.loads((seen.out / "run.json").read_text())
+    assert described["root"] == str(voc_tree)
 
 
 def test_default_names_get_a_number(tmp_path, monkeypatch, capsys):
@@ -353,6 +443,7 @@ def test_a_bad_file_is_named_in_training(damage, tmp_path, capsys):
     arguments = ["train", "--data", "voc", "--root", str(root)]
     assert main([*arguments, "--out", str(tmp_path / "run"), *TINY]) == 1
     error = capsys.readouterr().err
-    assert str(path) in error
+    says = {"mask": "Received: 77", "image": "JPEG"}[damage]
+    assert re.search(rf"{re.escape(str(path))}: .*{says}", error)
     assert "Traceback" not in error
-    assert not (tmp_path / "run" / "model.keras").exists()
+    assert not (tmp_path / "run").exists()  # for it is found before training

@@ -51,6 +51,16 @@ def is_mirrored(part, whole):
     raise AssertionError("The augmented mask is no window of the mask.")
 
 
+@pytest.mark.parametrize("bent", [{}, {"rotation": 40, "elastic": 6}])
+def test_no_id_of_a_mask_is_a_mean_of_its_neighbours(bent):
+    # The mean of 0 and 2 would be 1.
+    mask = np.random.default_rng(0).choice([0, 2], (SIDE, SIDE))
+    source = data.arrays([np.zeros((SIDE, SIDE, 3))], [mask], class_names=IDS)
+    augment = data.standard_augmentation(scale=(0.5, 2), flip="both", **bent)
+    for _, ids in many(source, 6, size=(64, 96), augment=augment):
+        assert {0, 2} <= {*np.unique(ids)} <= {0, 2, 255}
+
+
 @pytest.mark.parametrize("seed", SEEDS[:3])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("scale", [(0.4, 0.4), (0.75, 1.5), (2, 2), (3.7, 3.7)])

@@ -161,7 +161,7 @@ def test_an_image_larger_than_the_batches_is_an_error_by_name(voc_tree, repeat):
 
 def test_a_drawn_image_larger_than_the_batches_is_an_error_by_name():
     """Its size is known before it is drawn."""
-    with pytest.raises(Exception, match=r"example 0: .*Choose a larger `size`"):
+    with pytest.raises(ValueError, match=r"example 0: .*Choose a larger `size`"):
         list(data.shapes(2, size=(20, 30)).batches(1, size=(20, 29)))
 
 

@@ -192,6 +192,20 @@ def test_half_precision_is_served_in_float32_after_loading_too(tmp_path):
     np.testing.assert_allclose(probabilities, expected, atol=0.05)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [keras.layers.Dropout(0.9), keras.layers.BatchNormalization()],
+    ids=["dropout", "statistics of a batch"],
+)
+def test_what_is_different_in_training_is_served_as_it_predicts(tmp_path, layer):
+    model = pointwise(end=layer)
+    export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    _, probabilities = serve(loaded, image(17, 31))
+    expected = np.stack([predict(model, one) for one in image(17, 31)])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
 # ------------------------------------------------------------------ class names
 
 
@@ -284,6 +298,15 @@ def test_an_export_that_differs_from_the_model_leaves_nothing_new(
         export(model, path, overwrite=overwrite)
     assert names_in(tmp_path) == before
     assert not overwrite or names_in(path) == ["old"]
+
+
+def test_an_export_that_differs_at_a_second_size_only_is_refused(tmp_path):
+    def change(x):
+        return x + tf.where(tf.shape(x)[1] == 64, 0.0, [0.0, 0.0, 0.1])
+
+    with pytest.raises(RuntimeError, match="differs from the model at 33 x 47"):
+        export(pointwise(end=InGraphs(change)), tmp_path / "served")
+    assert names_in(tmp_path) == []
 
 
 def test_a_failed_write_leaves_nothing_new(tmp_path):

@@ -22,6 +22,7 @@ from tests.losses.formulas import (
     CLASSES,
     LABELS,
     LOGITS,
+    LOSSES,
     MAP,
     SHAPE,
     WEIGHTS,
@@ -106,6 +107,47 @@ def test_huge_logits_have_a_finite_loss_and_gradient(
     )
     np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
     assert np.isfinite(gradient).all()
+
+
+@every_loss
+@pytest.mark.parametrize("size", [3e38, -3e38])
+def test_the_largest_logits_have_a_finite_loss_and_gradient(
+    value_and_gradient, build, size
+):
+    z = np.zeros_like(LOGITS)
+    z[..., 1], z[..., 2] = size, -size  # farther apart than any float32
+    value, gradient = value_and_gradient(build(), LABELS, z)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+@every_loss
+def test_a_weight_of_nan_makes_the_loss_nan(value_and_gradient, of_xla, build):
+    weights = MAP.copy()
+    weights[tuple(np.argwhere(LABELS != 255)[3])] = np.nan
+    for value, gradient in (
+        value_and_gradient(build(), LABELS, LOGITS, weights),
+        of_xla(build, LABELS, LOGITS, weights),
+    ):
+        assert np.isnan(value)
+        assert np.isnan(gradient).any()
+
+
+@every_loss
+def test_a_weight_of_nan_on_an_ignored_pixel_makes_no_difference(build):
+    weights = np.where(LABELS == 255, np.nan, MAP).astype("float32")
+    value = build()(LABELS, LOGITS, weights)
+    np.testing.assert_allclose(value, build()(LABELS, LOGITS, MAP), rtol=1e-6)
+
+
+@tensorflow_only
+@every_loss
+@pytest.mark.parametrize("weight", [-0.5, np.inf])
+def test_a_negative_or_infinite_weight_raises(build, weight):
+    weights = MAP.copy()
+    weights[tuple(np.argwhere(LABELS != 255)[0])] = weight
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`sample_weight`"):
+        build()(LABELS, LOGITS, weights)
 
 
 @every_loss
@@ -247,10 +289,27 @@ def test_one_logit_raises(build):
 
 
 @every_loss
-@pytest.mark.parametrize("masks", [(2, 6, 5), (2, 5, 6, CLASSES), (5, 6), (1, 5, 6)])
+@pytest.mark.parametrize("masks", [(2, 6, 5), (5, 6), (1, 5, 6)])
 def test_masks_of_another_shape_raise(build, masks):
     with pytest.raises(ValueError, match=r"Expected masks .*Received: masks"):
         build()(np.zeros(masks, int), LOGITS)
+
+
+def test_one_hot_masks_raise_and_the_remedy_is_named():
+    one_hot = np.eye(CLASSES)[np.where(LABELS == 255, 0, LABELS)]
+    with pytest.raises(ValueError, match="argmax"):
+        Dice()(one_hot, LOGITS)
+
+
+@tensorflow_only
+def test_weights_of_classes_in_fit_raise_and_the_remedy_is_named():
+    layers = [keras.Input((5, 6, CLASSES)), keras.layers.Conv2D(CLASSES, 1)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", loss=WeightedCrossEntropy())
+    # Given arrays, Keras raises before the loss is asked.
+    batches = tf.data.Dataset.from_tensors((LOGITS, LABELS))
+    with pytest.raises(ValueError, match=r"class_weights=\["):
+        model.fit(batches, class_weight={0: 1.0, 1: 2.0, 2: 1.0, 3: 1.0}, verbose=0)
 
 
 @every_loss
@@ -281,6 +340,10 @@ def test_another_number_of_class_weights_than_classes_raises(loss, count):
 @pytest.mark.parametrize(
     ("loss", "arguments", "named"),
     [
+        (WeightedCrossEntropy, {"class_weights": [1.0, -0.5]}, "class_weights"),
+        (WeightedCrossEntropy, {"class_weights": [1.0, np.nan]}, "class_weights"),
+        (WeightedCrossEntropy, {"label_smoothing": -0.1}, "label_smoothing"),
+        (WeightedCrossEntropy, {"label_smoothing": 1.1}, "label_smoothing"),
         (Focal, {"gamma": -0.5}, "gamma"),
         (Focal, {"gamma": float("nan")}, "gamma"),
         (Focal, {"class_weights": [1.0, -1.0]}, "class_weights"),
@@ -313,6 +376,7 @@ OPTIONS = {"ignore": -1, "from_logits": False, "name": "mine"}
 @pytest.mark.parametrize(
     ("loss", "own"),
     [
+        (WeightedCrossEntropy, {"class_weights": WEIGHTS, "label_smoothing": 0.1}),
         (Focal, {"gamma": 1.5, "class_weights": WEIGHTS}),
         (TopKCrossEntropy, {"fraction": 0.5, "class_weights": WEIGHTS}),
         (Dice, {}),
@@ -328,8 +392,9 @@ def test_a_loss_survives_serialisation(loss, own):
     assert loaded.get_config() == own | OPTIONS | {"dtype": "float32"}
 
 
-@every_loss
-def test_a_compiled_model_survives_saving(build, tmp_path):
+@pytest.mark.parametrize("name", ["focal", "tversky", "sum"])
+def test_a_compiled_model_survives_saving(name, tmp_path):
+    build, _ = LOSSES[name]
     layers = [keras.Input((5, 6, 4)), keras.layers.Conv2D(CLASSES, 1, name="logits")]
     model = keras.Sequential(layers)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=build())

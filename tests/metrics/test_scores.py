@@ -152,11 +152,46 @@ def test_a_confusion_matrix_of_what_is_no_class_raises(truth, prediction, messag
         ("nan", np.mean),
     ],
 )
-def test_an_absent_class_counts_as_told(absent, mean):
-    scores = iou(count(TRUTH, PREDICTION))
-    assert np.isnan(scores).tolist() == [False] * 4 + [True]
-    result = updated(MeanIoU(CLASSES, absent=absent)).result()
-    np.testing.assert_allclose(result, mean(scores), rtol=1e-6)
+def test_an_absent_class_counts_as_asked_for_in_every_mean(absent, mean):
+    matrix = count(TRUTH, PREDICTION)
+    tp, true, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    with np.errstate(invalid="ignore"):
+        scores = {
+            "mean_iou": (MeanIoU, iou(matrix)),
+            "mean_accuracy": (MeanAccuracy, tp / true),
+            "mean_dice": (MeanDice, 2 * tp / (true + predicted)),
+        }
+    together = updated(SegmentationScores(CLASSES, absent=absent)).result()
+    for name, (build, of_classes) in scores.items():
+        assert np.isnan(of_classes).tolist() == [False] * 4 + [True]
+        for result in (updated(build(CLASSES, absent=absent)).result(), together[name]):
+            np.testing.assert_allclose(result, mean(of_classes), rtol=1e-6)
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_predictions_that_are_no_numbers_are_invalid_and_no_class(build, dtype):
+    prediction = one_hot(PREDICTION).astype(dtype)
+    truth = TRUTH.copy()
+    truth[0, 0, :4] = [1, 2, 255, 3]
+    prediction[0, 0, 0, 2] = np.nan  # one of the scores
+    prediction[0, 0, 1] = np.nan  # all of them
+    prediction[0, 0, 2] = np.nan  # of an ignored pixel
+    prediction[0, 0, 3, 1] = np.inf
+    metric = updated(build(CLASSES), truth, prediction)
+    others = truth.copy()
+    others[0, 0, :4] = 255
+    np.testing.assert_array_equal(metric.confusion_matrix, count(others, PREDICTION))
+    assert metric.invalid_pixels == 3
+    assert metric.ignored_pixels == (truth == 255).sum()
+
+
+def test_a_class_that_is_ruled_out_by_minus_infinity_is_valid():
+    prediction = one_hot(PREDICTION).astype("float32")
+    prediction[prediction == 0] = -np.inf
+    metric = updated(MeanIoU(CLASSES), prediction=prediction)
+    np.testing.assert_array_equal(metric.confusion_matrix, count(TRUTH, PREDICTION))
+    assert metric.invalid_pixels == 0
 
 
 def test_class_iou_is_nan_where_a_class_is_absent():
@@ -393,7 +428,7 @@ def metrics_model(metrics, **options):
     return model
 
 
-OPTIONS = [{"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 2}]
+OPTIONS = [{"jit_compile": True}, {"steps_per_execution": 2}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: next(iter(options)))

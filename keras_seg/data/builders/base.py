@@ -67,7 +67,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             "segmentation_mask": tfds.features.LabeledImage(
                 labels=list(class_names),
                 encoding_format="png",
-                doc="Class ids; 255 where a pixel has no label.",
+                doc="Class ids; 255 where a pixel is ignored.",
             ),
             "file_name": tfds.features.Text(doc="Of the image, without its suffix."),
         }

@@ -1,4 +1,4 @@
-"""What to say where nobody has told the classes of masks: look at some of them."""
+"""Advice where class names are missing, from the ids in a few masks."""
 
 from collections import Counter
 

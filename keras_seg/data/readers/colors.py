@@ -15,7 +15,7 @@ UNKNOWN_COLORS = (
 
 
 def check_colors(palette: Any) -> np.ndarray:
-    """Return the colours of ids as an array if they can be told apart.
+    """Return the colours of ids as an array if no two are the same.
 
     Raises:
         ValueError: for another shape, colours out of range, or one that repeats.

@@ -16,14 +16,21 @@ CLASS_NAMES = ("background", "disc", "square", "triangle", "ring", "cross")
 #: Half the width in pixels of the boundary of each figure, which is ignored.
 _BORDER = 1.0
 
+#: Largest angle of a figure, in radians.
+_LEAN = 0.3
+
+#: Ranges of hue, saturation and value, in 0..1: the background's, and the figures'.
+_DULL = (0.0, 0.0, 0.2), (1.0, 0.3, 1.0)
+_VIVID = (0.0, 0.5, 0.5), (1.0, 1.0, 1.0)
+
 
 def shapes(length: int, *, size: tuple[int, int] = (128, 128), seed: int = 0) -> Source:
     """Draw images of overlapping figures, and masks of what they are.
 
-    The class of a figure is its outline. Its colour is correlated with the class, but
-    isn't sufficient; texture, position, size and rotation are random, and so is the
-    background. As in VOC, pixels on the boundary of a figure are ignored (255). The
-    same seed and index give the same example.
+    The class of a figure is its outline alone. Its colour is random, though more vivid
+    than the background's; texture, position and size are random too. Figures lean by up
+    to 17 degrees, and may hide each other. As in VOC, pixels on the boundary of a
+    figure are ignored (255). The same seed and index give the same example.
 
     Args:
         length: Number of examples.
@@ -74,15 +81,15 @@ def _draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """An image uint8 `[height, width, 3]` and its mask int32 `[height, width]`."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    image = _texture(rng, y, x, rng.uniform(0, 255, 3))
+    image = _texture(rng, y, x, _color(rng, *_DULL), _color(rng, *_DULL))
     mask = np.zeros((height, width), np.int32)
 
     side = min(height, width)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(1, 5)):
         label = int(rng.integers(1, len(CLASS_NAMES)))
-        radius = side * rng.uniform(0.12, 0.3)
-        turn = rng.uniform(0, 2 * np.pi)
-        middle = rng.uniform(0, height), rng.uniform(0, width)
+        radius = side * rng.uniform(0.18, 0.32)
+        turn = rng.uniform(-_LEAN, _LEAN)
+        middle = rng.uniform(0.1, 0.9, 2) * (height, width)
 
         # No figure reaches farther than 1.25 radii, a square's corners.
         box = tuple(
@@ -94,7 +101,8 @@ def _draw(
         distance = _distance(label, cos * dx + sin * dy, cos * dy - sin * dx, radius)
 
         inside = distance < 0
-        texture = _texture(rng, y[box], x[box], _color(rng, label))
+        colors = _color(rng, *_VIVID), rng.uniform(0, 255, 3)
+        texture = _texture(rng, y[box], x[box], *colors)
         image[box][inside] = texture[inside]
         mask[box][inside] = label
         mask[box][np.abs(distance) < _BORDER] = IGNORE
@@ -128,18 +136,19 @@ def _distance(label: int, u: np.ndarray, v: np.ndarray, radius: float) -> np.nda
             return np.minimum(*bars)
 
 
-def _color(rng: np.random.Generator, label: int) -> np.ndarray:
-    """A colour in 0..255 whose hue lies about that of the class."""
-    hue = label / (len(CLASS_NAMES) - 1) + rng.normal(0, 0.07)
-    saturation, value = rng.uniform(0.4, 1, 2)
-    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
+def _color(rng: np.random.Generator, low: tuple, high: tuple) -> np.ndarray:
+    """A colour in 0..255 whose hue, saturation and value are in a range."""
+    return 255 * np.array(colorsys.hsv_to_rgb(*rng.uniform(low, high)))
 
 
 def _texture(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, color: np.ndarray
+    rng: np.random.Generator,
+    y: np.ndarray,
+    x: np.ndarray,
+    color: np.ndarray,
+    other: np.ndarray,
 ) -> np.ndarray:
     """A colour in waves of another, across each other: stripes, checks or blotches."""
-    other = rng.uniform(0, 255, 3)
     wave = np.zeros_like(x)
     for _ in range(2):
         angle, pixels = rng.uniform(0, np.pi), rng.uniform(6, 24)

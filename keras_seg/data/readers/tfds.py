@@ -59,7 +59,7 @@ def tfds(
         mask: Feature with the masks, PNGs of ids.
         shift: What is added to every id but 255.
         class_names: A name per class; None for those that the set has itself.
-        ignore: Id, or several, of pixels without a label in the files. They become
+        ignore: Id, or several, of the ignored pixels in the files. They become
             255.
         channel: Which channel of a mask in RGB has the ids.
         data_dir: Folder of all sets; None for TFDS's own, `~/tensorflow_datasets`.
@@ -130,8 +130,8 @@ def tfds(
                 ids = tf.cast(tf.io.decode_png(contents, 3)[..., channel], tf.int32)
             else:
                 ids = decode_label_png(contents)
-        void = tf.reduce_any(ids[..., None] == ignored, axis=-1) | (ids == IGNORE)
-        ids = tf.where(void, IGNORE, ids + shift)
+        stray = tf.reduce_any(ids[..., None] == ignored, axis=-1) | (ids == IGNORE)
+        ids = tf.where(stray, IGNORE, ids + shift)
         return ids
 
     return Source(

@@ -36,11 +36,11 @@ def border_weights(
     The latest maps are remembered, so that epochs without augmentation cost nothing.
 
     Args:
-        mask: Class ids `[height, width]`, or 255 where there is no label: an array, or
+        mask: Class ids `[height, width]`, or 255 where a pixel is ignored: an array, or
             a tensor inside tf.data.
         w0: Height of the second term.
         sigma: Its width in pixels.
-        class_weights: w_class by class; None means 1. Pixels without a label have
+        class_weights: w_class by class; None means 1. Ignored pixels have
             w_class 0 then.
 
     Returns:

@@ -26,7 +26,7 @@ class ClassFrequencies(NamedTuple):
     pixels_where_present: np.ndarray
     #: Images where the class occurs, int64 `[num_classes]`.
     images: np.ndarray
-    #: Pixels without a label.
+    #: Ignored pixels.
     ignored: int
     #: What the classes are called.
     class_names: tuple[str, ...]

@@ -231,7 +231,7 @@ def test_a_damaged_image_is_an_error_that_names_it(voc_folder, tmp_path):
         cut = 200 if path.stem == "val_000001" else None
         (root / "JPEGImages" / path.name).write_bytes(path.read_bytes()[:cut])
     builder = VocSegmentation(data_dir=tmp_path / "tfds")
-    with pytest.raises(Exception, match=r"val_000001\.jpg"):
+    with pytest.raises(ValueError, match=r"val_000001\.jpg: .*JPEG"):
         prepared(builder, tmp_path)
     assert not builder.is_prepared()
 

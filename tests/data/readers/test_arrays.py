@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_seg import data
 
@@ -106,7 +107,9 @@ def test_a_mask_of_another_size_than_its_image_is_an_error_when_augmented(size):
     masks = [np.zeros((6, 6), int), np.zeros(size, int)]
     source = data.arrays(pixels(2, 6, 6, 3), masks, class_names=NAMES)
     augment = data.standard_augmentation(scale=(1, 1))
-    with pytest.raises(Exception, match=r"example 1: .*image and mask of the same"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"example 1: .*image and mask of the same"
+    ):
         list(source.batches(1, size=(2, 2), augment=augment))
 
 

@@ -196,6 +196,15 @@ def test_a_box_is_its_pixels(coco_set):
     np.testing.assert_array_equal(source[index][1], expected)
 
 
+def test_all_pixels_that_a_bare_box_touches_are_ignored(coco_set):
+    """By hand: columns 2.5..6.25 and rows 1.75..3.25 are in pixels 2..6 and 1..3."""
+    bare = an_object([], bbox=[2.5, 1.75, 3.75, 1.5])
+    mask = data.coco(*coco_set([bare], [7]), boxes="ignore")[0][1]
+    expected = np.zeros((HEIGHT, WIDTH), int)
+    expected[1:4, 2:7] = 255
+    np.testing.assert_array_equal(mask, expected)
+
+
 def test_of_two_alike_the_first_in_the_file_is_on_top(coco_set):
     pair = [an_object([box(2, 1, 6, 3)], id=c, category_id=c) for c in (18, 17)]
     files = coco_set(pair, [7])

@@ -4,6 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_seg import data
@@ -171,7 +172,10 @@ def test_an_id_without_a_class_is_an_error_that_names_the_example(pets):
         ValueError, match=r"trimaps train, 0: .*ids 0\.\.2.*Received: 3"
     ):
         source[0]
-    with pytest.raises(Exception, match=r"trimaps train, 0: .*ids 0\.\.2.*Received: 3"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=r"trimaps train, 0: .*ids 0\.\.2.*Received: 3",
+    ):
         list(source.dataset())
 
 

@@ -205,6 +205,18 @@ def test_every_class_is_on_the_contact_sheet(healthy):
     assert shown >= {0, 1, 2}
 
 
+def test_examples_with_a_class_that_no_other_had_come_first_on_the_sheet(healthy):
+    # A sheet has room for some only.
+    names = [f"class {k}" for k in range(25)]
+    masks = [stripes(*range(24)), *(stripes(k) for k in range(24)), stripes(24)]
+    write_masks(healthy, masks)
+    assert look(healthy, class_names=names).splits["all"].sample == [
+        0,
+        25,
+        *range(1, 25),
+    ]
+
+
 def test_splits_of_other_classes_are_refused(healthy):
     one, other = (
         data.folder(healthy / "images", healthy / "masks", class_names=names)

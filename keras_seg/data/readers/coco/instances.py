@@ -210,8 +210,7 @@ def _no_outline(
     image = next(i.file_name for i in file.images if i.id == first.image_id)
     has_box = box(first, index, path) is not None
     remedy = (
-        "or let the pixels of these boxes have no label: boxes='ignore' (--boxes "
-        "ignore)."
+        "or ignore the pixels of these boxes: boxes='ignore' (--boxes ignore)."
         if has_box
         else "or take out the annotation, which has no box either."
     )

@@ -1,4 +1,4 @@
-"""Files that aren't what was asked for, told by what they have in them."""
+"""JSON files in other formats than COCO's, recognised by their keys."""
 
 from typing import Any
 

@@ -44,7 +44,7 @@ def coco_panoptic(
         classes: "all" of the file, "things" or "stuff", in order of their ids; or a
             list of the file's categories, by name, or by id where names are alike. With
             "things" and lists, class 0 is the background: all pixels of no such class.
-            With "all" and "stuff" these have no label, 255.
+            With "all" and "stuff" these are ignored, 255.
 
     Returns:
         A Source of the images that the file has segments of, in order of their ids.

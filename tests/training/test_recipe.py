@@ -1,0 +1,31 @@
+"""The recipe: what is left to choose between a data set and `fit`."""
+
+import numpy as np
+import pytest
+
+from keras_seg.data import shapes
+from keras_seg.training.recipe import spread, steps_per_epoch
+
+SOURCE = shapes(10, size=(8, 8))
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_a_few_examples_are_spread_evenly_and_are_the_same_each_time(count):
+    chosen = [int(name.split()[-1]) for name in spread(SOURCE, count).names]
+    assert len({*chosen}) == count
+    assert chosen[0] == 0
+    gaps = np.diff([*chosen, len(SOURCE)])  # as large as they can be alike
+    assert gaps.max() - gaps.min() <= 1
+    assert spread(SOURCE, count).names == spread(SOURCE, count).names
+
+
+@pytest.mark.parametrize("count", [None, 10, 11])
+def test_all_examples_are_a_source_as_it_is(count):
+    assert spread(SOURCE, count) is SOURCE
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 10), (3, 3), (10, 1), (11, 1)])
+def test_an_epoch_has_the_whole_batches_of_the_examples_and_one_at_least(
+    batch_size, steps
+):
+    assert steps_per_epoch(SOURCE, batch_size) == steps
