@@ -86,6 +86,11 @@ def built(name):
         return encoder(name)
 
 
+def grouped(names):
+    """Parameters: one process runs all tests of a backbone, and builds it once."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+
+
 def backbone(model):
     return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
@@ -104,7 +109,7 @@ class Subclassed(keras.Model):
 # ------------------------------------------------------------------ features
 
 
-@pytest.mark.parametrize("name", TAPS)
+@pytest.mark.parametrize("name", grouped(TAPS))
 def test_features_are_those_of_the_field_by_level(name):
     taps = {
         level: (output._keras_history.operation.name, output.shape[-1])
@@ -119,7 +124,7 @@ def test_features_are_those_of_the_field_by_level(name):
         assert built(name).output[level].shape[-1] == channels
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", grouped(MODULES))
 def test_input_is_what_preprocess_input_of_the_family_makes(name):
     model = built(name)
     module = getattr(keras.applications, MODULES[name])
@@ -153,6 +158,7 @@ def test_other_bands_are_normalised_to_minus_1_to_1():
     assert normalization_of(preprocess, 5) == (1 / 127.5, -1.0, False)
 
 
+@pytest.mark.xdist_group("MobileNetV2")
 @pytest.mark.parametrize("size", [(1, 1), (33, 65), (32, 64)])
 def test_features_have_the_sizes_of_images_padded_to_32(size):
     features = built("MobileNetV2")(images(*size))
@@ -197,6 +203,7 @@ def test_case_and_underscores_of_a_name_do_not_matter(monkeypatch):
 # ------------------------------------------------------------------ variables' paths
 
 
+@pytest.mark.xdist_group("MobileNetV2")
 def test_paths_of_variables_begin_with_encoder_after_saving_too(tmp_path):
     models = [built("MobileNetV2"), encoder(tiny()), encoder(tiny(), output_stride=8)]
     models[1].save(tmp_path / "encoder.keras")
