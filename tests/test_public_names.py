@@ -6,8 +6,9 @@ import pytest
 
 PUBLIC = {
     "keras_seg": "Scores callbacks data evaluate export fcn16s fcn32s fcn8s labels "
-    "losses metrics models predict predict_files predict_mask unet visualize",
-    "keras_seg.callbacks": "BestModel StopOnInvalidLabels",
+    "losses metrics models predict predict_files predict_mask training unet "
+    "visualize",
+    "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
     "keras_seg.data": "COCO_STUFF Source arrays border_weights class_frequencies "
     "class_weights coco coco_panoptic folder inspect prepare shapes "
     "standard_augmentation tfds voc write_voc",
@@ -18,6 +19,7 @@ PUBLIC = {
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
     "keras_seg.models": "efficientnet_lite encoder fcn16s fcn32s fcn8s unet",
+    "keras_seg.training": "Checkpoint",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
     "save_mask visible",
 }

@@ -19,7 +19,7 @@ from keras_seg.inference import Scores, evaluate
 _SMALLER = ("loss", "error", "mae", "mse", "rmse", "entropy", "divergence")
 _LARGER = ("acc", "iou", "dice", "f1", "auc", "precision", "recall")
 
-__all__ = ["BestModel", "StopOnInvalidLabels"]
+__all__ = ["BestModel", "CSVHistory", "StopOnInvalidLabels", "Validate"]
 
 
 class BestModel(keras.callbacks.Callback):

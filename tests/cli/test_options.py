@@ -101,4 +101,4 @@ def test_help_names_no_default_that_is_none(capsys):
         main(["train", "--help"])
     said = capsys.readouterr().out
     assert "None" not in said
-    assert "(default: 8)" in said
+    assert "(default: 10)" in said
