@@ -24,6 +24,7 @@ class UpsampleBilinear(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> UpsampleBilinear(2)(np.array([[[[0.0], [4.0]]]]))[0, 0, :, 0].numpy()
         array([0., 1., 3., 4.], dtype=float32)
     """
@@ -65,6 +66,7 @@ class CropTo(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> CropTo()(np.zeros((1, 4, 6, 2)), np.zeros((1, 3, 5, 7))).shape
         TensorShape([1, 3, 5, 2])
     """
@@ -107,6 +109,7 @@ class PadToMultiple(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> PadToMultiple(32)(np.zeros((1, 32, 33, 3))).shape
         TensorShape([1, 32, 64, 3])
     """
@@ -189,6 +192,7 @@ class ReverseChannels(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> ReverseChannels()(np.array([[[[1.0, 2.0, 3.0]]]])).numpy().tolist()
         [[[[3.0, 2.0, 1.0]]]]
     """
