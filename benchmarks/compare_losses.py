@@ -36,7 +36,7 @@ def scores_of(
     model = keras_seg.unet(
         classes,
         encoder="efficientnet_lite0",
-        weights="imagenet",
+        encoder_weights="imagenet",
         widths=(16, 16, 32, 64, 128),
         upsampling="bilinear",
         normalization="batch",

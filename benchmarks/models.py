@@ -25,6 +25,7 @@ import tensorflow as tf
 import keras_seg
 
 SIDE, CLASSES, ROUNDS = 512, 21, 7
+COSTS = "## Costs"
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 MODELS: list[tuple[str, dict[str, Any]]] = [
     ("fcn32s", {}),
@@ -42,6 +43,7 @@ MODELS: list[tuple[str, dict[str, Any]]] = [
     ("unet", {"encoder": "ResNet50"}),
     ("unet", {"encoder": "DenseNet121"}),
     ("unet", {"encoder": "VGG16"}),
+    ("unet", {"encoder": "ConvNeXtTiny"}),
 ]
 
 
@@ -64,11 +66,12 @@ def multiply_adds(model: keras.Model) -> float:
 def row(name: str, options: dict[str, Any]) -> list[str]:
     """What doesn't depend on the machine."""
     other = {k: v for k, v in options.items() if k not in ("encoder", "upsampling")}
+    default = "nearest" if "encoder" in options else "transpose"
     model = build(name, options)
     return [
         f"`{name}`",
         options.get("encoder", ""),
-        options.get("upsampling", "transpose"),
+        options.get("upsampling", default),
         ", ".join(f"{k}={v}" for k, v in other.items()),
         f"{model.count_params():,}",
         f"{multiply_adds(model) / 1e9:.1f} G",
@@ -90,7 +93,7 @@ def times() -> list[float]:
 
 
 def page(rows: list[list[str]], spent: list[float]) -> str:
-    """The text of docs/models.md."""
+    """The last section of docs/models.md."""
     lines = [
         "| model | encoder | upsampling | options | parameters | multiply-adds | ms |",
         "|---|---|---|---|--:|--:|--:|",
@@ -98,7 +101,7 @@ def page(rows: list[list[str]], spent: list[float]) -> str:
     for cells, ms in zip(rows, spent, strict=True):
         lines.append("| " + " | ".join([*cells, f"{ms:,.0f}"]) + " |")
     table = "\n".join(lines)
-    return f"""# Models
+    return f"""{COSTS}
 
 What each model costs on one {SIDE} x {SIDE} image with {CLASSES} classes. Written by
 `python benchmarks/models.py`. Multiply-adds are half of the operations that TensorFlow
@@ -120,5 +123,6 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page([row(*entry) for entry in MODELS], times()))
+    before, _, _ = PAGE.read_text().partition(COSTS)
+    PAGE.write_text(before + page([row(*entry) for entry in MODELS], times()))
     print(PAGE.read_text())

@@ -5,6 +5,7 @@
 | image | uint8, or float32 in 0..255 | [H, W, C] | RGB, or any channels |
 | mask | int32, or uint8 in storage | [H, W] | class id, or `IGNORE` |
 | logits | float32, whatever the policy | [H, W, num_classes] | unnormalised |
+| features | floats, by level: "P1" ... "P5" | [H / 2^k, W / 2^k, channels] | level k |
 
 Masks hold ids everywhere, nothing is one-hot. Two classes are two logits.
 """
@@ -15,7 +16,15 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-__all__ = ["IGNORE", "Image", "Logits", "Mask", "check_labels", "check_num_classes"]
+__all__ = [
+    "IGNORE",
+    "Features",
+    "Image",
+    "Logits",
+    "Mask",
+    "check_labels",
+    "check_num_classes",
+]
 
 #: uint8, or float32 in 0..255, `[height, width, channels]`: an array or a tensor.
 Image: TypeAlias = Any
@@ -23,6 +32,8 @@ Image: TypeAlias = Any
 Mask: TypeAlias = Any
 #: Float32 `[height, width, num_classes]`, unnormalised: an array or a tensor.
 Logits: TypeAlias = Any
+#: Maps `[height / 2^k, width / 2^k, channels]` of an image by level "Pk".
+Features: TypeAlias = dict[str, Any]
 
 #: The id of an ignored pixel: the border of an object, or padding.
 IGNORE = 255

@@ -148,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         "--widths",
         type=_widths,
         metavar="N,N,...",
-        help="unet: filters per level (default: 16,32,64,128)",
+        help="unet: filters per level, from full resolution down (default: "
+        "16,32,64,128; with --encoder 16,32,64,128,256)",
     )
     add(
         "--encoder",
@@ -157,10 +158,15 @@ def _parser() -> argparse.ArgumentParser:
         "resnet50, or another of keras.applications",
     )
     add(
+        "--encoder-weights",
+        metavar="W",
+        help="initial weights of the encoder (fcn: of its VGG16): imagenet, or a file",
+    )
+    add(
         "--weights",
         metavar="W",
-        help="initial weights: imagenet, a file (.keras, .weights.h5, .caffemodel), or "
-        "the folder of a run",
+        help="initial weights of the whole model: a file (.keras; fcn: .caffemodel "
+        "too), or the folder of a run",
     )
     add(
         "--freeze-encoder",
@@ -176,8 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
-        default="transpose",
-        help="upsampling method of the decoder",
+        help="upsampling method of the decoder (default: nearest with --encoder, else "
+        "transpose)",
     )
     add = command.add_argument_group("training").add_argument
     add(

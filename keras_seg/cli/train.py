@@ -44,7 +44,6 @@ from keras_seg.training.runs import (
     describe,
     free_folder,
     load_model,
-    model_file,
     write_scores,
 )
 from keras_seg.visualize import samples, visible
@@ -92,7 +91,8 @@ def train(options: argparse.Namespace) -> None:
         encoder=options.encoder,
         normalization=options.normalization,
         upsampling=options.upsampling,
-        weights=model_file(options.weights),
+        encoder_weights=options.encoder_weights,
+        weights=options.weights,
         freeze_encoder=options.freeze_encoder,
     )
     resolved |= arguments | {"parameters": model.count_params()}

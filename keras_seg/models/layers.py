@@ -7,7 +7,6 @@ skip that waits for it or a little larger, and aligned with it at the top left.
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 
@@ -25,6 +24,7 @@ class UpsampleBilinear(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> UpsampleBilinear(2)(np.array([[[[0.0], [4.0]]]]))[0, 0, :, 0].numpy()
         array([0., 1., 3., 4.], dtype=float32)
     """
@@ -66,6 +66,7 @@ class CropTo(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> CropTo()(np.zeros((1, 4, 6, 2)), np.zeros((1, 3, 5, 7))).shape
         TensorShape([1, 3, 5, 2])
     """
@@ -99,15 +100,6 @@ def crop_to(x: Any, like: Any, *, name: str, offset: int | str = 0) -> Any:
     return CropTo(offset, name=name)(x, like)
 
 
-def logits_of(scores: Any, activation: Any) -> Any:
-    """Scores in float32 under every policy: a model's output."""
-    return layers.Activation(
-        activation or "linear",
-        dtype="float32",
-        name="probabilities" if activation else "logits",
-    )(scores)
-
-
 @keras.saving.register_keras_serializable(package="keras_seg")
 class PadToMultiple(layers.Layer):
     """Pad maps with 0 at the bottom and right to a multiple of so many pixels.
@@ -117,6 +109,7 @@ class PadToMultiple(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> PadToMultiple(32)(np.zeros((1, 32, 33, 3))).shape
         TensorShape([1, 32, 64, 3])
     """
@@ -127,7 +120,9 @@ class PadToMultiple(layers.Layer):
 
     def call(self, x: Any) -> Any:
         _, height, width, _ = ops.shape(x)
-        bottom, right = -height % self.multiple, -width % self.multiple
+        # Not -height % m: ONNX rounds the quotients of negative numbers the other way.
+        m = self.multiple
+        bottom, right = (m - height % m) % m, (m - width % m) % m
         padding = [[0, 0], [0, bottom], [0, right], [0, 0]]
         if keras.backend.backend() == "tensorflow":
             # keras.ops.pad wants sizes that are known.
@@ -197,6 +192,7 @@ class ReverseChannels(layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
 
     Example:
+        >>> import numpy as np
         >>> ReverseChannels()(np.array([[[[1.0, 2.0, 3.0]]]])).numpy().tolist()
         [[[[3.0, 2.0, 1.0]]]]
     """
@@ -206,143 +202,3 @@ class ReverseChannels(layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
-
-
-def is_valid_size(side: int, levels: int) -> bool:
-    """Whether unpadded convolutions and `levels` pools leave no pixel over.
-
-    Example:
-        >>> [side for side in range(550, 600) if is_valid_size(side, levels=4)]
-        [556, 572, 588]
-    """
-    for _ in range(levels):
-        side -= 4
-        if side < 2 or side % 2:
-            return False
-        side //= 2
-    out = side - 4
-    for _ in range(levels):
-        out = 2 * out - 4
-    return side > 4 and out > 0
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class RequireValidSize(layers.Layer):
-    """Let images through whose height and width an unpadded U-Net can take.
-
-    Args:
-        levels: Number of pools.
-        **kwargs: Of `keras.layers.Layer`.
-    """
-
-    def __init__(self, levels: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.levels = levels
-
-    def call(self, x: Any) -> Any:
-        for side in ops.shape(x)[1:3]:
-            if isinstance(side, int):
-                self._check(side)
-            elif side is not None:
-                x = self._assert(x, side)
-        return x
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        for side in input_shape[1:3]:
-            if side is not None:
-                self._check(side)
-        return input_shape
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"levels": self.levels}
-
-    def _check(self, side: int) -> None:
-        if is_valid_size(side, self.levels):
-            return
-        fits = (is_valid_size(s, self.levels) for s in range(side, 0, -1))
-        below = side - next((i for i, ok in enumerate(fits) if ok), side)
-        above = next(s for s in range(side, 2**62) if is_valid_size(s, self.levels))
-        nearest = f"{below} and {above}" if below else f"{above}"
-        raise ValueError(
-            "Expected height and width that an unpadded U-Net can halve and double "
-            f"without loss. Received: {side}. Nearest: {nearest}."
-        )
-
-    def _assert(self, x: Any, side: Any) -> Any:
-        """Check a size that only TensorFlow's graph will know."""
-        import tensorflow as tf
-
-        step = 2**self.levels
-        first = next(s for s in range(1, 2**62) if is_valid_size(s, self.levels))
-        fits = tf.logical_and(side >= first, tf.equal((side - first) % step, 0))
-        below = tf.maximum(first, side - (side - first) % step)
-        message = f"Expected height and width {step} k + {first}. Received:"
-        data = [message, side, "Nearest:", below, "and", below + step]
-        with tf.control_dependencies([tf.debugging.Assert(fits, data)]):
-            return tf.identity(x)
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class Bilinear(keras.initializers.Initializer):
-    """Kernel of a transposed convolution that interpolates each channel bilinearly.
-
-        k[y, x, c, c] = (1 - |y - centre| / f) * (1 - |x - centre| / f)
-
-    with f = (size + 1) // 2, and centre = f - 1 if size is odd, f - 0.5 if it is even;
-    0 between different channels. With stride f and size 2f it enlarges f times.
-
-    Example:
-        >>> Bilinear()((4, 4, 1, 1))[0, :, 0, 0].numpy()
-        array([0.0625, 0.1875, 0.1875, 0.0625], dtype=float32)
-    """
-
-    def __call__(self, shape: tuple, dtype: Any = None) -> Any:
-        height, width, channels_out, channels_in = shape
-        diagonal = np.eye(channels_out, channels_in)
-        kernel = np.einsum("y,x,oi->yxoi", _tent(height), _tent(width), diagonal)
-        return ops.convert_to_tensor(kernel, dtype=dtype or keras.config.floatx())
-
-
-def _tent(size: int) -> np.ndarray:
-    """Weights of linear interpolation: one line of the kernel above."""
-    factor = (size + 1) // 2
-    centre = factor - 1 if size % 2 else factor - 0.5
-    return 1 - np.abs(np.arange(size) - centre) / factor
-
-
-def check_input_shape(input_shape: Any) -> tuple[int | None, int | None, int]:
-    """Return `input_shape` as a tuple if it is (height, width, channels).
-
-    Raises:
-        ValueError: unless channels is positive, height and width positive or None.
-    """
-    shape = tuple(input_shape) if isinstance(input_shape, list | tuple) else ()
-    sides_fit = all(side is None or is_positive(side) for side in shape[:2])
-    if len(shape) != 3 or not sides_fit or not is_positive(shape[2]):
-        raise ValueError(
-            "Expected `input_shape` to be (height, width, channels), where height and "
-            f"width may be None. Received: {input_shape}"
-        )
-    return shape
-
-
-def check_word(argument: str, word: Any, words: tuple) -> None:
-    """Raise unless `word` is one of those that the argument knows."""
-    if word not in words:
-        expected = ", ".join(repr(known) for known in words)
-        raise ValueError(f"Expected `{argument}` to be {expected}. Received: {word!r}")
-
-
-def check_share(argument: str, share: Any) -> None:
-    """Raise unless this is a share of activations to drop: 0 or more, below 1."""
-    is_number = isinstance(share, int | float | np.number) and share is not True
-    if not (is_number and 0 <= share < 1):
-        raise ValueError(
-            f"Expected `{argument}` to be 0 or more and below 1. Received: {share!r}"
-        )
-
-
-def is_positive(number: Any) -> bool:
-    """Whether this is an integer of 1 or more."""
-    is_integer = isinstance(number, int | np.integer) and number is not True
-    return is_integer and bool(number > 0)

@@ -35,6 +35,7 @@ def build_model(
     encoder: str | None = None,
     normalization: str | None = None,
     upsampling: str | None = None,
+    encoder_weights: str | None = None,
     weights: str | None = None,
     freeze_encoder: bool = False,
 ) -> tuple[keras.Model, dict[str, Any]]:
@@ -49,8 +50,10 @@ def build_model(
         encoder: U-Net: name of the backbone that replaces its own path down.
         normalization: U-Net: "none", "batch" or "group". None means "batch".
         upsampling: "transpose", "bilinear" or, U-Net only, "nearest". None means
-            "transpose".
-        weights: None, "imagenet", or a file of weights.
+            "nearest" with an encoder, else "transpose".
+        encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
+            "imagenet", or a file.
+        weights: Weights of the whole network: None, a file, or the folder of a run.
         freeze_encoder: Whether to train the decoder only.
 
     Returns:
@@ -65,7 +68,8 @@ def build_model(
         ((16, 32, 64, 128), 'batch')
     """
     arguments: dict[str, Any] = {
-        "upsampling": upsampling or "transpose",
+        "upsampling": upsampling or ("nearest" if encoder else "transpose"),
+        "encoder_weights": encoder_weights,
         "weights": weights,
     }
     of_unet = {"widths": widths, "encoder": encoder, "normalization": normalization}
@@ -84,11 +88,8 @@ def build_model(
                 )
     if freeze_encoder and encoder is None:
         raise ValueError("Expected an `encoder` with freeze_encoder=True.")
-    given = dict(arguments)
-    if given.get("normalization") == "none":
-        given["normalization"] = None
     build = getattr(models, name)
-    model = build(num_classes, input_shape=(None, None, channels), **given)
+    model = build(num_classes, input_shape=(None, None, channels), **arguments)
     if freeze_encoder:
         model.get_layer("encoder").trainable = False
     return model, arguments

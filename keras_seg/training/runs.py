@@ -302,23 +302,6 @@ def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:
         ) from None
 
 
-def model_file(weights: str | None) -> str | None:
-    """The file of a run's model, where `weights` is the folder of a run.
-
-    Raises:
-        FileNotFoundError: for a folder without a model.
-    """
-    if weights is None or not os.path.isdir(weights):
-        return weights
-    path = os.path.join(weights, MODEL)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"Expected a file of weights, or the folder of a run with {MODEL}. "
-            f"Received the folder {weights}"
-        )
-    return path
-
-
 def load_model(run: Path) -> keras.Model:
     """Load the model of a run.
 

@@ -176,7 +176,7 @@ def test_grey_images_with_pretrained_weights_are_told_of_channels(tmp_path, said
         status, text = said(
             *("train", "--data", "folder", "--images", tmp_path / "images"),
             *("--masks", tmp_path / "masks", "--names", "a,b"),
-            *("--encoder", encoder, "--weights", "imagenet"),
+            *("--encoder", encoder, "--encoder-weights", "imagenet"),
             *("--out", tmp_path / "run"),
         )
         assert status == 1

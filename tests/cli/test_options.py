@@ -11,7 +11,10 @@ from keras_seg.cli import main
     ("arguments", "says"),
     [
         ("train --data voc", "Expected --root with --data voc."),
-        ("train --data voc --root /nowhere", "Received: root='/nowhere'"),
+        (
+            "train --data voc --root /nowhere",
+            "Expected the folder /nowhere/ImageSets/Segmentation",
+        ),
         ("train --root .", "Expected --root with --data voc or coco only"),
         ("train --model fcn8s --widths 4,8", "Expected --widths with --model unet"),
         ("train --model fcn8s --encoder vgg16", "Expected --encoder with --model unet"),
@@ -21,8 +24,19 @@ from keras_seg.cli import main
         ),
         ("train --encoder nosuch", "Expected --encoder to be a backbone"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),
-        ("train --weights imagenet", "Expected an --encoder with weights='imagenet'"),
-        ("train --weights none.keras", "Expected weights at none.keras. There is no"),
+        (
+            "train --weights imagenet",
+            "an encoder's: use encoder_weights='imagenet'",
+        ),
+        (
+            "train --encoder-weights imagenet",
+            "Expected an --encoder with --encoder-w",
+        ),
+        (
+            "train --encoder vgg16 --encoder-weights imagenet --weights a.keras",
+            "Expected --encoder-weights or --weights, not both",
+        ),
+        ("train --weights none.keras", "Expected a file of weights at none.keras. The"),
         ("train --widths 4", "Expected --widths to be two or more"),
         (
             "train --model fcn8s --upsampling nearest",

@@ -150,6 +150,11 @@ def places(sheet, panel):
     ]
 
 
+def twice(panel):
+    """A panel as samples show one of 40 x 50: two pixels for one."""
+    return panel.repeat(2, axis=0).repeat(2, axis=1)
+
+
 def test_samples_show_image_truth_and_prediction_in_this_order(run, voc_tree):
     sheet = np.asarray(Image.open(run / "samples.png"))
     source = keras_seg.data.voc(voc_tree, "val")
@@ -158,12 +163,12 @@ def test_samples_show_image_truth_and_prediction_in_this_order(run, voc_tree):
         image, truth = source[index]
         prediction = keras_seg.predict_mask(model, image)
         assert (truth != prediction).mean() > 0.01
-        ((top, left),) = places(sheet, image)
+        ((top, left),) = places(sheet, twice(image))
         columns = [left]
         for mask in (truth, prediction):
             panel = keras_seg.visualize.colorize(mask, source.palette)
             # In other rows there may be the same one, as of background alone.
-            (x,) = (x for y, x in places(sheet, panel) if y == top)
+            (x,) = (x for y, x in places(sheet, twice(panel)) if y == top)
             columns.append(x)
         assert columns == sorted(columns)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_seg import fcn8s, fcn16s, fcn32s
-from keras_seg.models.caffe import kernel, read_caffemodel
+from keras_seg.models.weights.caffe import kernel, read_caffemodel
 
 CLASSES, HEAD, SIZE = 3, 8, (33, 47)
 #: VGG16 with a 32nd of its filters: files and time are small.
@@ -316,7 +316,7 @@ def test_a_file_is_read_layer_by_layer(layer, tmp_path):
     assert [b.shape for b in read["a"]] == [(2, 3, 4, 5), four]
 
 
-def test_vgg16_starts_a_net_and_the_rest_is_told(tmp_path):
+def test_vgg16_starts_a_net_as_encoder_weights_only(tmp_path):
     weights = random_weights("fcn32s")
     fc6, bias6 = weights["fc6"]
     fc7, bias7 = weights["fc7"]
@@ -327,12 +327,11 @@ def test_vgg16_starts_a_net_and_the_rest_is_told(tmp_path):
         "fc8": [np.zeros((1000, HEAD)), np.zeros(1000)],
     }
     path = write(tmp_path / "VGG16.caffemodel", convolutions | classifier, old_layer)
-    said = (
-        r"VGG16\.caffemodel: not in the file, .*: score_fr, upscore; "
-        r"in the file, not used: fc8\."
-    )
-    with pytest.warns(UserWarning, match=said):
-        model = fcn32s(CLASSES, padding="caffe", **THIN, weights=path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fcn32s(CLASSES, padding="caffe", **THIN, encoder_weights=path)
+    with pytest.raises(ValueError, match="VGG16, for encoder_weights"):
+        fcn32s(CLASSES, padding="caffe", **THIN, weights=path)
 
     for name in ("conv1_2", "conv5_3", "fc6", "fc7"):
         expected, bias = weights[name]

@@ -1,9 +1,4 @@
-"""EfficientNet-Lite, and the PyTorch files that its weights come in."""
-
-import os
-import pickle
-import struct
-from collections import OrderedDict
+"""EfficientNet-Lite, and its weights from PyTorch."""
 
 import keras
 import numpy as np
@@ -11,13 +6,11 @@ import pytest
 from PIL import Image
 
 from keras_seg.models import encoder
-from keras_seg.models.efficientnet_lite import (
+from keras_seg.models.encoders.efficientnet_lite import (
     _weights_file,
     efficientnet_lite,
-    read_torch_file,
 )
-
-MAGIC = 0x1950A86A20F9469CFC6C
+from keras_seg.models.weights.torch_file import read_torch_file
 
 
 def weights_file(variant):
@@ -26,156 +19,6 @@ def weights_file(variant):
         reason="weights of EfficientNet-Lite aren't installed: keras-seg[lite]",
     )
     return _weights_file(variant)
-
-
-# torch.save writes names that only PyTorch has; a pickler that writes the same opcodes.
-
-
-class Storage:
-    def __init__(self, key, values, kind="FloatStorage"):
-        self.key, self.values, self.kind = key, values, kind
-
-
-class Global:
-    """A name to look up when unpickled."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-
-class Tensor:
-    def __init__(self, storage, offset, size, stride):
-        self.parts = (storage, offset, size, stride, False, OrderedDict())
-
-
-def opcodes(value):
-    """Protocol 2 of pickle, as far as such files need it."""
-    if isinstance(value, Global):
-        return f"c{value.module}\n{value.name}\n".encode()
-    if isinstance(value, Tensor):
-        rebuild = Global("torch._utils", "_rebuild_tensor_v2")
-        return opcodes(rebuild) + opcodes(value.parts) + b"R"
-    if isinstance(value, Storage):
-        kind = Global("torch", value.kind)
-        count = len(value.values)
-        return opcodes(("storage", kind, value.key, "cpu", count, None)) + b"Q"
-    if isinstance(value, OrderedDict):
-        made = opcodes(Global("collections", "OrderedDict")) + b")R"
-        return made + b"(" + b"".join(map(opcodes, sum(value.items(), ()))) + b"u"
-    if isinstance(value, tuple):
-        return b"(" + b"".join(map(opcodes, value)) + b"t"
-    return pickle.dumps(value, 2)[2:-1]  # without the header and the stop
-
-
-def torch_file(path, tensors, storages):
-    facts = {"little_endian": True}
-    keys = [storage.key for storage in storages]
-    parts = [b"\x80\x02" + opcodes(x) + b"." for x in (MAGIC, 1001, facts, tensors)]
-    parts.append(pickle.dumps(keys, 2))
-    for storage in storages:
-        values = storage.values.tobytes()
-        parts.append(struct.pack("<q", len(storage.values)) + values)
-    path.write_bytes(b"".join(parts))
-    return path
-
-
-def small_file(path):
-    floats = Storage("7", np.arange(10, dtype="<f4"))
-    count = Storage("9", np.array([2**40], "<i8"), "LongStorage")
-    tensors = OrderedDict(
-        matrix=Tensor(floats, 2, (2, 3), (3, 1)),
-        turned=Tensor(floats, 2, (3, 2), (1, 3)),
-        count=Tensor(count, 0, (), ()),
-    )
-    return torch_file(path, tensors, [floats, count])
-
-
-def test_tensors_are_views_of_their_storages(tmp_path):
-    read = read_torch_file(small_file(tmp_path / "a.pth"))
-    matrix = np.arange(2, 8, dtype="float32").reshape(2, 3)
-    np.testing.assert_array_equal(read["matrix"], matrix)
-    np.testing.assert_array_equal(read["turned"], matrix.T)
-    assert read["count"] == 2**40
-    assert list(read) == ["matrix", "turned", "count"]
-
-
-def test_a_cut_file_names_itself(tmp_path):
-    path = small_file(tmp_path / "a.pth")
-    whole = path.read_bytes()
-    cut = tmp_path / "cut.pth"
-    for length in range(len(whole)):
-        cut.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"cut\.pth: Expected"):
-            read_torch_file(cut)
-
-
-def test_a_foreign_file_names_itself(tmp_path):
-    path = tmp_path / "foreign.pth"
-    for first in range(256):
-        path.write_bytes(bytes([first]) + b"PK\x03\x04hello\n." + bytes(50))
-        with pytest.raises(ValueError, match=r"foreign\.pth: Expected"):
-            read_torch_file(path)
-
-
-def test_a_file_of_something_else_than_tensors_by_name_names_itself(tmp_path):
-    with pytest.raises(ValueError, match=r"list\.pth: Expected"):
-        read_torch_file(torch_file(tmp_path / "list.pth", 5, []))
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "argument"),
-    [
-        (os.system.__module__, "system", "touch {}"),
-        ("os", "system", "touch {}"),
-        ("builtins", "eval", "open({!r}, 'w')"),
-        ("builtins", "open", "{}"),
-        ("numpy", "load", "{}"),
-        ("torch._utils", "_rebuild_tensor", "{}"),
-    ],
-)
-def test_a_pickle_that_names_anything_else_is_refused(module, name, argument, tmp_path):
-    victim = tmp_path / "victim"
-    call = opcodes(Global(module, name))
-    call += opcodes((argument.format(str(victim)),)) + b"R"
-    for place in (0, 3, 4):  # where the magic number, the tensors and the keys are
-        parts = [pickle.dumps(x, 2) for x in (MAGIC, 1001, {}, OrderedDict(), [])]
-        parts[place] = b"\x80\x02" + call + b"."
-        path = tmp_path / "evil.pth"
-        path.write_bytes(b"".join(parts))
-        with pytest.raises(ValueError, match=rf"evil\.pth: .*{module}\.{name}"):
-            read_torch_file(path)
-    assert not victim.exists()
-
-
-@pytest.mark.parametrize(
-    ("offset", "size", "stride"),
-    [
-        (0, (11,), (1,)),
-        (5, (2, 3), (3, 1)),
-        (0, (2,), (10,)),
-        (10, (1,), (1,)),
-        (9, (2,), (-1,)),
-        (-1, (10,), (1,)),
-        (-3, (4,), (1,)),
-    ],
-)
-def test_a_tensor_can_not_reach_out_of_its_storage(offset, size, stride, tmp_path):
-    floats = Storage("0", np.zeros(10, "<f4"))
-    tensors = OrderedDict(x=Tensor(floats, offset, size, stride))
-    path = torch_file(tmp_path / "wide.pth", tensors, [floats])
-    with pytest.raises(ValueError, match=r"wide\.pth: Expected"):
-        read_torch_file(path)
-
-
-def test_such_a_pickle_would_run_elsewhere(tmp_path):
-    # Or the test above would be about pickles that do no harm.
-    victim = tmp_path / "victim"
-    call = opcodes(Global("os", "system")) + opcodes((f"touch {victim}",)) + b"R"
-    pickle.loads(b"\x80\x02" + call + b".")
-    assert victim.exists()
-
-
-# ------------------------------------------------------------------ the nets
 
 
 @pytest.mark.parametrize(
@@ -240,7 +83,7 @@ def test_unknown_variants_and_weights_raise(arguments, said):
 
 
 def test_encoders_of_other_channels_raise():
-    with pytest.raises(ValueError, match=r"Expected 3 channels.*Received: 1"):
+    with pytest.raises(ValueError, match=r"Expected images of 3 channels.*Received: 1"):
         encoder("efficientnet_lite0", input_shape=(None, None, 1))
 
 

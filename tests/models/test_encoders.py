@@ -1,4 +1,4 @@
-"""Backbones of Keras and models of one's own as encoders, alone and in a U-Net."""
+"""Backbones of Keras and models of one's own as encoders: features by level."""
 
 import functools
 import sys
@@ -6,23 +6,66 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 
-from keras_seg import unet
 from keras_seg.models import encoder
-from keras_seg.models.encoders import STRIDES, _convention
+from keras_seg.models.encoders.encoder import Encoder
+from keras_seg.models.encoders.keras_applications import normalization_of
+from keras_seg.models.encoders.levels import require_levels
+from tests.models.backbones import patches, tiny
 
-# The last output at each of the strides 2, 4, 8, 16 and 32.
+#: Where each level is. Channels are those of segmentation_models_pytorch 0.6 (of timm,
+#: for ConvNeXt), but for VGG16 and DenseNet, whose maps are taken elsewhere there.
 TAPS = {
-    "VGG16": "block2_conv2 block3_conv3 block4_conv3 block5_conv3 block5_pool",
-    "ResNet50": "conv1_relu conv2_block3_out conv3_block4_out conv4_block6_out "
-    "conv5_block3_out",
-    "EfficientNetB0": "block2a_expand_activation block3a_expand_activation "
-    "block4a_expand_activation block6a_expand_activation top_activation",
-    "MobileNetV2": "block_1_expand_relu block_3_expand_relu block_6_expand_relu "
-    "block_13_expand_relu out_relu",
-    "DenseNet121": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
+    "VGG16": {
+        "P1": ("block2_conv2", 128),
+        "P2": ("block3_conv3", 256),
+        "P3": ("block4_conv3", 512),
+        "P4": ("block5_conv3", 512),
+        "P5": ("block5_pool", 512),
+    },
+    "ResNet50": {
+        "P1": ("conv1_relu", 64),
+        "P2": ("conv2_block3_out", 256),
+        "P3": ("conv3_block4_out", 512),
+        "P4": ("conv4_block6_out", 1024),
+        "P5": ("conv5_block3_out", 2048),
+    },
+    "EfficientNetB0": {
+        "P1": ("stem_activation", 32),
+        "P2": ("block2b_add", 24),
+        "P3": ("block3b_add", 40),
+        "P4": ("block5c_add", 112),
+        "P5": ("block7a_project_bn", 320),
+    },
+    "MobileNetV2": {
+        "P1": ("expanded_conv_project_BN", 16),
+        "P2": ("block_2_add", 24),
+        "P3": ("block_5_add", 32),
+        "P4": ("block_12_add", 96),
+        "P5": ("out_relu", 1280),
+    },
+    "DenseNet121": {
+        "P1": ("conv1_relu", 64),
+        "P2": ("pool2_conv", 128),
+        "P3": ("pool3_conv", 256),
+        "P4": ("pool4_conv", 512),
+        "P5": ("relu", 1024),
+    },
+    "efficientnet_lite0": {
+        "P1": ("stem_relu", 32),
+        "P2": ("block2_add", 24),
+        "P3": ("block4_add", 40),
+        "P4": ("block10_add", 112),
+        "P5": ("block15_project_norm", 320),
+    },
+    # Residual sums that are no layers, which Keras numbers itself.
+    "ConvNeXtTiny": {
+        "P2": ("add", 96),
+        "P3": ("add", 192),
+        "P4": ("add", 384),
+        "P5": ("layer_normalization", 768),
+    },
 }
 MODULES = {
     "VGG16": "vgg16",
@@ -30,14 +73,22 @@ MODULES = {
     "EfficientNetB0": "efficientnet",
     "MobileNetV2": "mobilenet_v2",
     "DenseNet121": "densenet",
+    "ConvNeXtTiny": "convnext",
 }
-WIDTHS = (4, 4, 4, 4, 4)
 
 
 @functools.cache
 def built(name):
-    """An encoder that tests share and leave as it is."""
-    return encoder(name)
+    """An encoder that tests share and leave as it is; only MobileNetV2 has weights."""
+    if name == "MobileNetV2":
+        return encoder(name)
+    with keras.StatelessScope(initialize_variables=False):  # no time, no memory
+        return encoder(name)
+
+
+def grouped(names):
+    """Parameters: one process runs all tests of a backbone, and builds it once."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
 
 
 def backbone(model):
@@ -46,24 +97,6 @@ def backbone(model):
 
 def images(*size, channels=3):
     return np.random.default_rng(0).integers(0, 256, (2, *size, channels), np.uint8)
-
-
-def tiny(size=(None, None), *, channels=3, kind="functional", padding="same"):
-    """Five strided convolutions, each normalised: a backbone of one's own."""
-    keras.utils.set_random_seed(0)
-    stack = [keras.Input((*size, channels))]
-    for k, width in enumerate((4, 6, 8, 10, 12), start=1):
-        stack += [
-            layers.Conv2D(width, 3, strides=2, padding=padding, name=f"conv{k}"),
-            layers.BatchNormalization(name=f"norm{k}"),
-            layers.ReLU(name=f"relu{k}"),
-        ]
-    if kind == "sequential":
-        return keras.Sequential(stack, name="tiny")
-    x = stack[0]
-    for layer in stack[1:]:
-        x = layer(x)
-    return keras.Model(stack[0], x, name="tiny")
 
 
 class Subclassed(keras.Model):
@@ -76,15 +109,22 @@ class Subclassed(keras.Model):
 # ------------------------------------------------------------------ features
 
 
-@pytest.mark.parametrize("name", TAPS)
-def test_features_are_the_last_outputs_at_each_stride(name):
-    taps = [
-        output._keras_history.operation.name for output in backbone(built(name)).outputs
-    ]
-    assert taps == TAPS[name].split()
+@pytest.mark.parametrize("name", grouped(TAPS))
+def test_features_are_those_of_the_field_by_level(name):
+    taps = {
+        level: (output._keras_history.operation.name, output.shape[-1])
+        for level, output in zip(
+            built(name).output, backbone(built(name)).outputs, strict=True
+        )
+    }
+    assert list(taps) == list(TAPS[name])
+    for level, (layer, channels) in TAPS[name].items():
+        assert taps[level][1] == channels
+        assert taps[level][0].startswith(layer)
+        assert built(name).output[level].shape[-1] == channels
 
 
-@pytest.mark.parametrize("name", TAPS)
+@pytest.mark.parametrize("name", grouped(MODULES))
 def test_input_is_what_preprocess_input_of_the_family_makes(name):
     model = built(name)
     module = getattr(keras.applications, MODULES[name])
@@ -94,9 +134,7 @@ def test_input_is_what_preprocess_input_of_the_family_makes(name):
     seen = keras.Model(model.input, before.output)(x)
     expected = module.preprocess_input(x.copy())
     np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-4)
-    np.testing.assert_array_equal(
-        np.allclose(expected, x), not {"to_bgr", "normalize"} & set(names)
-    )
+    assert np.allclose(expected, x) == (not {"to_bgr", "normalize"} & set(names))
 
 
 def test_every_convention_of_keras_is_one_linear_map():
@@ -108,52 +146,43 @@ def test_every_convention_of_keras_is_one_linear_map():
     assert len(modules) > 8
     x = np.random.default_rng(0).uniform(0, 255, (1, 5, 7, 3)).astype("float32")
     for module in modules:
-        convention = _convention(module.preprocess_input, 3)
+        convention = normalization_of(module.preprocess_input, 3)
         scale, offset, reverse = convention or (1.0, 0.0, False)
         seen = (x[..., ::-1] if reverse else x) * np.array(scale) + np.array(offset)
         expected = module.preprocess_input(x.copy())
         np.testing.assert_allclose(seen, expected, atol=1e-3, err_msg=module.__name__)
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "MobileNetV2"])
-def test_other_bands_reach_the_first_convolution_at_the_scale_of_1(name):
-    model = encoder(name, input_shape=(None, None, 1))
-    inner = backbone(model)
-    first = next(x for x in inner.layers if isinstance(x, layers.Conv2D))
-    see = keras.Model(inner.input, first.input)
-    black, white = (
-        see(keras.Sequential(model.layers[1 : model.layers.index(inner)])(x))
-        for x in (np.zeros((1, 32, 32, 1)), np.full((1, 32, 32, 1), 255.0))
-    )
-    assert 0.5 < np.max(white - black) < 10
+def test_other_bands_are_normalised_to_minus_1_to_1():
+    preprocess = keras.applications.vgg16.preprocess_input
+    assert normalization_of(preprocess, 5) == (1 / 127.5, -1.0, False)
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "VGG16"])
-def test_features_have_the_sizes_of_images_padded_to_32(name):
-    for height, width in [(1, 1), (33, 65), (32, 64)]:
-        features = built(name)(images(height, width))
-        assert [tuple(f.shape[1:3]) for f in features] == [
-            (-(-height // 32) * 32 // s, -(-width // 32) * 32 // s) for s in STRIDES
-        ]
+@pytest.mark.xdist_group("MobileNetV2")
+@pytest.mark.parametrize("size", [(1, 1), (33, 65), (32, 64)])
+def test_features_have_the_sizes_of_images_padded_to_32(size):
+    features = built("MobileNetV2")(images(*size))
+    padded = [-(-side // 32) * 32 for side in size]
+    for k, level in enumerate(["P1", "P2", "P3", "P4", "P5"], start=1):
+        assert tuple(features[level].shape[1:3]) == tuple(s // 2**k for s in padded)
 
 
 def test_padding_is_zero_at_the_bottom_and_right():
     model = encoder(tiny())
     x = images(33, 50).astype("float32")
     padded = np.pad(x, [(0, 0), (0, 31), (0, 14), (0, 0)])
-    for feature, expected in zip(model(x), model(padded), strict=True):
-        np.testing.assert_allclose(feature, expected, rtol=1e-5, atol=1e-5)
+    expected = model(padded)
+    for level, feature in model(x).items():
+        np.testing.assert_allclose(feature, expected[level], rtol=1e-5, atol=1e-5)
 
 
-def test_a_fixed_size_of_multiples_of_32_is_not_padded():
-    names = [
-        [x.name for x in encoder(tiny(), input_shape=s).layers]
-        for s in (
-            (64, 96, 3),
-            (64, 97, 3),
-        )
-    ]
-    assert ["pad" in found for found in names] == [False, True]
+def test_images_are_padded_to_multiples_of_the_deepest_stride_only():
+    model = encoder(tiny(levels=3))
+    assert list(model.output) == ["P1", "P2", "P3"]
+    assert model.get_layer("pad").multiple == 8
+    for size, pads in [((64, 96), False), ((64, 97), True), ((64, 100), True)]:
+        fixed = encoder(tiny(), input_shape=(*size, 3))
+        assert ("pad" in [layer.name for layer in fixed.layers]) == pads
 
 
 def test_case_and_underscores_of_a_name_do_not_matter(monkeypatch):
@@ -171,6 +200,138 @@ def test_case_and_underscores_of_a_name_do_not_matter(monkeypatch):
     assert asked == 3 * [same]
 
 
+# ------------------------------------------------------------------ variables' paths
+
+
+@pytest.mark.xdist_group("MobileNetV2")
+def test_paths_of_variables_begin_with_encoder_after_saving_too(tmp_path):
+    models = [built("MobileNetV2"), encoder(tiny()), encoder(tiny(), output_stride=8)]
+    models[1].save(tmp_path / "encoder.keras")
+    models.append(keras.saving.load_model(tmp_path / "encoder.keras"))
+    for model in models:
+        assert isinstance(model, Encoder)
+        assert model.name == "encoder"
+        paths = [variable.path for variable in model.variables]
+        assert all(path.startswith("encoder/") for path in paths)
+        assert len(set(paths)) == len(paths)
+
+
+def test_paths_of_layers_that_are_built_after_an_encoder_are_their_own():
+    encoder(tiny())
+    layer = layers.Dense(2, name="after")
+    layer.build((None, 3))
+    assert layer.kernel.path == "after/kernel"
+
+
+# ------------------------------------------------------------------ output stride
+
+
+def padded_tiny():
+    """Inverted residuals with 5x5 kernels, padding layers, and a strided pool."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(image)
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
+    x = layers.DepthwiseConv2D(3, strides=2, padding="valid")(x)
+    x = layers.Conv2D(6, 5, strides=2, padding="same", activation="relu")(x)
+    x = x + layers.SeparableConv2D(6, 3, padding="same")(x)
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2D(8, 3, strides=2, padding="valid", activation="relu")(x)
+    x = layers.Conv2D(8, 5, padding="same", activation="relu")(x)
+    x = layers.ZeroPadding2D(((1, 2), (1, 2)))(x)
+    x = layers.DepthwiseConv2D(5, strides=2, padding="valid")(x)
+    x = x + layers.Conv2D(8, 3, padding="same", dilation_rate=2)(x)
+    return keras.Model(image, x, name="padded")
+
+
+def pooled_tiny():
+    """Convolutions and pools, as VGG has them."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((None, None, 3))
+    for width in (4, 4, 6, 6, 8):
+        x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+    return keras.Model(image, x, name="pooled")
+
+
+@pytest.mark.parametrize(
+    ("make", "output_stride"),
+    [
+        (lambda: "efficientnet_lite0", 8),
+        (padded_tiny, 16),
+        (padded_tiny, 8),
+        (pooled_tiny, 16),
+        (tiny, 8),
+        *(
+            pytest.param(lambda name=name: name, 8, marks=pytest.mark.slow)
+            for name in ("ResNet50", "ResNet50V2", "MobileNet", "MobileNetV2")
+        ),
+    ],
+)
+def test_every_nth_pixel_of_a_dilated_map_is_the_coarse_map(make, output_stride):
+    coarse = encoder(make())
+    fine = encoder(make(), output_stride=output_stride)
+    fine.set_weights(coarse.get_weights())
+    x = images(64, 96)[:1]
+    expected, found = coarse(x), fine(x)
+    for k, level in enumerate(["P1", "P2", "P3", "P4", "P5"], start=1):
+        stride = min(2**k, output_stride)
+        wanted, map_ = np.asarray(expected[level]), np.asarray(found[level])
+        assert map_.shape[1:3] == (64 // stride, 96 // stride)
+        n = 2**k // stride
+        # Which ones depends on where padding stood: on one side, or on both.
+        errors = [np.abs(map_[:, i::n, i::n] - wanted).max() for i in range(n)]
+        assert min(errors) <= 1e-4 * np.ptp(wanted)
+        assert np.ptp(wanted) > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "layer"),
+    [
+        (pooled_tiny, r"max_pooling2d\S* \(MaxPooling2D\)"),
+        pytest.param(lambda: "ConvNeXtTiny", r"\(Sequential\)", marks=pytest.mark.slow),
+    ],
+)
+def test_what_can_not_be_dilated_names_the_layer(make, layer):
+    with pytest.raises(ValueError, match=f"Expected an encoder that can.*{layer}"):
+        encoder(make(), output_stride=8)
+
+
+@pytest.mark.parametrize("stride", [4, 64, 0, None, "8"])
+def test_other_output_strides_raise(stride):
+    with pytest.raises(ValueError, match=r"Expected `output_stride`.*Received"):
+        encoder(tiny(), output_stride=stride)
+
+
+# ------------------------------------------------------------------ what decoders need
+
+
+def test_a_decoder_says_which_levels_are_missing():
+    strides = {"P1": 2, "P2": 4, "P3": 8}
+    require_levels(encoder(tiny()), strides, decoder="it")
+    with pytest.raises(ValueError, match=r"for it\. Missing: P1\. .*has: P2, P3, P4"):
+        require_levels(encoder(patches()), strides, decoder="it")
+
+
+def test_a_decoder_says_which_strides_are_wrong():
+    dilated = encoder(tiny(), output_stride=8)
+    require_levels(dilated, {"P2": 4, "P5": 8}, decoder="it")
+    with pytest.raises(ValueError, match=r"Received: \{'P5': 8\}.*output_stride"):
+        require_levels(dilated, {"P2": 4, "P5": 32}, decoder="it")
+
+
+def test_features_are_residual_sums_that_are_no_layers():
+    own = patches()
+    model = encoder(own)
+    assert list(model.output) == ["P2", "P3", "P4", "P5"]
+    x = images(32, 64).astype("float32")
+    np.testing.assert_allclose(model(x)["P5"], own(x), rtol=1e-5)
+    first = keras.Model(own.input, own.get_layer("patch2").output)
+    second = keras.Sequential([own.get_layer("conv2")])
+    summed = first(x) + second(first(x))
+    np.testing.assert_allclose(model(x)["P2"], summed, rtol=1e-5, atol=1e-5)
+
+
 # ------------------------------------------------------------------ models of one's own
 
 
@@ -178,9 +339,7 @@ def test_case_and_underscores_of_a_name_do_not_matter(monkeypatch):
     ("size", "kind"),
     [
         ((None, None), "functional"),
-        ((None, None), "sequential"),
         ((64, 64), "sequential"),
-        ((64, 96), "functional"),
         ((None, 64), "functional"),
         ((100, 100), "functional"),
     ],
@@ -188,129 +347,195 @@ def test_case_and_underscores_of_a_name_do_not_matter(monkeypatch):
 def test_a_model_of_ones_own_gives_its_features_at_any_size(size, kind):
     own = tiny(size, kind=kind)
     model = encoder(own)
+    assert not {id(v) for v in own.variables} & {id(v) for v in model.variables}
     x = images(50, 90).astype("float32")
     free = tiny()
     free.set_weights(own.get_weights())
     padded = np.pad(x, [(0, 0), (0, 14), (0, 6), (0, 0)])
     relus = [free.get_layer(f"relu{k}").output for k in range(1, 6)]
     expected = keras.Model(free.input, relus)(padded)
-    for feature, wanted in zip(model(x), expected, strict=True):
+    for feature, wanted in zip(model(x).values(), expected, strict=True):
         np.testing.assert_allclose(feature, wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(None, None), (64, 64)])
-def test_a_copy_is_made_of_a_model(size):
-    own = tiny(size)
-    model = encoder(own)
-    assert not {id(v) for v in own.variables} & {id(v) for v in model.variables}
-    for copied, weight in zip(model.get_weights(), own.get_weights(), strict=True):
-        np.testing.assert_array_equal(copied, weight)
-
-
-def test_an_encoder_can_be_made_before_its_unet():
-    # And so can any model that holds its backbone as one layer.
+def test_an_encoder_that_was_made_before_comes_back_as_it_is():
     made = encoder(tiny())
-    model = unet(3, encoder=made, widths=WIDTHS)
-    inside = model.get_layer("encoder")
-    x = images(33, 40).astype("float32")
-    for feature, wanted in zip(inside(x), made(x), strict=True):
-        np.testing.assert_allclose(feature, wanted, rtol=1e-5, atol=1e-5)
+    assert encoder(made) is made
+    for arguments in ({"output_stride": 8}, {"scale": 2.0}, {"offset": 1.0}):
+        with pytest.raises(ValueError, match=r"Expected .*where the encoder is made"):
+            encoder(made, **arguments)
 
 
-def test_an_encoder_of_a_unet_is_its_layer_encoder():
-    own = tiny()
-    model = unet(3, encoder=own, widths=WIDTHS)
-    assert isinstance(model.get_layer("encoder"), keras.Model)
-    inside = [w for w in model.get_layer("encoder").get_weights()]
-    for weight, wanted in zip(inside, own.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, wanted)
-    assert len(inside) == 5 * 6
+def test_a_model_gets_images_as_scale_and_offset_say():
+    scale, offset = [1 / 50, 1 / 60, 1 / 70], [-1.0, -2.0, -3.0]
+    x = images(32, 32).astype("float32")
+    found = encoder(tiny(), scale=scale, offset=offset)(x)
+    expected = encoder(tiny())(x * np.float32(scale) + np.float32(offset))
+    np.testing.assert_allclose(found["P5"], expected["P5"], rtol=1e-4, atol=1e-5)
+    assert np.abs(found["P5"] - encoder(tiny())(x)["P5"]).max() > 1e-3
 
 
-def test_features_reach_every_level_of_the_decoder():
-    model = unet(3, encoder=tiny(), widths=(4, 6, 8, 10, 14))
-    assert [
-        model.get_layer(f"up{k}_conv1").kernel.shape[2:] for k in (5, 4, 3, 2, 1)
-    ] == [(10 + 14, 14), (8 + 10, 10), (6 + 8, 8), (4 + 6, 6), (4, 4)]
+def test_scale_and_offset_are_for_models_not_for_names():
+    for argument in ("scale", "offset"):
+        with pytest.raises(ValueError, match="Expected `scale` and `offset` with a mo"):
+            encoder("mobilenetv2", **{argument: 1.0})
 
 
-def test_decoder_widths_with_an_encoder_are_16_to_256():
-    model = unet(3, encoder=tiny())
-    filters = [model.get_layer(f"up{k}_conv2").filters for k in (1, 2, 3, 4, 5)]
-    assert filters == [16, 32, 64, 128, 256]
+# ------------------------------------------------------------------ KerasHub
 
 
-def test_masks_have_the_size_of_images_with_an_encoder():
-    model = unet(3, encoder=tiny(), widths=WIDTHS, upsampling="bilinear")
-    assert model.output_shape == (None, None, None, 3)
-    for size in [(1, 1), (64, 32), (70, 31)]:
-        assert model(images(*size)).shape == (2, *size, 3)
-    x = images(33, 65)
-    np.testing.assert_allclose(
-        model.predict(x, verbose=0), model(x), rtol=1e-3, atol=1e-4
+def of_kerashub():
+    """What a backbone of KerasHub is: a model with a dictionary of features."""
+    model = tiny()
+    levels = {f"P{k}": model.get_layer(f"norm{k}").output for k in range(2, 6)}
+    model.pyramid_outputs = levels | {"P7": model.output}
+    return model
+
+
+def test_a_backbone_of_kerashub_gives_its_own_features_normalised():
+    model = encoder(of_kerashub(), scale=1 / 255, offset=[0.0, -0.5, 0.5])
+    assert list(model.output) == ["P2", "P3", "P4", "P5"]
+    x = images(32, 32).astype("float32")
+    own = of_kerashub()
+    expected = keras.Model(own.input, own.get_layer("norm5").output)(
+        x / 255 + np.float32([0.0, -0.5, 0.5])
     )
-    fixed = unet(3, encoder=tiny(), widths=WIDTHS, input_shape=(33, 65, 3))
-    assert fixed.output_shape == (None, 33, 65, 3)
+    np.testing.assert_allclose(model(x)["P5"], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.usefixtures("tensorflow_only")
-def test_a_dataset_of_unknown_sizes_goes_through_an_encoder():
-    dataset = tf.data.Dataset.from_generator(
-        lambda: (images(*size) for size in [(33, 40), (40, 33)]),
-        output_signature=tf.TensorSpec((None, None, None, 3), tf.uint8),
+def test_a_backbone_of_kerashub_without_scale_or_offset_is_refused():
+    with pytest.raises(ValueError, match=r"Expected `scale` and `offset`.*KerasHub"):
+        encoder(of_kerashub())
+
+
+def test_presets_need_kerashub(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(ImportError, match="pip install keras-hub"):
+        encoder("keras_hub:resnet_50_imagenet")
+
+
+def test_a_preset_brings_its_own_scale_and_offset(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    own = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 64, 64, 64],
+        stackwise_num_blocks=[1, 1, 1, 1],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
     )
-    model = unet(3, encoder=tiny(), widths=WIDTHS)
-    step = tf.function(model)
-    assert [tuple(step(x).shape) for x in dataset] == [(2, 33, 40, 3), (2, 40, 33, 3)]
+    own.save_to_preset(str(tmp_path))
+    scale, offset = [1 / 50, 1 / 60, 1 / 70], [-1.0, -2.0, -3.0]
+    converter = keras_hub.layers.ResNetImageConverter(scale=scale, offset=offset)
+    converter.save_to_preset(str(tmp_path))
+    model = encoder(f"keras_hub:{tmp_path}", weights="imagenet")
+    assert list(model.output) == ["P2", "P3", "P4", "P5"]
+    x = images(64, 96).astype("float32")
+    expected = keras.Model(own.input, own.pyramid_outputs)(
+        x * np.float32(scale) + np.float32(offset)
+    )
+    for level, feature in model(x).items():
+        np.testing.assert_allclose(feature, expected[level], rtol=1e-3, atol=1e-4)
+    same = encoder(own, scale=scale, offset=offset)
+    np.testing.assert_allclose(same(x)["P5"], expected["P5"], rtol=1e-3, atol=1e-4)
 
 
-def test_the_output_with_an_encoder_is_called_logits():
-    assert unet(3, encoder=tiny(), widths=WIDTHS).layers[-1].name == "logits"
+# ------------------------------------------------------------------ weights
 
 
-def test_an_encoder_survives_keras_files(tmp_path):
-    model = unet(3, encoder="mobilenetv2", widths=WIDTHS)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    x = images(33, 40)
-    np.testing.assert_allclose(loaded(x), model(x), rtol=1e-5, atol=1e-5)
+def stand_in_for_mobilenet(monkeypatch):
+    """Make "mobilenetv2" a tiny net; what Keras is asked for comes back in a list."""
+    asked = []
+
+    def stand_in(*, weights, **_):
+        asked.append(weights)
+        return tiny()
+
+    stand_in.__module__ = keras.applications.MobileNetV2.__module__
+    monkeypatch.setattr(keras.applications, "MobileNetV2", stand_in)
+    return asked
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_a_frozen_encoder_keeps_its_weights_and_statistics(frozen):
-    model = unet(3, encoder=tiny(), widths=WIDTHS, normalization="batch")
-    inner = model.get_layer("encoder")
-    inner.trainable = not frozen
-    before = {v.path: v.numpy() for v in model.variables}
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(images(32, 32), np.zeros((2, 32, 32), "uint8"), verbose=0)
-    moved = {v.path for v in model.variables if np.any(v.numpy() != before[v.path])}
+def with_random_weights(model):
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(size=w.shape) for w in model.get_weights()])
+    return model
 
-    statistics = {v.path for v in inner.variables if "moving" in v.path}
-    assert len(statistics) == 10
-    if frozen:
-        assert not moved & {v.path for v in inner.variables}
-    else:
-        assert moved >= statistics
-    # The decoder learns in both cases.
-    assert any("up1_norm1" in path and "moving_mean" in path for path in moved)
-    assert any("up1_conv1" in path for path in moved)
+
+def test_weights_of_an_encoder_come_from_a_file_of_it(monkeypatch, tmp_path):
+    asked = stand_in_for_mobilenet(monkeypatch)
+    saved = with_random_weights(encoder("mobilenetv2"))
+    saved.save(tmp_path / "encoder.keras")
+    whole = keras.Sequential([keras.Input((32, 32, 3)), saved], name="whole")
+    whole.save(tmp_path / "whole.keras")
+    for file in ("encoder.keras", "whole.keras"):
+        loaded = encoder("mobilenetv2", weights=str(tmp_path / file))
+        for a, b in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert set(asked) == {None}  # Keras is asked for none
+
+
+def test_weights_of_another_encoder_are_told_by_layer(monkeypatch, tmp_path):
+    stand_in_for_mobilenet(monkeypatch)
+    encoder(patches()).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match=r"other\.keras: .*Missing: tiny/conv1, tiny/"):
+        encoder("mobilenetv2", weights=str(tmp_path / "other.keras"))
+
+
+def test_imagenet_and_files_of_keras_are_loaded_by_keras(monkeypatch, tmp_path):
+    asked = stand_in_for_mobilenet(monkeypatch)
+    path = tmp_path / "mobilenet_notop.h5"
+    path.write_bytes(b"")
+    for weights in ("imagenet", str(path)):
+        encoder("mobilenetv2", weights=weights)
+    assert asked == ["imagenet", str(path)]
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "efficientnet_lite0"])
+def test_weights_are_refused_before_a_net_is_built(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(keras, "Input", None)  # which every net begins with
+    monkeypatch.setattr(keras.applications, "MobileNetV2", lambda **_: 1 / 0)
+    other = {"mobilenetv2": "a.pth", "efficientnet_lite0": "a.h5"}[name]
+    for weights in ("noisy", "", str(tmp_path / other), "a.weights.h5"):
+        with pytest.raises(ValueError, match=r"Expected `weights`.*Received"):
+            encoder(name, weights=weights)
+    with pytest.raises(FileNotFoundError, match=r"none\.keras"):
+        encoder(name, weights=str(tmp_path / "none.keras"))
+
+
+def test_weights_are_for_names_not_for_models():
+    with pytest.raises(ValueError, match=r"Expected weights .*with the name"):
+        encoder(tiny(), weights="imagenet")
+
+
+def test_a_failed_download_says_where_to_put_the_file(monkeypatch, tmp_path):
+    def offline(**_):
+        # What keras.utils.get_file raises.
+        raise Exception("URL fetch failure on https://host/a/net_notop.h5: None -- no")
+
+    monkeypatch.setattr(keras.applications, "ResNet50", offline)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(OSError, match=r"https://host/a/net_notop\.h5") as caught:
+        encoder("resnet50", weights="imagenet")
+    assert f"Put net_notop.h5 into {tmp_path / 'models'}" in str(caught.value)
 
 
 # ------------------------------------------------------------------ what can't be used
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("Xception", r"1/2\b.*aren't padded"),
-        ("InceptionV3", r"1/2\b.*aren't padded"),
-        ("ConvNeXtTiny", r"1/2\b.*larger stride"),
-        pytest.param("NASNetMobile", "", marks=pytest.mark.slow),
-    ],
-)
-def test_backbones_that_do_not_fit_say_why(name, why):
-    with pytest.raises(ValueError, match=f"(?s)Expected .*{why}"):
+def test_backbones_without_padding_say_why():
+    x = image = keras.Input((None, None, 3))
+    for _ in range(3):
+        x = layers.Conv2D(3, 3, strides=2)(x)
+    valid = keras.Model(image, x, name="valid")
+    with pytest.raises(ValueError, match=r"(?s)Expected .*'valid'.*aren't padded"):
+        encoder(valid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["InceptionV3", "NASNetMobile"])
+def test_backbones_of_keras_that_do_not_fit_say_so(name):
+    with pytest.raises(ValueError, match="Expected "):
         encoder(name)
 
 
@@ -324,86 +549,17 @@ def test_backbones_that_do_not_fit_say_why(name, why):
         (lambda: Subclassed(), r"Expected `encoder`.*functional.*Received"),
         (lambda: keras.Sequential([layers.Conv2D(3, 3)]), r"Expected `encoder`.*Recei"),
         (lambda: tiny(channels=4), r"Expected .*3 channels.*Received one for 4"),
-        (lambda: tiny(padding="valid"), r"Expected .*strides.*'tiny'.*aren't padded"),
         (
             lambda: keras.Model(a := keras.Input((4,)), layers.Dense(3)(a)),
             r"Expected an encoder with one input.*Received",
         ),
     ],
     ids=[
-        "unknown",
-        "empty",
-        "number",
-        "class",
-        "subclassed",
-        "unbuilt",
-        "channels",
-        "valid",
+        *("unknown", "empty", "number", "class", "subclassed", "unbuilt", "channels"),
         "vector",
     ],
 )
 def test_what_is_no_encoder_raises(bad, said):
     made = bad() if callable(bad) and bad is not Subclassed else bad
-    for build in (encoder, lambda model: unet(3, encoder=model)):
-        with pytest.raises(ValueError, match=f"(?s){said}"):
-            build(made)
-
-
-def test_weights_are_for_names_not_for_models():
-    for build in (
-        encoder,
-        lambda model, weights: unet(3, encoder=model, weights=weights),
-    ):
-        with pytest.raises(ValueError, match="Expected `weights` with the name"):
-            build(tiny(), weights="imagenet")
-
-
-def test_imagenet_needs_an_encoder_and_says_so_before_the_net_is_built(monkeypatch):
-    monkeypatch.setattr(keras, "Input", None)  # which every net begins with
-    with pytest.raises(
-        ValueError, match="Expected an `encoder` with weights='imagenet'"
-    ):
-        unet(3, weights="imagenet")
-
-
-def test_valid_padding_is_not_for_encoders():
-    with pytest.raises(ValueError, match=r"Expected padding='same'.*Received: 'valid'"):
-        unet(3, encoder=tiny(), padding="valid")
-
-
-def test_widths_with_an_encoder_are_five():
-    for widths in [(4, 4), (4,) * 6, (4, 4, 4, 4, 0)]:
-        with pytest.raises(ValueError, match=r"Expected `widths`.*five.*Received"):
-            unet(3, encoder="mobilenetv2", widths=widths)
-
-
-@pytest.mark.parametrize("build", [encoder, functools.partial(unet, 3)])
-def test_a_failed_download_says_where_to_put_the_file(build, monkeypatch, tmp_path):
-    def offline(**_):
-        # What keras.utils.get_file raises.
-        raise Exception("URL fetch failure on https://host/a/net_notop.h5: None -- no")
-
-    monkeypatch.setattr(keras.applications, "ResNet50", offline)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    argument = {"encoder": "resnet50"} if build is not encoder else {}
-    arguments = [] if argument else ["resnet50"]
-    with pytest.raises(OSError, match=r"https://host/a/net_notop\.h5") as caught:
-        build(*arguments, **argument, weights="imagenet")
-    assert f"Put net_notop.h5 into {tmp_path / 'models'}" in str(caught.value)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("VGG19", "ResNet101", "ResNet50V2", "MobileNet", "MobileNetV3Small"),
-        *("MobileNetV3Large", "DenseNet169", "EfficientNetB3", "EfficientNetV2B0"),
-        *("EfficientNetV2S", "efficientnet_lite1"),
-    ],
-)
-def test_any_backbone_that_fits_gives_masks_of_the_size_of_images(name):
-    model = unet(3, encoder=name, widths=WIDTHS, upsampling="bilinear")
-    for size in [(1, 1), (33, 65)]:
-        logits = model(images(*size))
-        assert logits.shape == (2, *size, 3)
-        assert np.isfinite(logits).all()
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        encoder(made)

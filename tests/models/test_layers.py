@@ -4,17 +4,17 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from keras_seg.models.arguments import check_input_shape
+from keras_seg.models.initializers import Bilinear
 from keras_seg.models.layers import (
-    Bilinear,
     CheckRange,
     CropTo,
     PadToMultiple,
-    RequireValidSize,
     ReverseChannels,
     UpsampleBilinear,
-    check_input_shape,
     crop_to,
 )
+from keras_seg.models.valid_sizes import RequireValidSize
 
 
 def random(*shape):

@@ -1,8 +1,8 @@
 """One list of models, and what is true of each of them.
 
-A new architecture is a line in MODELS. Each model is built once and traced once; the
-properties read from that. What takes seconds for each (XLA, training) runs for the
-models in HEAVY, and for all of them with `-m slow`.
+A new architecture is a line in MODELS. Each model is built once and traced once, in one
+process; the properties read from that. What takes seconds for each (XLA, training) runs
+for the models in HEAVY, and for all of them with `-m slow`.
 """
 
 import functools
@@ -18,9 +18,11 @@ import pytest
 import keras_seg
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.models.layers import CropTo, UpsampleBilinear
+from tests.models.backbones import patches, tiny
 
 VGG = {"widths": (2, 4, 4, 6, 6), "head_width": 4}
 UNET = {"widths": (4, 6, 8)}
+DECODER = {"widths": (4, 4, 4, 6, 6)}
 
 #: Builder and arguments: each thin, together all ways through the builders.
 MODELS = {
@@ -36,6 +38,8 @@ MODELS = {
         UNET | {"upsampling": "nearest", "normalization": "group"},
     ),
     "unet-batch-dropout": ("unet", UNET | {"normalization": "batch", "dropout": 0.5}),
+    "unet-encoder": ("unet", DECODER | {"encoder": tiny}),
+    "unet-encoder-p2": ("unet", DECODER | {"encoder": patches, "dropout": 0.5}),
 }
 #: Those that together hold every kind of layer.
 HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group")
@@ -45,17 +49,28 @@ BUILDERS = {builder: name for name, (builder, _) in reversed(MODELS.items())}
 CLASSES = 3
 SIZES = [(17, 31), (1, 1), (65, 97)]
 
-every_model = pytest.mark.parametrize("name", MODELS)
-every_builder = pytest.mark.parametrize("name", BUILDERS.values())
-every_heavy = pytest.mark.parametrize(
-    "name",
-    [n if n in HEAVY else pytest.param(n, marks=pytest.mark.slow) for n in MODELS],
-)
+
+def of(names, slow=()):
+    """Parameters: one process runs all tests of a model, and builds it once."""
+    return [
+        pytest.param(
+            name,
+            marks=[pytest.mark.xdist_group(name)]
+            + ([pytest.mark.slow] if name in slow else []),
+        )
+        for name in names
+    ]
+
+
+every_model = pytest.mark.parametrize("name", of(MODELS))
+every_builder = pytest.mark.parametrize("name", of(BUILDERS.values()))
+every_heavy = pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - HEAVY))
 
 
 def build(name, /, *, fresh=False, **arguments):
     """Build a model; unless it's to be fresh, no weight of it is zero."""
     builder, own = MODELS[name]
+    own = {k: v() if k == "encoder" else v for k, v in own.items()}
     keras.utils.set_random_seed(0)
     built = getattr(keras_seg, builder)(CLASSES, **(own | arguments))
     rng = np.random.default_rng(0)
@@ -224,13 +239,11 @@ def test_fit_refuses_images_that_were_scaled_before(name):
 # ------------------------------------------------------------------ where it runs
 
 
-@pytest.fixture(scope="module")
-def reloaded(tmp_path_factory):
-    """Logits of every model, saved here and loaded where only keras_seg is known."""
-    folder = tmp_path_factory.mktemp("saved")
+def test_saved_models_load_by_themselves(tmp_path):
+    # In one process more, where only keras_seg is known.
     for name in MODELS:
-        any_size(name).save(folder / f"{name}.keras")
-    np.save(folder / "images.npy", images(17, 31))
+        any_size(name).save(tmp_path / f"{name}.keras")
+    np.save(tmp_path / "images.npy", images(17, 31))
     script = """
 import pathlib, sys
 import keras, numpy as np, keras_seg
@@ -239,20 +252,21 @@ images = np.load(folder / "images.npy")
 for path in folder.glob("*.keras"):
     np.save(path.with_suffix(".npy"), keras.saving.load_model(path)(images))
 """
-    subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
-    return lambda name: np.load(folder / f"{name}.npy")
-
-
-@every_model
-def test_a_saved_model_loads_by_itself(name, reloaded):
-    np.testing.assert_allclose(reloaded(name), logits(name), rtol=1e-4, atol=1e-4)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    for name in MODELS:
+        found = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(found, logits(name), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("name", "policy"),
     [
-        *((n, "mixed_bfloat16") for n in MODELS),
-        *((n, "mixed_float16") for n in BUILDERS.values()),
+        pytest.param(name, policy, marks=pytest.mark.xdist_group(name))
+        for policy, names in [
+            ("mixed_bfloat16", MODELS),
+            ("mixed_float16", BUILDERS.values()),
+        ]
+        for name in names
     ],
 )
 def test_logits_are_float32_under_a_mixed_policy(name, policy):

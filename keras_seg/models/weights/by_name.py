@@ -1,0 +1,128 @@
+"""Weights from one model to another by the names of layers.
+
+So a net starts from a coarser one (an FCN-16s from an FCN-32s), and what doesn't fit is
+told by name. Layers of a model inside a model have its name in front:
+"encoder/resnet50/conv1_conv".
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+
+import keras
+import numpy as np
+
+#: Weights of a layer, by the layer's name.
+Named = dict[str, list[np.ndarray]]
+
+
+def load_weights(model: keras.Model, path: str) -> None:
+    """Set all weights of a model from the `.keras` file of an equal one.
+
+    Raises:
+        ValueError: naming the file, if it is of another kind, or holds another model:
+            other widths, number of classes or channels.
+    """
+    assign(model, named_weights(load_model(path)), where=path)
+
+
+def load_encoder(encoder: keras.Model, path: str) -> None:
+    """Set all weights of an encoder from a `.keras` file.
+
+    Args:
+        encoder: The encoder to change.
+        path: The file of an equal encoder, or of a model with one as layer "encoder".
+
+    Raises:
+        ValueError: naming the file, if it is of another kind, or has another encoder.
+    """
+    saved = load_model(path)
+    inside = [layer for layer in saved.layers if layer.name == "encoder"]
+    assign(encoder, named_weights(inside[0] if inside else saved), where=path)
+
+
+def assign(
+    model: keras.Model,
+    named: Named,
+    *,
+    where: str,
+    may_differ: Callable[[str], bool] = lambda name: False,
+) -> tuple[list[str], list[str]]:
+    """Set the weights of each layer that has some.
+
+    Args:
+        model: The model to change.
+        named: Its weights, and perhaps more.
+        where: What errors call their origin.
+        may_differ: Whether a layer may be missing in `named`, and stay as it is, or be
+            left over.
+
+    Returns:
+        The names of layers that are missing, and that are left over.
+
+    Raises:
+        ValueError: for other layers missing or left over, and for shapes that differ.
+            The model is unchanged then.
+    """
+    wanted = dict(_layers_with_weights(model))
+    missing = [name for name in wanted if name not in named]
+    left = [name for name in named if name not in wanted]
+    if not all(map(may_differ, missing + left)):
+        raise ValueError(
+            f"{where}: Expected weights of the layers of {model.name!r}. Missing: "
+            f"{_listed(missing)}. Left over: {_listed(left)}. Likely cause: another "
+            "architecture, or other `widths`."
+        )
+    both = [name for name in wanted if name in named]
+    for name in both:
+        expected = [tuple(w.shape) for w in wanted[name].weights]
+        received = [tuple(w.shape) for w in named[name]]
+        if expected != received:
+            raise ValueError(
+                f"{where}: Expected weights {expected} for layer {name!r} of "
+                f"{model.name!r}. Received: {received}. Number of classes, channels "
+                "and `widths` must be those of the file."
+            )
+    for name in both:
+        wanted[name].set_weights(named[name])
+    return missing, left
+
+
+def tell(where: str, missing: list[str], left: list[str]) -> None:
+    """Warn of layers that `assign` found missing or left over."""
+    if missing or left:
+        warnings.warn(
+            f"{where}: not in the file, left as they start: {_listed(missing)}; in the "
+            f"file, not used: {_listed(left)}.",
+            stacklevel=5,
+        )
+
+
+def named_weights(model: keras.Model) -> Named:
+    """Weights of each layer of a model that has some."""
+    return {name: layer.get_weights() for name, layer in _layers_with_weights(model)}
+
+
+def load_model(path: str) -> keras.Model:
+    """Load a `.keras` file, or say in one sentence why not."""
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: Expected a model that Keras saved. {error}"
+        ) from None
+
+
+def _layers_with_weights(
+    model: keras.Model, prefix: str = ""
+) -> Iterator[tuple[str, keras.layers.Layer]]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers_with_weights(layer, f"{prefix}{layer.name}/")
+        elif layer.weights:
+            yield f"{prefix}{layer.name}", layer
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f", and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more or "none"
