@@ -111,9 +111,8 @@ def boundary_f1(y, z, s, width=3, reach=5):
 
 def received_labels(error):
     """The smallest and the largest stray label that an error names."""
-    return [
-        int(n) for n in re.findall(r"-?\d+", error.message.split("from, to:")[1])[:2]
-    ]
+    named = error.message.split("from, to:")[1]
+    return [float(n) for n in re.findall(r"-?\d+\.?\d*", named)[:2]]
 
 
 DICE = region(lambda tp, fp, fn: 1 - 2 * tp / (2 * tp + fp + fn))

@@ -17,7 +17,7 @@ TRUTH = columns(*[0] * 6, *[1] * 6)
 
 
 def test_a_perfect_prediction_costs_nothing():
-    assert float(BoundaryF1()(TRUTH, hard(TRUTH))) == 0
+    assert float(BoundaryF1()(TRUTH, hard(TRUTH))) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,23 @@ def test_a_boundary_is_found_within_reach(shift, reach, expected):
     np.testing.assert_allclose(loss, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("width", "rim"), [(3, 1), (5, 2), (7, 3)])
-def test_width_is_that_of_the_rim_on_both_sides(width, rim):
-    # A prediction without the second class has no rim at all; one whose class 1 is
-    # `found` columns wide is all rim, of which a reach of 1 finds what both share.
+@pytest.mark.parametrize(
+    ("width", "true", "predicted"),
+    [
+        # Columns of the boundary of each class, by hand: its own pixels beside those of
+        # the other, one, two or three deep. A window of 1 finds what both share.
+        (3, [{5}, {6}], [{5, 8}, {6, 7}]),
+        (5, [{4, 5}, {6, 7}], [{4, 5, 8, 9}, {6, 7}]),
+        (7, [{3, 4, 5}, {6, 7, 8}], [{3, 4, 5, 8, 9, 10}, {6, 7}]),
+    ],
+)
+def test_width_is_that_of_the_boundary_on_both_sides(width, true, predicted):
+    # Class 1 is found two columns wide, of six.
     found = columns(*[0] * 6, *[1] * 2, *[0] * 4)
-    truth = [6 - k for k in range(1, rim + 1)], [6 + k for k in range(rim)]
-    own = [set(truth[0]) | set(), set(truth[1])]
-    predicted_1 = {6 + k for k in range(2) if k < rim or 2 - k <= rim}
-    predicted_0 = {6 - k for k in range(1, rim + 1)} | {8 + k for k in range(rim)}
     losses = []
-    for true, predicted in zip(own, (predicted_0, predicted_1), strict=True):
-        hits = len(true & {x for x in predicted if x < 12})
-        precision = hits / len({x for x in predicted if x < 12})
-        recall = hits / len(true)
+    for true_columns, predicted_columns in zip(true, predicted, strict=True):
+        hits = len(true_columns & predicted_columns)
+        precision, recall = hits / len(predicted_columns), hits / len(true_columns)
         losses.append(1 - 2 * precision * recall / (precision + recall))
     loss = BoundaryF1(width=width, reach=1)(TRUTH, hard(found))
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
@@ -65,7 +68,7 @@ def test_a_window_without_a_middle_or_a_rim_raises(sides):
         BoundaryF1(**sides)
 
 
-def test_void_and_the_edge_of_the_image_end_nothing():
+def test_ignored_pixels_and_the_edge_of_the_image_end_nothing():
     # Class 1 is beside void only, so nothing has a boundary.
     truth = columns(0, 0, 0, 255, 1, 1, 1)
     logits = np.random.default_rng(0).normal(size=(*truth.shape, 2))
@@ -82,10 +85,13 @@ def test_a_class_without_a_boundary_in_the_truth_is_left_out():
     np.testing.assert_allclose(loss, (0 + 1 - 2 * 0.5 / 1.5) / 2, rtol=1e-5)
 
 
-def test_what_is_predicted_on_void_makes_no_difference():
+def test_what_is_predicted_on_ignored_pixels_makes_no_difference():
+    # The truth ends at a column that is predicted wrong, so the loss isn't 0.
     truth = columns(0, 0, 0, 1, 255, 255, 1)
+    wrong = np.where(truth == 0, [0, 0, 1, 1, 1, 1, 1], truth)
     losses = [
-        float(BoundaryF1()(truth, hard(np.where(truth == 255, c, truth))))
+        float(BoundaryF1(reach=1)(truth, hard(np.where(truth == 255, c, wrong))))
         for c in (0, 1)
     ]
-    assert losses == [0, 0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[0] > 0.1
