@@ -103,6 +103,7 @@ print("RESULTS", json.dumps({"one": train(None), "several": train(parallel)}))
 """
 )
 
+
 def printed_by(code, **environment):
     done = subprocess.run(
         [sys.executable, "-c", code],

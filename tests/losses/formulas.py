@@ -154,6 +154,9 @@ LOSSES = {
     ),
 }
 
+# One of each base: of single pixels, of regions, and sums.
+KINDS = {name: LOSSES[name][0] for name in ("weighted_cross_entropy", "tversky", "sum")}
+
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
     reason="other backends can't raise at what is in a tensor",
