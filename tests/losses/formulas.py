@@ -111,9 +111,8 @@ def boundary_f1(y, z, s, width=3, reach=5):
 
 def received_labels(error):
     """The smallest and the largest stray label that an error names."""
-    return [
-        int(n) for n in re.findall(r"-?\d+", error.message.split("from, to:")[1])[:2]
-    ]
+    named = error.message.split("from, to:")[1]
+    return [float(n) for n in re.findall(r"-?\d+\.?\d*", named)[:2]]
 
 
 DICE = region(lambda tp, fp, fn: 1 - 2 * tp / (2 * tp + fp + fn))
@@ -154,6 +153,9 @@ LOSSES = {
         lambda y, z, s: 0.5 * DICE(y, z, s) + 2 * JACCARD(y, z, s),
     ),
 }
+
+# One of each base: of single pixels, of regions, and sums.
+KINDS = {name: LOSSES[name][0] for name in ("weighted_cross_entropy", "tversky", "sum")}
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",

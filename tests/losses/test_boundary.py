@@ -17,7 +17,7 @@ TRUTH = columns(*[0] * 6, *[1] * 6)
 
 
 def test_a_perfect_prediction_costs_nothing():
-    np.testing.assert_allclose(BoundaryF1()(TRUTH, hard(TRUTH)), 0, atol=1e-6)
+    assert float(BoundaryF1()(TRUTH, hard(TRUTH))) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,25 @@ def test_a_boundary_is_found_within_reach(shift, reach, expected):
     np.testing.assert_allclose(loss, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("width", "rim"), [(3, 1), (5, 2), (7, 3)])
-def test_width_is_that_of_the_rim_on_both_sides(width, rim):
-    # Class 1 is predicted in two columns, all of which are rim, and class 0 on both
-    # sides of them. A reach of 1 finds the columns that both share.
-    predicted = columns(*[0] * 6, *[1] * 2, *[0] * 4)
-    before, after = ({*range(6 - rim, 6)}, {*range(8, 8 + rim)})
-    rims = [(before, before | after), ({*range(6, 6 + rim)}, {6, 7})]
+@pytest.mark.parametrize(
+    ("width", "true", "predicted"),
+    [
+        # Columns of the boundary of each class, by hand: its own pixels beside those of
+        # the other, one, two or three deep. A window of 1 finds what both share.
+        (3, [{5}, {6}], [{5, 8}, {6, 7}]),
+        (5, [{4, 5}, {6, 7}], [{4, 5, 8, 9}, {6, 7}]),
+        (7, [{3, 4, 5}, {6, 7, 8}], [{3, 4, 5, 8, 9, 10}, {6, 7}]),
+    ],
+)
+def test_width_is_that_of_the_boundary_on_both_sides(width, true, predicted):
+    # Class 1 is found two columns wide, of six.
+    found = columns(*[0] * 6, *[1] * 2, *[0] * 4)
     losses = []
-    for true, found in rims:
-        precision, recall = (len(true & found) / len(x) for x in (found, true))
+    for true_columns, predicted_columns in zip(true, predicted, strict=True):
+        hits = len(true_columns & predicted_columns)
+        precision, recall = hits / len(predicted_columns), hits / len(true_columns)
         losses.append(1 - 2 * precision * recall / (precision + recall))
-    loss = BoundaryF1(width=width, reach=1)(TRUTH, hard(predicted))
+    loss = BoundaryF1(width=width, reach=1)(TRUTH, hard(found))
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
 
 
@@ -78,10 +85,13 @@ def test_a_class_without_a_boundary_in_the_truth_is_left_out():
     np.testing.assert_allclose(loss, (0 + 1 - 2 * 0.5 / 1.5) / 2, rtol=1e-5)
 
 
-def test_predictions_of_ignored_pixels_make_no_difference():
+def test_what_is_predicted_on_ignored_pixels_makes_no_difference():
+    # The truth ends at a column that is predicted wrong, so the loss isn't 0.
     truth = columns(0, 0, 0, 1, 255, 255, 1)
+    wrong = np.where(truth == 0, [0, 0, 1, 1, 1, 1, 1], truth)
     losses = [
-        float(BoundaryF1()(truth, hard(np.where(truth == 255, c, truth))))
+        float(BoundaryF1(reach=1)(truth, hard(np.where(truth == 255, c, wrong))))
         for c in (0, 1)
     ]
-    np.testing.assert_allclose(losses, 0, atol=1e-6)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[0] > 0.1

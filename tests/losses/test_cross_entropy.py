@@ -1,15 +1,9 @@
-import json
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_seg import unet
-from keras_seg.losses import Focal, TopKCrossEntropy, WeightedCrossEntropy
+from keras_seg.losses import Dice, Focal, TopKCrossEntropy, WeightedCrossEntropy
 from tests.losses.formulas import received_labels, softmax, tensorflow_only
 
 RNG = np.random.default_rng(0)
@@ -46,36 +40,19 @@ def test_loss_is_the_formula(class_weights, smoothing, sample_weight, from_logit
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
-def test_gradient_is_that_of_the_formula(value_and_gradient):
-    weights = np.array(WEIGHTS)
-    _, gradient = value_and_gradient(WeightedCrossEntropy(WEIGHTS), LABELS, LOGITS, MAP)
-    label = np.where(LABELS == 255, 0, LABELS)
-    sw = MAP * weights[label] * (LABELS != 255)
-    expected = sw[..., None] / sw.sum() * (softmax(LOGITS) - np.eye(CLASSES)[label])
-    np.testing.assert_allclose(gradient, expected, atol=1e-6)
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize(
-    ("label", "class_weights", "sample_weight"),
-    [(255, None, None), (2, WEIGHTS, None), (0, None, np.zeros((2, 3, 5), "float32"))],
-    ids=["all ignored", "all of a class of weight 0", "all of sample_weight 0"],
-)
-def test_a_batch_without_weight_has_loss_0_and_no_gradient(
-    value_and_gradient, label, class_weights, sample_weight, smoothing
+def test_a_batch_of_a_class_of_weight_0_has_loss_0_and_no_gradient(
+    value_and_gradient, smoothing
 ):
-    loss = WeightedCrossEntropy(class_weights, label_smoothing=smoothing)
-    labels = np.full_like(LABELS, label)
-    value, gradient = value_and_gradient(loss, labels, LOGITS, sample_weight)
+    loss = WeightedCrossEntropy(WEIGHTS, label_smoothing=smoothing)
+    value, gradient = value_and_gradient(loss, np.full_like(LABELS, 2), LOGITS)
     assert value == 0
-    np.testing.assert_array_equal(gradient, np.zeros_like(LOGITS))
+    assert not gradient.any()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64", "float32"])
-@pytest.mark.parametrize("last_axis", [False, True])
-def test_masks_of_any_type_with_or_without_a_last_axis_are_the_same(dtype, last_axis):
-    labels = LABELS.astype(dtype)
-    value = WeightedCrossEntropy()(labels[..., None] if last_axis else labels, LOGITS)
+def test_masks_of_any_type_are_the_same(dtype):
+    value = WeightedCrossEntropy()(LABELS.astype(dtype), LOGITS)
     np.testing.assert_allclose(value, formula(LABELS, LOGITS), rtol=1e-5)
 
 
@@ -88,21 +65,47 @@ def pixel_model(loss, **options):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("label", [CLASSES, 254, -1])
-@pytest.mark.parametrize("where", ["graph", "fit"])
-def test_a_label_that_is_no_class_raises_and_is_named(label, where):
-    labels = LABELS.copy()
+@pytest.mark.parametrize("where", ["eager", "graph", "fit"])
+@pytest.mark.parametrize(
+    ("dtype", "label"),
+    [
+        ("int32", -100),
+        ("int64", -100),
+        ("float32", -100),
+        ("uint8", 254),
+        ("uint16", 65_535),
+    ],
+)
+def test_a_label_that_is_no_class_raises_and_is_named(where, dtype, label):
+    labels = LABELS.astype(dtype)
     labels[1, 0, 0] = label
     loss = WeightedCrossEntropy()
     call = {
+        "eager": lambda: loss(labels, LOGITS),
         "graph": lambda: tf.function(loss)(tf.constant(labels), LOGITS),
         "fit": lambda: pixel_model(loss).fit(LOGITS[..., :2], labels, verbose=0),
     }[where]
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         call()
     assert "Expected labels 0..3, or 255" in error.value.message
-    lowest, highest = received_labels(error.value)
-    assert label == (lowest if label < 0 else highest)
+    assert received_labels(error.value) == [label, label]
+
+
+@tensorflow_only
+def test_class_weights_of_fit_raise_and_name_those_of_the_loss():
+    # Of arrays Keras raises itself, before it calls a loss.
+    data = tf.data.Dataset.from_tensors((LOGITS[..., :2], LABELS))
+    weights = dict(enumerate([1.0, 2.0, 3.0, 4.0]))
+    with pytest.raises(ValueError, match=r"`WeightedCrossEntropy\(class_weights="):
+        pixel_model(WeightedCrossEntropy()).fit(data, class_weight=weights, verbose=0)
+
+
+def test_one_hot_masks_raise_and_name_argmax_in_fit_too():
+    one_hot = np.eye(CLASSES)[LABELS % CLASSES]
+    with pytest.raises(ValueError, match=r"one-hot masks.*argmax\(-1\)"):
+        WeightedCrossEntropy()(one_hot, LOGITS)
+    with pytest.raises(ValueError, match=r"one-hot masks.*argmax\(-1\)"):
+        pixel_model(WeightedCrossEntropy()).fit(LOGITS[..., :2], one_hot, verbose=0)
 
 
 @tensorflow_only
@@ -130,14 +133,6 @@ def test_a_label_that_is_no_class_never_becomes_nan_under_xla():
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-@pytest.mark.parametrize(("ignore", "num_classes"), [(255, 256), (0, 4)])
-def test_an_ignore_that_is_a_class_raises(ignore, num_classes):
-    # Else pixels without a label would be learnt as that class.
-    labels, logits = np.full((1, 2, 2), ignore), np.zeros((1, 2, 2, num_classes), "f")
-    with pytest.raises(ValueError, match=rf"Expected `ignore`.*ignore={ignore}"):
-        WeightedCrossEntropy(ignore=ignore)(labels, logits)
-
-
 def test_fit_takes_a_map_of_weights():
     model = pixel_model(WeightedCrossEntropy(WEIGHTS))
     x = LOGITS[..., :2]
@@ -147,117 +142,9 @@ def test_fit_takes_a_map_of_weights():
 
 
 def test_one_loss_is_one_line_in_the_logs():
-    model = unet(num_classes=CLASSES, widths=(2, 2))
-    model.compile("sgd", loss=WeightedCrossEntropy())
-    logs = model.fit(np.zeros((2, 3, 5, 3)), LABELS, verbose=0).history
+    model = pixel_model(WeightedCrossEntropy() + 0.5 * Dice())
+    logs = model.fit(LOGITS[..., :2], LABELS, verbose=0).history
     assert list(logs) == ["loss"]
-
-
-REPLICAS = """
-import json
-import keras, numpy as np, tensorflow as tf
-from keras_seg.losses import Dice, Lovasz, TopKCrossEntropy, WeightedCrossEntropy
-
-(cpu,) = tf.config.list_physical_devices("CPU")
-half = tf.config.LogicalDeviceConfiguration()
-tf.config.set_logical_device_configuration(cpu, [half, half])
-# One for all: a second one in this process would meet the collectives of the first.
-mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert mirrored.num_replicas_in_sync == 2
-
-weights = [0.5, 2.0, 1.0, 3.0]
-loss = WeightedCrossEntropy(weights, label_smoothing=0.1) + Dice() + Lovasz()
-loss = loss + TopKCrossEntropy(0.3, weights)
-
-def train(strategy, loss, images, masks):
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, padding="same")]
-        model = keras.Sequential(layers)
-        model.compile(keras.optimizers.SGD(0.5), loss=loss)
-    data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(4)
-    logged = model.fit(data, verbose=0).history["loss"]
-    return logged, [w.tolist() for w in model.get_weights()]
-
-rng = np.random.default_rng(0)
-# The last batch has 3 images: one replica gets two of them, the other one.
-images = rng.normal(size=(11, 8, 8, 3)).astype("float32")
-masks = rng.integers(0, 4, (12, 64))
-results = {}
-for ignored in (0, 90):
-    # From the first image of each batch on, so that replicas have unequal shares.
-    batches = masks.reshape(3, 256).copy()
-    batches[:, : 256 * ignored // 100] = 255
-    batch = (images, batches.reshape(12, 8, 8)[:11])
-    if ignored:
-        batch[1][-1, :2] = 1
-    one = train(tf.distribute.get_strategy(), loss, *batch)
-    two = train(mirrored, loss, *batch)
-    results[ignored] = {"one": one, "two": two}
-print("RESULTS", json.dumps(results))
-"""
-
-
-@tensorflow_only
-def test_two_replicas_take_the_steps_of_one_device():
-    # In a process of its own: devices are split before TensorFlow starts.
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout.split("RESULTS")[1])
-    assert results.keys() == {"0", "90"}  # percent of the pixels that are ignored
-    for result in results.values():
-        (logged, weights), (logged_of_two, weights_of_two) = (
-            result["one"],
-            result["two"],
-        )
-        assert any(weights[1])  # the bias, which starts at 0
-        np.testing.assert_allclose(logged_of_two, logged, atol=1e-5)
-        for one, two in zip(weights, weights_of_two, strict=True):
-            np.testing.assert_allclose(two, one, atol=1e-5)
-
-
-SHARDS = """
-import keras, numpy as np
-from keras_seg.losses import BoundaryF1, Dice, Lovasz, WeightedCrossEntropy
-from keras_seg.metrics import MeanIoU
-
-def train(distribution, masks):
-    keras.distribution.set_distribution(distribution)
-    keras.utils.set_random_seed(0)
-    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, padding="same")]
-    model = keras.Sequential(layers)
-    loss = Dice() + Lovasz() + BoundaryF1() + WeightedCrossEntropy([0.5, 2.0, 1.0, 3.0])
-    model.compile(keras.optimizers.SGD(0.5), loss=loss, metrics=[MeanIoU(4)])
-    logs = model.fit(images, masks, batch_size=8, shuffle=False, verbose=0).history
-    return [logs["loss"], logs["mean_iou"], *model.get_weights()]
-
-rng = np.random.default_rng(0)
-images = rng.normal(size=(24, 8, 8, 3)).astype("float32")
-masks = rng.integers(0, 4, (3, 512))
-parallel = keras.distribution.DataParallel()
-assert parallel.device_mesh.devices.size == 8
-for ignored in (0, 90):
-    masks[:, : 512 * ignored // 100] = 255  # from the first image of each batch on
-    one, eight = (train(x, masks.reshape(24, 8, 8)) for x in (None, parallel))
-    assert one[-1].any()  # the bias, which starts at 0
-    for a, b in zip(one, eight, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-"""
-
-
-def test_eight_shards_take_the_steps_of_one_device():
-    pytest.importorskip("jax")
-    flags = "--xla_force_host_platform_device_count=8"
-    done = subprocess.run(
-        [sys.executable, "-c", SHARDS],
-        env=os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def cross_entropy_of(y, z):
@@ -267,22 +154,13 @@ def cross_entropy_of(y, z):
     )
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
-def test_focal_loss_is_the_formula(gamma):
-    value = Focal(gamma, WEIGHTS)(LABELS, LOGITS, MAP)
-    y, z = LABELS[LABELS != 255], LOGITS[LABELS != 255]
-    ce, sw = cross_entropy_of(y, z), MAP[LABELS != 255] * np.array(WEIGHTS)[y]
-    expected = (sw * (1 - np.exp(-ce)) ** gamma * ce).sum() / sw.sum()
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-
-
 def test_focal_loss_with_gamma_0_is_cross_entropy():
     value = Focal(0.0, WEIGHTS)(LABELS, LOGITS, MAP)
     expected = WeightedCrossEntropy(WEIGHTS)(LABELS, LOGITS, MAP)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("fraction", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_top_k_cross_entropy_is_the_mean_of_the_hardest(fraction, weights):
     value = TopKCrossEntropy(fraction, weights)(LABELS, LOGITS, MAP)
@@ -336,17 +214,7 @@ def test_loss_and_gradient_are_those_of_torch(value_and_gradient, weights, smoot
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
 
 
-def test_all_pixels_are_kept_however_many_and_one_at_least():
-    rng = np.random.default_rng(0)
-    labels, logits = (
-        rng.integers(0, 2, (1, 1, 2_000_001)),
-        np.zeros((1, 1, 2_000_001, 2)),
-    )
-    logits[..., 0] = rng.permutation(2_000_001) / 2_000_001
-    expected = WeightedCrossEntropy()(labels, logits)
-    assert float(TopKCrossEntropy(1.0)(labels, logits)) == pytest.approx(
-        float(expected), rel=1e-6
-    )
+def test_one_pixel_at_least_is_kept():
     hardest = float(TopKCrossEntropy(1e-6)(LABELS, LOGITS))
     each = -np.log(np.take_along_axis(softmax(LOGITS), LABELS[..., None] % CLASSES, -1))
     assert hardest == pytest.approx(each[..., 0][LABELS != 255].max(), rel=1e-5)

@@ -8,7 +8,7 @@ CLASSES = 3
 
 
 def random_masks(seed):
-    """Truth with void, and a prediction that differs, in blocks of 2 x 2."""
+    """Truth with ignored pixels, and a prediction that differs, in blocks of 2 x 2."""
     rng = np.random.default_rng(seed)
     truth, prediction = rng.integers(0, CLASSES, (2, 2, 4, 5)).repeat(2, 2).repeat(2, 3)
     truth[rng.random(truth.shape) < 0.1] = 255

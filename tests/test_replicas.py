@@ -1,0 +1,140 @@
+"""Losses and metrics on several devices, in processes of their own: devices are split
+before TensorFlow or JAX starts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+# A model with one output for each loss, so that one training tells of all of them.
+TRAINING = """
+import json
+import keras, numpy as np
+from keras_seg.losses import *
+from keras_seg.metrics import MeanIoU
+
+weights = [0.5, 2.0, 1.0, 3.0]
+losses = {
+    "weighted_cross_entropy": WeightedCrossEntropy(weights, label_smoothing=0.1),
+    "top_k": TopKCrossEntropy(0.3, weights),
+    "dice": Dice(),
+    "lovasz": Lovasz(),
+    "boundary_f1": BoundaryF1(),
+}
+
+def built():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    convs = {name: keras.layers.Conv2D(4, 3, padding="same", name=name)
+             for name in losses}
+    model = keras.Model(image, {name: conv(image) for name, conv in convs.items()})
+    metrics = {"dice": MeanIoU(4)}
+    model.compile(keras.optimizers.SGD(0.5), loss=losses, metrics=metrics)
+    return model
+
+def results(model, logs):
+    of_losses = {
+        name: [w.tolist() for w in model.get_layer(name).get_weights()]
+        for name in losses
+    }
+    score = logs["dice_mean_iou"]
+    return {"loss": logs["loss"], "mean_iou": score, "weights": of_losses}
+
+# The first images of each batch are almost without labels, so that replicas have
+# unequal shares; the last batch has 3 images.
+rng = np.random.default_rng(0)
+images = rng.normal(size=(11, 8, 8, 3)).astype("float32")
+masks = rng.integers(0, 4, (3, 256))
+masks[:, :230] = 255
+masks = masks.reshape(12, 8, 8)[:11]
+masks[-1, :2] = 1
+"""
+
+REPLICAS = (
+    TRAINING
+    + """
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert mirrored.num_replicas_in_sync == 2
+
+def train(strategy):
+    with strategy.scope():
+        model = built()
+    targets = {name: masks for name in losses}
+    data = tf.data.Dataset.from_tensor_slices((images, targets)).batch(4)
+    return results(model, model.fit(data, verbose=0).history)
+
+found = {"one": train(tf.distribute.get_strategy()), "several": train(mirrored)}
+
+with mirrored.scope():
+    metric = MeanIoU(2)
+    metric.add_matrix([[7, 1], [1, 3]])
+metric.add_matrix([[2**40 + 1, 0], [0, 0]])
+metric.update_state(np.array([[[0, 0, 0, 1]]]), np.array([[[0, 0, 0, 1]]]))
+found["outside"] = metric.confusion_matrix.tolist()
+print("RESULTS", json.dumps(found))
+"""
+)
+
+SHARDS = (
+    TRAINING
+    + """
+def train(distribution):
+    keras.distribution.set_distribution(distribution)
+    model = built()
+    # 8 images: each of the shards gets one.
+    targets = {name: masks[:8] for name in losses}
+    logs = model.fit(
+        images[:8], targets, batch_size=8, epochs=2, shuffle=False, verbose=0
+    )
+    return results(model, logs.history)
+
+parallel = keras.distribution.DataParallel()
+assert parallel.device_mesh.devices.size == 8
+print("RESULTS", json.dumps({"one": train(None), "several": train(parallel)}))
+"""
+)
+
+
+def printed_by(code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.split("RESULTS")[1])
+
+
+def assert_same_steps(found):
+    """Each loss is told from the others by the weights of its own output."""
+    one, several = found["one"], found["several"]
+    for loss, weights in one["weights"].items():
+        assert np.any(weights[1]), loss  # the bias, which starts at 0
+        for a, b in zip(weights, several["weights"][loss], strict=True):
+            np.testing.assert_allclose(b, a, atol=1e-5, err_msg=loss)
+    np.testing.assert_allclose(several["loss"], one["loss"], rtol=1e-5)
+    np.testing.assert_allclose(several["mean_iou"], one["mean_iou"], rtol=1e-6)
+
+
+# One test for each process, as each worker would start its own.
+def test_two_replicas_take_the_steps_of_one_device_and_lose_no_pixel():
+    found = printed_by(REPLICAS, KERAS_BACKEND="tensorflow")
+    assert_same_steps(found)
+    assert found["outside"] == [[2**40 + 11, 1], [1, 4]]
+
+
+def test_eight_shards_take_the_steps_of_one_device():
+    pytest.importorskip("jax")
+    flags = "--xla_force_host_platform_device_count=8"
+    assert_same_steps(printed_by(SHARDS, KERAS_BACKEND="jax", XLA_FLAGS=flags))
