@@ -134,6 +134,7 @@ def test_two_replicas_take_the_steps_of_one_device_and_lose_no_pixel():
     assert found["outside"] == [[2**40 + 11, 1], [1, 4]]
 
 
+@pytest.mark.slow
 def test_eight_shards_take_the_steps_of_one_device():
     pytest.importorskip("jax")
     flags = "--xla_force_host_platform_device_count=8"

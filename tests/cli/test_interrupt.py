@@ -199,7 +199,10 @@ TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2"]
 
 @pytest.mark.parametrize(
     ("number", "when", "epoch"),
-    [(signal.SIGINT, "1/2  training", None), (signal.SIGTERM, "2/2  training", 1)],
+    [
+        pytest.param(signal.SIGINT, "1/2  training", None, marks=pytest.mark.slow),
+        (signal.SIGTERM, "2/2  training", 1),
+    ],
 )
 def test_an_interrupted_training_leaves_a_model(number, when, epoch, tmp_path):
     out = tmp_path / "run"

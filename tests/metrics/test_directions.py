@@ -71,7 +71,14 @@ def compiled(metrics):
 
 
 @pytest.mark.parametrize(
-    ("kind", "loaded"), [("single", True), ("joint", False), ("joint", True)]
+    ("kind", "loaded"),
+    [
+        ("joint", True),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in [("single", True), ("joint", False)]
+        ),
+    ],
 )
 def test_callbacks_keep_the_best_epoch_of_every_score(kind, loaded, tmp_path):
     model = compiled(SINGLE if kind == "single" else JOINT)

@@ -1,19 +1,8 @@
-"""What tests of models share: garbage, and what each backend does in its own way."""
-
-import gc
+"""What tests of models share: what each backend does in its own way."""
 
 import keras
 import pytest
 import tensorflow as tf
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _collections_pass_over_what_was_imported():
-    # TensorFlow's and Keras's own objects: 0.3 s of each collection, for nothing.
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

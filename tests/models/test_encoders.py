@@ -13,6 +13,7 @@ from keras_seg.models.encoders.encoder import Encoder
 from keras_seg.models.encoders.keras_applications import normalization_of
 from keras_seg.models.encoders.levels import require_levels
 from tests.models.backbones import patches, tiny
+from tests.models.shapes_only import no_numbers
 
 #: Where each level is. Channels are those of segmentation_models_pytorch 0.6 (of timm,
 #: for ConvNeXt), but for VGG16 and DenseNet, whose maps are taken elsewhere there.
@@ -82,13 +83,8 @@ def built(name):
     """An encoder that tests share and leave as it is; only MobileNetV2 has weights."""
     if name == "MobileNetV2":
         return encoder(name)
-    with keras.StatelessScope(initialize_variables=False):  # no time, no memory
+    with no_numbers():
         return encoder(name)
-
-
-def grouped(names):
-    """Parameters: one process runs all tests of a backbone, and builds it once."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
 
 
 def backbone(model):
@@ -109,7 +105,7 @@ class Subclassed(keras.Model):
 # ------------------------------------------------------------------ features
 
 
-@pytest.mark.parametrize("name", grouped(TAPS))
+@pytest.mark.parametrize("name", TAPS)
 def test_features_are_those_of_the_field_by_level(name):
     taps = {
         level: (output._keras_history.operation.name, output.shape[-1])
@@ -124,7 +120,7 @@ def test_features_are_those_of_the_field_by_level(name):
         assert built(name).output[level].shape[-1] == channels
 
 
-@pytest.mark.parametrize("name", grouped(MODULES))
+@pytest.mark.parametrize("name", MODULES)
 def test_input_is_what_preprocess_input_of_the_family_makes(name):
     model = built(name)
     module = getattr(keras.applications, MODULES[name])
@@ -158,7 +154,6 @@ def test_other_bands_are_normalised_to_minus_1_to_1():
     assert normalization_of(preprocess, 5) == (1 / 127.5, -1.0, False)
 
 
-@pytest.mark.xdist_group("MobileNetV2")
 @pytest.mark.parametrize("size", [(1, 1), (33, 65), (32, 64)])
 def test_features_have_the_sizes_of_images_padded_to_32(size):
     features = built("MobileNetV2")(images(*size))
@@ -203,7 +198,6 @@ def test_case_and_underscores_of_a_name_do_not_matter(monkeypatch):
 # ------------------------------------------------------------------ variables' paths
 
 
-@pytest.mark.xdist_group("MobileNetV2")
 def test_paths_of_variables_begin_with_encoder_after_saving_too(tmp_path):
     models = [built("MobileNetV2"), encoder(tiny()), encoder(tiny(), output_stride=8)]
     models[1].save(tmp_path / "encoder.keras")

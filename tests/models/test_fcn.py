@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_seg import fcn8s, fcn16s, fcn32s
+from tests.models.shapes_only import no_numbers
 
 #: A 32nd of VGG16's filters.
 WIDTHS = (2, 4, 8, 16, 16)
@@ -47,7 +48,7 @@ def parameters(net, classes, *, transposed):
 @pytest.mark.parametrize("upsampling", ["transpose", "bilinear"])
 @pytest.mark.parametrize(("build", "net"), [(fcn32s, 32), (fcn16s, 16), (fcn8s, 8)])
 def test_parameters_are_those_of_the_paper(build, net, upsampling):
-    with keras.StatelessScope(initialize_variables=False):  # no memory, no numbers
+    with no_numbers():
         counted = build(num_classes=21, upsampling=upsampling).count_params()
     assert counted == parameters(net, 21, transposed=upsampling == "transpose")
 
@@ -193,7 +194,7 @@ def made_up_vgg16():
 
 
 def test_vgg16_of_keras_has_the_names_and_order_that_are_made_up_here():
-    with keras.StatelessScope(initialize_variables=False):
+    with no_numbers():
         real = keras.applications.VGG16(weights=None)
     names = [layer.name for layer in real.layers if layer.weights]
     assert names == [layer.name for layer in made_up_vgg16().layers if layer.weights]

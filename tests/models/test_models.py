@@ -51,13 +51,9 @@ SIZES = [(17, 31), (1, 1), (65, 97)]
 
 
 def of(names, slow=()):
-    """Parameters: one process runs all tests of a model, and builds it once."""
+    """Parameters, of which some are tested on request only."""
     return [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xdist_group(name)]
-            + ([pytest.mark.slow] if name in slow else []),
-        )
+        pytest.param(name, marks=[pytest.mark.slow] if name in slow else [])
         for name in names
     ]
 
@@ -261,7 +257,7 @@ for path in folder.glob("*.keras"):
 @pytest.mark.parametrize(
     ("name", "policy"),
     [
-        pytest.param(name, policy, marks=pytest.mark.xdist_group(name))
+        (name, policy)
         for policy, names in [
             ("mixed_bfloat16", MODELS),
             ("mixed_float16", BUILDERS.values()),

@@ -10,11 +10,12 @@ from keras_seg import unet
 from keras_seg.models.blocks import up_convolution
 from keras_seg.models.layers import CropTo, UpsampleBilinear
 from keras_seg.models.valid_sizes import is_valid_size
+from tests.models.shapes_only import no_numbers
 
 
 def counted(build):
     """Number of weights that learn, of a model that is built without any numbers."""
-    with keras.StatelessScope(initialize_variables=False):  # no memory, no time
+    with no_numbers():
         variables = build().trainable_variables
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
@@ -187,7 +188,6 @@ def valid_graph():
         ((1, 188), 1, "188"),
     ],
 )
-@pytest.mark.xdist_group("valid")
 def test_sizes_that_do_not_fit_name_the_nearest(feed, size, side, nearest):
     image = np.zeros((1, *size, 3), "float32")
     said = rf"(?s)Expected height and width.*Received:\D*{side}\b.*{nearest}"
@@ -195,7 +195,6 @@ def test_sizes_that_do_not_fit_name_the_nearest(feed, size, side, nearest):
         feed(image)
 
 
-@pytest.mark.xdist_group("valid")
 @pytest.mark.usefixtures("tensorflow_only")
 def test_a_dataset_of_unknown_sizes_that_fit_is_predicted():
     sizes = [(188, 204), (204, 188)]

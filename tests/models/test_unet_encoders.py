@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_seg import unet
 from keras_seg.models import encoder
 from tests.models.backbones import patches, tiny, tiny_encoder
+from tests.models.shapes_only import no_numbers
 
 WIDTHS = (4, 4, 4, 4, 4)
 TINY = functools.partial(unet, 3, widths=WIDTHS)
@@ -69,7 +70,7 @@ def fields_decoder(features, *, classes, widths=(256, 128, 64, 32, 16)):
 def test_parameters_are_those_of_segmentation_models_pytorch(
     name, features, of_smp, difference
 ):
-    with keras.StatelessScope(initialize_variables=False):  # no memory, no numbers
+    with no_numbers():
         model = unet(21, encoder=name)
         inside = model.get_layer("encoder")
         if name == "ResNet50":

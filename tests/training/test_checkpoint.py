@@ -110,6 +110,7 @@ def test_dropout_goes_on_in_its_random_sequence(whole, tmp_path):
     assert any(differ)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "options"),
     [
