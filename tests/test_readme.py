@@ -61,7 +61,7 @@ def test_python_and_then_the_commands_of_the_readme_run(small_voc):
 
     done = []
     for words in commands():
-        if "--weights" not in words:  # which isn't downloaded here
+        if "--encoder-weights" not in words:  # which isn't downloaded here
             assert main(words) == 0, words
             done.append(words[0])
     assert done == ["inspect", "train", "evaluate", "predict", "export"]
