@@ -32,6 +32,8 @@ PATHS = ("root", "sbd", "images", "annotations", "masks", "colors")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.command == "train":
+        options.given = _given(arguments)
     command, verbose = (vars(options).pop(name) for name in ("command", "verbose"))
     try:
         with contextlib.nullcontext() if verbose else _silence():
@@ -112,6 +114,18 @@ def _sentence(error: Exception) -> str:
     if cause is not error:
         return str(cause)
     return f"{type(error).__name__}: {reason(error)}\n(--verbose shows more.)"
+
+
+def _given(arguments: Sequence[str] | None) -> set[str]:
+    """Names of the options that are on the command line, also with a default value."""
+    parser = _parser()
+    commands = next(
+        x for x in parser._actions if isinstance(x, argparse._SubParsersAction)
+    )
+    for command in commands.choices.values():
+        for action in command._actions:
+            action.default = argparse.SUPPRESS
+    return set(vars(parser.parse_args(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -250,6 +264,13 @@ def _parser() -> argparse.ArgumentParser:
         "runs/DATA-MODEL, with a number if it exists)",
     )
     add("--overwrite", action="store_true", help="replace an earlier run in --out")
+    add(
+        "--resume",
+        type=_run_folder,
+        metavar="RUN",
+        help="continue a run that was interrupted, with its options, from its last "
+        "whole epoch",
+    )
 
     command = add_command(
         "inspect",

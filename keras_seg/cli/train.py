@@ -2,7 +2,9 @@
 
 import argparse
 import shlex
+import shutil
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from keras_seg.training.callbacks import (
     StopOnInvalidLabels,
     Validate,
 )
+from keras_seg.training.checkpoint import Checkpoint
 from keras_seg.training.progress import EpochLines, duration
 from keras_seg.training.recipe import (
     build_model,
@@ -33,6 +36,7 @@ from keras_seg.training.recipe import (
     training_batches,
 )
 from keras_seg.training.runs import (
+    CHECKPOINTS,
     HISTORY,
     METRICS,
     MODEL,
@@ -44,6 +48,7 @@ from keras_seg.training.runs import (
     describe,
     free_folder,
     load_model,
+    read_run,
     write_scores,
 )
 from keras_seg.visualize import samples, visible
@@ -67,15 +72,24 @@ _OF_PHOTOS = {
 def train(options: argparse.Namespace) -> None:
     """Train a model; see `keras-seg train --help`."""
     started = time.monotonic()
+    given = vars(options).pop("given")
+    earlier = _take_options(options, given) if options.resume else None
     _check_options(options)
-    out = options.out or free_folder(Path("runs"), f"{options.data}-{options.model}")
-    check_folder(out, overwrite=options.overwrite)
+    out = (
+        options.resume
+        or options.out
+        or free_folder(Path("runs"), f"{options.data}-{options.model}")
+    )
+    if earlier is None:
+        check_folder(out, overwrite=options.overwrite)
 
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
     _look_at_some({"train": training, "val": validation}, options)
     image, _ = training[0]
     resolved = with_absolute_paths(vars(options))
+    del resolved["resume"]
+    resolved["options"] = [*resolved]
     defaults = _OF_SHAPES if options.data == "shapes" else _OF_PHOTOS
     resolved |= {k: v for k, v in defaults.items() if resolved[k] is None}
     if resolved["steps_per_epoch"] is None:
@@ -101,8 +115,11 @@ def train(options: argparse.Namespace) -> None:
         learning_rate=resolved["learning_rate"],
         steps=options.epochs * resolved["steps_per_epoch"],
     )
-    with claimed_folder(out, overwrite=options.overwrite), interrupt.finishing():
-        _train_in(out, model, training, validation, resolved)
+    with (
+        claimed_folder(out, overwrite=options.overwrite, resume=earlier is not None),
+        interrupt.finishing(),
+    ):
+        _train_in(out, model, training, validation, resolved, earlier)
     print(f"\nTook {duration(time.monotonic() - started)}. Wrote {out}: ", end="")
     print(", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != ".")))
     command = shlex.join(["keras-seg", "predict", str(out)])
@@ -119,6 +136,37 @@ def _check_options(options: argparse.Namespace) -> None:
                 )
     if options.freeze_encoder and options.encoder is None:
         raise ValueError("Expected --encoder with --freeze-encoder.")
+
+
+def _take_options(options: argparse.Namespace, given: set[str]) -> dict[str, Any]:
+    """Give options the values of the run that continues; returns its run.json."""
+    run = read_run(options.resume)
+    if run.get("state") == "finished":
+        raise ValueError(
+            f"Expected a run to continue. Received: {options.resume}, which is "
+            f"finished: {run.get('epochs_done')} epochs."
+        )
+    if not isinstance(run.get("options"), list):
+        raise ValueError(
+            f"Expected a run to continue. Received: {options.resume}, which doesn't "
+            "say its options. Likely cause: an older version of keras-seg wrote it."
+        )
+    values = {k: _as_option(run[k]) for k in run["options"]}
+    for name in sorted(given - {"resume", "command", "verbose"}):
+        mine = vars(options)[name]
+        mine = with_absolute_paths(vars(options)).get(name, mine)
+        if name in ("out", "overwrite") or mine != values.get(name):
+            raise ValueError(
+                f"Expected --resume to keep the options of the run. Received: "
+                f"--{name.replace('_', '-')} {mine}, where the run has "
+                f"{values.get(name)}. Leave it out, or begin a run of its own."
+            )
+    vars(options).update(values)
+    return run
+
+
+def _as_option(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> None:
@@ -148,11 +196,16 @@ def _train_in(
     training: Source,
     validation: Source,
     options: dict[str, Any],
+    earlier: dict[str, Any] | None,
 ) -> None:
     """Train, score, picture and export into a folder that is this process's alone."""
     subset = spread(validation, options["val_images"])
     split = options["val_split"] or "val"
     best = BestModel(out / MODEL)
+    checkpoint = Checkpoint(
+        out / CHECKPOINTS, settings={"training images": _fingerprint(training)}
+    )
+    epoch = 0 if earlier is None else checkpoint.restore(model)
     lines = EpochLines(best)
     validate = Validate(
         subset,
@@ -165,6 +218,7 @@ def _train_in(
         best,
         validate,
         split=split if subset is validation else None,
+        earlier=earlier,
     )
     state = "failed"
     try:
@@ -174,13 +228,18 @@ def _train_in(
             f"to {out}\n",
             flush=True,
         )
+        if earlier is not None:
+            print(f"Continuing after {epoch} of {options['epochs']} epochs.\n")
+        history = CSVHistory(out / HISTORY, keep_epochs=epoch)
         _fit(
             model,
             training,
             options,
-            [validate, best, CSVHistory(out / HISTORY), record, lines],
+            [validate, best, history, record, lines, checkpoint],
+            epoch,
         )
         _finish(out, training, validation, record, split)
+        shutil.rmtree(out / CHECKPOINTS)
         state = "finished"
     except KeyboardInterrupt:
         state = "interrupted"
@@ -189,6 +248,8 @@ def _train_in(
             print(f"\nThe model so far is in {out / MODEL}")
         else:
             print(f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}")
+        command = shlex.join(["keras-seg", "train", "--resume", str(out)])
+        print(f"To continue: {command}")
         raise
     finally:
         record.end(state)
@@ -199,6 +260,7 @@ def _fit(
     training: Source,
     options: dict[str, Any],
     callbacks: list[keras.callbacks.Callback],
+    initial_epoch: int,
 ) -> None:
     def log_learning_rate(epoch: int, logs: dict[str, Any]) -> None:
         logs["learning_rate"] = float(model.optimizer.learning_rate)
@@ -216,7 +278,9 @@ def _fit(
                 batch_size=options["batch_size"],
                 scale=options["scale"],
                 seed=options["seed"],
+                first_step=initial_epoch * options["steps_per_epoch"],
             ),
+            initial_epoch=initial_epoch,
             epochs=options["epochs"],
             steps_per_epoch=options["steps_per_epoch"],
             callbacks=[StopOnInvalidLabels(), first, *callbacks],
@@ -240,6 +304,12 @@ def _finish(
     keras_seg.export(
         model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
     )
+
+
+def _fingerprint(source: Source) -> str:
+    """Number of examples, and a checksum of their names in order."""
+    names = "\n".join(map(str, source.names))
+    return f"{len(source)} ({zlib.crc32(names.encode(errors='surrogateescape')):08x})"
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -199,16 +199,23 @@ class CSVHistory(keras.callbacks.Callback):
     The file is always whole. A number that an epoch doesn't have is left empty.
 
     Args:
-        path: File to write, `.csv`. What it held is replaced.
+        path: File to write, `.csv`. What it held is replaced, but for the epochs below.
+        keep_epochs: Epochs that the file has already and that are kept, when training
+            continues: the `initial_epoch` of `fit`.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, *, keep_epochs: int = 0):
         super().__init__()
         self.path = Path(path)
+        self.keep_epochs = keep_epochs
         self._rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._rows = []
+        if self.keep_epochs and self.path.exists():
+            with open(self.path, newline="") as file:
+                rows = list(csv.DictReader(file))
+            self._rows = [row for row in rows if int(row["epoch"]) <= self.keep_epochs]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         numbers = {name: float(value) for name, value in (logs or {}).items()}

@@ -128,6 +128,7 @@ def training_batches(
     batch_size: int,
     scale: tuple[float, float] = (0.5, 2.0),
     seed: int = 0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Make endless batches of augmented square crops, shuffled anew in each epoch.
 
@@ -137,6 +138,7 @@ def training_batches(
         batch_size: Crops per step.
         scale: Range of the random factor that images are resized by before cropping.
         seed: The same seed gives the same batches.
+        first_step: Steps that were done before, when training continues.
     """
     return source.batches(
         batch_size,
@@ -145,6 +147,7 @@ def training_batches(
         shuffle=True,
         seed=seed,
         repeat=True,
+        first_step=first_step,
     )
 
 

@@ -30,6 +30,7 @@ from keras_seg.visualize import curves
 # Everything that train writes into a run's folder, and that evaluate adds.
 RUN, MODEL, HISTORY, METRICS = "run.json", "model.keras", "history.csv", "metrics.json"
 CURVES, SAMPLES, SAVED_MODEL = "curves.png", "samples.png", "saved_model"
+CHECKPOINTS = "checkpoints"  # while it trains: what it needs to continue
 _FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES)
 _LOCK = ".train.lock"
 
@@ -94,7 +95,9 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def claimed_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def claimed_folder(
+    out: Path, *, overwrite: bool = False, resume: bool = False
+) -> Iterator[Path]:
     """Make a folder this process's alone for as long as it trains.
 
     Files of an earlier run that may be replaced are removed; see `check_folder`.
@@ -102,6 +105,7 @@ def claimed_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Args:
         out: The folder, made if it isn't there.
         overwrite: Whether the files of an earlier run may be replaced.
+        resume: Whether the run in the folder goes on, so that its files stay.
 
     Yields:
         The folder.
@@ -110,12 +114,14 @@ def claimed_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         BlockingIOError: if another training writes there.
         FileExistsError: if there are files that may not be replaced.
     """
-    check_folder(out, overwrite=overwrite)
-    out.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        check_folder(out, overwrite=overwrite)
+        out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         with _names_training(out):
             stack.enter_context(locked(out / _LOCK))
-        _remove_earlier(out)
+        if not resume:
+            _remove_earlier(out)
         yield out
 
 
@@ -137,6 +143,7 @@ def _remove_earlier(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     if (out / SAVED_MODEL).is_symlink():
         (out / SAVED_MODEL).unlink()
     elif (out / SAVED_MODEL).exists():
@@ -192,6 +199,7 @@ class RunRecord(keras.callbacks.Callback):
         validate: The callback that validates.
         split: Name of what it validates on; None if that is a part of the split only,
             whose scores aren't written as those of the split.
+        earlier: What run.json says already, when the run goes on.
 
     Attributes:
         scores: Those of the model that is kept, None before there is one.
@@ -204,11 +212,15 @@ class RunRecord(keras.callbacks.Callback):
         best: BestModel,
         validate: Validate,
         split: str | None,
+        earlier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.folder = folder
         self.scores: Scores | None = None
-        self._content = content
+        earlier = earlier or {}
+        self._seconds = earlier.get("seconds", 0)
+        kept = ("started", "best", "epochs_done")
+        self._content = content | {k: earlier[k] for k in kept if k in earlier}
         self._best, self._validate, self._split = best, validate, split
         self._started = time.monotonic()
         self._write()
@@ -230,7 +242,8 @@ class RunRecord(keras.callbacks.Callback):
             curves(self.folder / HISTORY, self.folder / CURVES)
 
     def _write(self) -> None:
-        self._content["seconds"] = round(time.monotonic() - self._started, 1)
+        seconds = self._seconds + time.monotonic() - self._started
+        self._content["seconds"] = round(seconds, 1)
         write_json(self.folder / RUN, self._content)
 
 
