@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_seg
-from keras_seg.cli import _parser
+from keras_seg.cli.options import parser
 
 DATA = Path(__file__).parent.parent / "docs" / "data.md"
 
@@ -93,7 +93,7 @@ def test_each_command_of_the_docs_has_options_that_there_are():
     commands = [words[1:] for words in lines if words[:1] == ["keras-seg"]]
     assert len(commands) >= 6
     for words in commands:
-        _parser().parse_args(words)
+        parser().parse_args(words)
 
 
 def test_links_of_the_docs_lead_somewhere():

@@ -8,7 +8,8 @@ import keras
 import pytest
 
 import keras_seg
-from keras_seg.cli import _parser, main
+from keras_seg.cli import main
+from keras_seg.cli.options import parser
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text()
@@ -72,7 +73,7 @@ def test_python_and_then_the_commands_of_the_readme_run(small_voc):
 def test_each_command_of_the_readme_has_options_that_there_are():
     assert len(commands()) >= 6
     for words in commands():
-        _parser().parse_args(words)
+        parser().parse_args(words)
 
 
 def test_links_of_the_readme_lead_somewhere():

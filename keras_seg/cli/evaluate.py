@@ -3,8 +3,8 @@
 import argparse
 
 import keras_seg
-from keras_seg.cli import PATHS
 from keras_seg.cli.data_options import DataOptions, data_source
+from keras_seg.cli.options import PATHS
 from keras_seg.terminal import progress
 from keras_seg.training.runs import load_model, metrics_file, read_run, write_scores
 

@@ -2,10 +2,9 @@
 
 import argparse
 import shlex
-import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 
 import keras_seg
 from keras_seg.cli import interrupt
-from keras_seg.cli.data_options import data_source, with_absolute_paths
+from keras_seg.cli.data_options import data_source
+from keras_seg.cli.earlier import options_like, options_to_keep, options_to_resume
 from keras_seg.cli.messages import translated
 from keras_seg.data import Source
 from keras_seg.data.suggestions import SuggestionError
@@ -48,7 +48,6 @@ from keras_seg.training.runs import (
     describe,
     free_folder,
     load_model,
-    read_run,
     write_scores,
 )
 from keras_seg.visualize import samples, visible
@@ -69,11 +68,21 @@ _OF_PHOTOS = {
 }
 
 
-def train(options: argparse.Namespace) -> None:
-    """Train a model; see `keras-seg train --help`."""
+def train(options: argparse.Namespace, words: Sequence[str]) -> None:
+    """Train a model; see `keras-seg train --help`.
+
+    Args:
+        options: What the command line says.
+        words: The command line.
+    """
     started = time.monotonic()
-    given = vars(options).pop("given")
-    earlier = _take_options(options, given) if options.resume else None
+    earlier = None
+    if options.resume:
+        options, earlier = options_to_resume(options, words)
+    elif options.extend:
+        raise ValueError("Expected --resume RUN with --extend.")
+    elif options.like:
+        options = options_like(options, words)
     _check_options(options)
     out = (
         options.resume
@@ -87,9 +96,10 @@ def train(options: argparse.Namespace) -> None:
     validation = data_source(vars(options), "val")
     _look_at_some({"train": training, "val": validation}, options)
     image, _ = training[0]
-    resolved = with_absolute_paths(vars(options))
-    del resolved["resume"]
-    resolved["options"] = [*resolved]
+    kept = options_to_keep(options)
+    resolved = {**kept, "given": kept}
+    if earlier is not None:  # what was given when it began
+        resolved["given"] = earlier["given"] | {"epochs": options.epochs}
     defaults = _OF_SHAPES if options.data == "shapes" else _OF_PHOTOS
     resolved |= {k: v for k, v in defaults.items() if resolved[k] is None}
     if resolved["steps_per_epoch"] is None:
@@ -138,37 +148,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise ValueError("Expected --encoder with --freeze-encoder.")
 
 
-def _take_options(options: argparse.Namespace, given: set[str]) -> dict[str, Any]:
-    """Give options the values of the run that continues; returns its run.json."""
-    run = read_run(options.resume)
-    if run.get("state") == "finished":
-        raise ValueError(
-            f"Expected a run to continue. Received: {options.resume}, which is "
-            f"finished: {run.get('epochs_done')} epochs."
-        )
-    if not isinstance(run.get("options"), list):
-        raise ValueError(
-            f"Expected a run to continue. Received: {options.resume}, which doesn't "
-            "say its options. Likely cause: an older version of keras-seg wrote it."
-        )
-    values = {k: _as_option(run[k]) for k in run["options"]}
-    for name in sorted(given - {"resume", "command", "verbose"}):
-        mine = vars(options)[name]
-        mine = with_absolute_paths(vars(options)).get(name, mine)
-        if name in ("out", "overwrite") or mine != values.get(name):
-            raise ValueError(
-                f"Expected --resume to keep the options of the run. Received: "
-                f"--{name.replace('_', '-')} {mine}, where the run has "
-                f"{values.get(name)}. Leave it out, or begin a run of its own."
-            )
-    vars(options).update(values)
-    return run
-
-
-def _as_option(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> None:
     """Raise, before training begins, for what a few examples show to be wrong."""
     report = keras_seg.data.inspect(sources, examples=16, verbose=False)
@@ -205,7 +184,7 @@ def _train_in(
     checkpoint = Checkpoint(
         out / CHECKPOINTS, settings={"training images": _fingerprint(training)}
     )
-    epoch = 0 if earlier is None else checkpoint.restore(model)
+    epoch = 0 if earlier is None else _restored(checkpoint, model, earlier)
     lines = EpochLines(best)
     validate = Validate(
         subset,
@@ -229,7 +208,14 @@ def _train_in(
             flush=True,
         )
         if earlier is not None:
-            print(f"Continuing after {epoch} of {options['epochs']} epochs.\n")
+            print(f"Continuing after {epoch} of {options['epochs']} epochs.")
+            if earlier["epochs"] != options["epochs"]:
+                print(
+                    f"The schedule is stretched from {earlier['epochs']} to "
+                    f"{options['epochs']} epochs: the learning rate goes on at "
+                    f"{float(model.optimizer.learning_rate):.2g}."
+                )
+            print()
         history = CSVHistory(out / HISTORY, keep_epochs=epoch)
         _fit(
             model,
@@ -239,7 +225,7 @@ def _train_in(
             epoch,
         )
         _finish(out, training, validation, record, split)
-        shutil.rmtree(out / CHECKPOINTS)
+        checkpoint.keep_last(1)  # for --extend
         state = "finished"
     except KeyboardInterrupt:
         state = "interrupted"
@@ -248,11 +234,28 @@ def _train_in(
             print(f"\nThe model so far is in {out / MODEL}")
         else:
             print(f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}")
-        command = shlex.join(["keras-seg", "train", "--resume", str(out)])
-        print(f"To continue: {command}")
         raise
     finally:
         record.end(state)
+        if state != "finished":
+            command = shlex.join(["keras-seg", "train", "--resume", str(out)])
+            print(f"To continue: {command}")
+
+
+def _restored(
+    checkpoint: Checkpoint, model: keras.Model, earlier: Mapping[str, Any]
+) -> int:
+    """Give the model the state of the last whole epoch; returns the epochs done."""
+    epoch = checkpoint.restore(model)
+    # One epoch may be done without a checkpoint: the run was killed between the two.
+    if epoch == 0 and (earlier.get("epochs_done") or 0) > 1:
+        raise ValueError(
+            f"Expected checkpoints in {checkpoint.folder}. Received: none, though "
+            f"{earlier['epochs_done']} epochs are done. Likely cause: they were "
+            "removed. To begin a new run from the model of this one: `keras-seg train "
+            f"--like {checkpoint.folder.parent} --weights {checkpoint.folder.parent}`"
+        )
+    return epoch
 
 
 def _fit(

@@ -103,7 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
             except _DAMAGED as error:
                 warnings.warn(
                     f"{path} is damaged ({str(error) or type(error).__name__}). "
-                    "Continuing from the checkpoint before it.",
+                    "Continuing from the checkpoint before it, if there is one.",
                     stacklevel=2,
                 )
                 continue
@@ -154,7 +154,11 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{_megabytes(free)} are free. The checkpoint of epoch {epoch} is kept",
                 str(path),
             ) from None
-        for old in self._files()[:-_KEPT]:
+        self.keep_last(_KEPT)
+
+    def keep_last(self, count: int) -> None:
+        """Remove all checkpoints but the newest ones."""
+        for old in self._files()[:-count]:
             old.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:

@@ -30,7 +30,7 @@ from keras_seg.visualize import curves
 # Everything that train writes into a run's folder, and that evaluate adds.
 RUN, MODEL, HISTORY, METRICS = "run.json", "model.keras", "history.csv", "metrics.json"
 CURVES, SAMPLES, SAVED_MODEL = "curves.png", "samples.png", "saved_model"
-CHECKPOINTS = "checkpoints"  # while it trains: what it needs to continue
+CHECKPOINTS = "checkpoints"
 _FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES)
 _LOCK = ".train.lock"
 

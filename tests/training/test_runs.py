@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from keras_seg import cli
 from keras_seg.cli.data_options import DataOptions
+from keras_seg.cli.options import parser
 from keras_seg.files import locked
 from keras_seg.training.runs import (
     check_folder,
@@ -153,6 +153,6 @@ def test_scores_of_each_split_have_a_file(tmp_path, split, name):
 
 
 def test_run_json_knows_every_option_of_a_data_set():
-    inspect = cli._parser().parse_args(["inspect"])
+    inspect = parser().parse_args(["inspect"])
     others = {"json", "sheet", "command", "verbose"}
     assert {*vars(inspect)} - others == {*DataOptions.__struct_fields__}

@@ -1,0 +1,111 @@
+"""Options taken from an earlier run, by `--resume` and `--like`."""
+
+import argparse
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras_seg
+from keras_seg.cli.data_options import with_absolute_paths
+from keras_seg.cli.options import parser
+from keras_seg.training.runs import read_run
+
+# Options that say where and how a run begins, and aren't taken from it.
+OF_THE_START = ("out", "overwrite", "like", "resume", "extend")
+
+
+def options_to_keep(options: argparse.Namespace) -> dict[str, Any]:
+    """Options as run.json has them, so that another run can take them."""
+    values = with_absolute_paths(vars(options))
+    return {k: v for k, v in values.items() if k not in OF_THE_START}
+
+
+def options_like(options: argparse.Namespace, words: Sequence[str]) -> Any:
+    """The options of the run that `--like` names, and those of the command line.
+
+    Args:
+        options: Those of the command line.
+        words: The command line.
+    """
+    run = read_run(options.like)
+    return _parsed(words, {k: run["given"][k] for k in _names(run, options.like)})
+
+
+def options_to_resume(
+    options: argparse.Namespace, words: Sequence[str]
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The options of the run that `--resume` names, and its run.json.
+
+    Args:
+        options: Those of the command line.
+        words: The command line.
+
+    Raises:
+        ValueError: if there is nothing to continue, or options differ from the run's.
+    """
+    for name in ("out", "overwrite", "like"):
+        if getattr(options, name):
+            raise ValueError(
+                f"Expected --resume without --{name}: it continues in the run's folder."
+            )
+    path = options.resume
+    run = read_run(path)
+    values = {k: run[k] for k in _names(run, path)}
+    taken = _parsed(words, values)
+    given = options_to_keep(taken)
+    for name, value in values.items():
+        if given[name] == _as_option(value) or (name == "epochs" and options.extend):
+            continue
+        hint = "Leave it out, or begin a run of its own: --like takes its options."
+        if name == "epochs":
+            hint = "--extend allows it, and stretches the schedule of the learning rate"
+        raise ValueError(
+            f"Expected --resume to keep the options of the run. Received: "
+            f"--{name.replace('_', '-')} {given[name]}, where the run has {value}. "
+            f"{hint}"
+        )
+    if taken.epochs < (run.get("epochs_done") or 0):
+        raise ValueError(
+            f"Expected --epochs above {run['epochs_done']}, those that are done. "
+            f"Received: --epochs {taken.epochs}"
+        )
+    if run.get("state") == "finished" and taken.epochs == run["epochs"]:
+        raise ValueError(
+            f"Expected a run to continue. Received: {path}, which is finished: "
+            f"{run['epochs']} epochs. To train it for longer, say how many epochs in "
+            f"all: --epochs {2 * run['epochs']} --extend"
+        )
+    _note_versions(run)
+    return taken, run
+
+
+def _names(run: Mapping[str, Any], path: Any) -> list[str]:
+    """Names of the options that a run has."""
+    if not isinstance(run.get("given"), dict) or not run["given"].keys() <= run.keys():
+        raise ValueError(
+            f"Expected a run that says its options. Received: {path}. Likely cause: an "
+            "older version of keras-seg wrote it."
+        )
+    return [*run["given"]]
+
+
+def _parsed(words: Sequence[str], defaults: Mapping[str, Any]) -> argparse.Namespace:
+    defaults = {name: _as_option(value) for name, value in defaults.items()}
+    options = parser(defaults).parse_args(words)
+    del options.command, options.verbose
+    return options
+
+
+def _as_option(value: Any) -> Any:
+    """A value of JSON as the parser of options has it."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _note_versions(run: Mapping[str, Any]) -> None:
+    began = (run.get("versions") or {}).get("keras_seg")
+    if began != keras_seg.__version__:
+        warnings.warn(
+            f"This run began with keras_seg {began}; this is {keras_seg.__version__}. "
+            "It may not end as it would have.",
+            stacklevel=2,
+        )

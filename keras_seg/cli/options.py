@@ -1,0 +1,256 @@
+"""The options of all commands, and what they mean.
+
+Nothing here waits for TensorFlow: `--help` and mistyped options are answered at once.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras_seg
+from keras_seg.cli.option_types import area, picture, positive, run_folder
+from keras_seg.cli.train_options import add_train_options
+
+DATA = ("shapes", "voc", "coco", "folder")
+#: Options that are paths.
+PATHS = ("root", "sbd", "images", "annotations", "masks", "colors")
+
+
+def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
+    """Make the parser of the command line.
+
+    Args:
+        train_defaults: Values of options of `train` that aren't given, by name, in
+            place of their own defaults.
+    """
+    parser = argparse.ArgumentParser(
+        prog="keras-seg", description="Semantic segmentation in Keras."
+    )
+    parser.add_argument("--version", action="version", version=keras_seg.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add_command(name: str, description: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=description.partition(".")[0],
+            description=description,
+            formatter_class=_Help,
+        )
+        command.set_defaults(command=name)
+        command.add_argument(
+            "--verbose",
+            action="store_true",
+            help="show TensorFlow's messages (is a GPU found?) and tracebacks",
+        )
+        return command
+
+    command = add_command(
+        "train",
+        "Train a model. Keeps the best epoch, scores it on the validation images, and "
+        "exports it. Without options it trains on drawn shapes.",
+    )
+    _add_data_options(command)
+    add_train_options(command)
+    command.set_defaults(**(train_defaults or {}))
+
+    command = add_command(
+        "inspect",
+        "Find problems in a data set before training on it. Reads every image and "
+        "mask. The exit status is 1 if training would fail or learn something wrong.",
+    )
+    _add_data_options(command)
+    add = command.add_argument_group("output").add_argument
+    add("--json", action="store_true", help="print the report as JSON")
+    add(
+        "--sheet",
+        type=picture,
+        metavar="FILE",
+        help="write a picture (.png or .jpg) with examples of each class",
+    )
+
+    command = add_command(
+        "prepare",
+        "Convert a data set to folders of images and label PNGs, which read faster. "
+        "If it is interrupted, run it again and it continues.",
+    )
+    _add_data_options(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write to: DIR/train and DIR/val",
+    )
+
+    command = add_command("evaluate", "Score a trained model. Prints IoU by class.")
+    _add_run(command)
+    command.add_argument(
+        "--split", help="split to score (default: the one the run was validated on)"
+    )
+    for name in PATHS:
+        command.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            help="new path, if the data has moved since training",
+        )
+
+    command = add_command(
+        "predict",
+        "Predict masks of image files. For each image it writes a PNG of class ids, "
+        "and an overlay: the photo with the classes in colour, class 0 left as it is. "
+        "Images that can't be read are listed, and the others are done.",
+    )
+    _add_run(command)
+    command.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="JPEG or PNG files, folders (with the folders in them), or patterns in "
+        "quotes: 'photos/**/*.jpg'",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write to; images of several folders keep their folders in it",
+    )
+    command.add_argument(
+        "--batch-size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="images of the same size that are predicted together",
+    )
+
+    command = add_command("export", "Export a trained model for serving.")
+    _add_run(command)
+    add = command.add_argument
+    add(
+        "--format",
+        choices=("saved_model",),
+        default="saved_model",
+        help="format to export to",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--overwrite", action="store_true", help="replace DIR if it exists")
+    return parser
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "run",
+        type=run_folder,
+        metavar="RUN",
+        help="folder that `keras-seg train` wrote, or the model.keras in it",
+    )
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options that name a data set."""
+    add = command.add_argument_group("data set").add_argument
+    add("--data", choices=DATA, default="shapes", help="kind of data set")
+    add(
+        "--root",
+        metavar="PATH",
+        help="voc: the folder VOCdevkit/VOC2012; coco: the folder with annotations/",
+    )
+    add(
+        "--classes",
+        metavar="C",
+        help="coco: voc (its 20 classes), coco (all of the file), or names: cat,dog "
+        "(default: voc with --root, else coco)",
+    )
+    add(
+        "--annotations",
+        metavar="FILE",
+        help="coco: JSON file that a tool exported, with --images in place of --root; "
+        "{split} in a path stands for train and val",
+    )
+    add(
+        "--crowd",
+        choices=("ignore", "object"),
+        help="coco: what annotations with iscrowd=1 are: ignored pixels (default), or "
+        "objects, as in CVAT's masks",
+    )
+    add(
+        "--overlap",
+        choices=("ignore", "smallest"),
+        help="coco: pixels of two objects are ignored (default), or the smaller one's",
+    )
+    add(
+        "--boxes",
+        choices=("error", "ignore"),
+        help="coco: boxes without an outline are an error (default), or ignored pixels",
+    )
+    add(
+        "--min-area",
+        type=area,
+        metavar="N",
+        help="coco: leave out images whose objects have no more pixels than N in all",
+    )
+    add(
+        "--sbd",
+        metavar="PATH",
+        help="voc: SBD's folder dataset/cls, for --train-split train_aug",
+    )
+    add(
+        "--images",
+        metavar="PATH",
+        help="folder, coco: the images: a folder, or a pattern 'PATH/*_image.png'",
+    )
+    add(
+        "--masks",
+        metavar="PATH",
+        help="folder: the masks, likewise; {split} in a path stands for train and val",
+    )
+    add(
+        "--names",
+        metavar="N",
+        help="folder: class names, comma-separated, or a text file with one a line",
+    )
+    add(
+        "--ignore",
+        metavar="IDS",
+        help="folder: ids of pixels to ignore, as 0,255 (default: 255, unless --ids "
+        "has it)",
+    )
+    add(
+        "--ids",
+        metavar="IDS",
+        help="folder: ids of each class in the masks, as 0,255; several ids of one "
+        "class: 0,1-255 or 0,1+7 (default: 0,1,...)",
+    )
+    add(
+        "--colors",
+        metavar="FILE",
+        help="folder: text file with the colour of each id, 'R G B name' a line, for "
+        "masks in RGB",
+    )
+    add(
+        "--channels",
+        type=positive,
+        metavar="N",
+        help="folder: channels of the images (default: those of the first one); 3 "
+        "makes RGB of grey images and leaves out alpha",
+    )
+    add(
+        "--train-split",
+        metavar="S",
+        help="split to train on (default: train); folder: a text file of stems",
+    )
+    add(
+        "--val-split",
+        metavar="S",
+        help="split to validate on (default: val); folder: a text file of stems",
+    )
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with default values, where there is one to tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)

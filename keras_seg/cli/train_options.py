@@ -1,0 +1,160 @@
+"""Options of `keras-seg train`, but for those that name the data set."""
+
+import argparse
+from pathlib import Path
+
+from keras_seg.cli.option_types import (
+    learning_rate,
+    positive,
+    run_folder,
+    scale,
+    seed,
+    side,
+    widths,
+)
+
+MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+
+
+def add_train_options(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options of a training."""
+    _add_model_options(command)
+    _add_training_options(command)
+    _add_output_options(command)
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("model").add_argument
+    add("--model", choices=MODELS, default="unet", help="architecture")
+    add(
+        "--widths",
+        type=widths,
+        metavar="N,N,...",
+        help="unet: filters per level, from full resolution down (default: "
+        "16,32,64,128; with --encoder 16,32,64,128,256)",
+    )
+    add(
+        "--encoder",
+        metavar="NAME",
+        help="unet: backbone in place of its own encoder: efficientnet_lite0, "
+        "resnet50, or another of keras.applications",
+    )
+    add(
+        "--encoder-weights",
+        metavar="W",
+        help="initial weights of the encoder (fcn: of its VGG16): imagenet, or a file",
+    )
+    add(
+        "--weights",
+        metavar="W",
+        help="initial weights of the whole model: a file (.keras; fcn: .caffemodel "
+        "too), or the folder of a run",
+    )
+    add(
+        "--freeze-encoder",
+        action="store_true",
+        help="train only the decoder; the encoder's weights and batch-norm statistics "
+        "stay as they are",
+    )
+    add(
+        "--normalization",
+        choices=("none", "batch", "group"),
+        help="unet: normalization layers (default: batch)",
+    )
+    add(
+        "--upsampling",
+        choices=("transpose", "bilinear", "nearest"),
+        help="upsampling method of the decoder (default: nearest with --encoder, else "
+        "transpose)",
+    )
+
+
+def _add_training_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("training").add_argument
+    add(
+        "--size",
+        type=side,
+        metavar="PIXELS",
+        help="height and width of the training crops (default: 64 for shapes, else "
+        "256)",
+    )
+    add(
+        "--scale",
+        type=scale,
+        metavar="LOW,HIGH",
+        help="range of the random factor that images are resized by before cropping "
+        "(default: 0.8,1.25 for shapes, else 0.5,2)",
+    )
+    add(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="crops per step (default: 16 for shapes, else 8)",
+    )
+    add("--epochs", type=positive, default=10, metavar="N", help="number of epochs")
+    add(
+        "--steps-per-epoch",
+        type=positive,
+        metavar="N",
+        help="training steps per epoch (default: number of images / batch size)",
+    )
+    add(
+        "--validate-every",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="epochs from one validation to the next; the last epoch is validated too",
+    )
+    add(
+        "--val-images",
+        type=positive,
+        metavar="N",
+        help="validate on N images, spread over the split and the same in each epoch "
+        "(default: all); the final scores are of all",
+    )
+    add(
+        "--learning-rate",
+        type=learning_rate,
+        metavar="X",
+        help="highest learning rate of Adam, after a short warm-up; then it falls to 0 "
+        "along half a cosine (default: 0.003 for shapes, else 0.001)",
+    )
+    add("--seed", type=seed, default=0, metavar="N", help="random seed")
+    add(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        default="float32",
+        help="Keras dtype policy",
+    )
+
+
+def _add_output_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("output").add_argument
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the model, its scores and pictures (default: "
+        "runs/DATA-MODEL, with a number if it exists)",
+    )
+    add("--overwrite", action="store_true", help="replace an earlier run in --out")
+    add(
+        "--resume",
+        type=run_folder,
+        metavar="RUN",
+        help="continue a run that was interrupted, with its options, from its last "
+        "whole epoch",
+    )
+    add(
+        "--extend",
+        action="store_true",
+        help="with --resume: let --epochs be more than the run had; the schedule of "
+        "the learning rate is stretched",
+    )
+    add(
+        "--like",
+        type=run_folder,
+        metavar="RUN",
+        help="begin a run with the options of another one; options that are given "
+        "here replace its own",
+    )
