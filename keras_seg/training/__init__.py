@@ -1,8 +1,12 @@
 """Training: what `fit` lacks, and the folder of a run."""
 
 from keras_seg.training.checkpoint import Checkpoint as Checkpoint
+from keras_seg.training.nan import StopOnNaN as StopOnNaN
+from keras_seg.training.progress import JSONLines as JSONLines
+from keras_seg.training.progress import ProgressTable as ProgressTable
+from keras_seg.training.tensorboard import TensorBoard as TensorBoard
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "JSONLines", "ProgressTable", "StopOnNaN", "TensorBoard"]
 
 
 def __dir__() -> list[str]:
