@@ -26,8 +26,8 @@ class StopOnNaN(keras.callbacks.Callback):
     also looks at the weights when an epoch ends, because a model of NaN may have a
     finite loss: TensorFlow's fused convolutions turn NaN into 0.
 
-    It belongs at the beginning of the callbacks. It doesn't wait for the device after
-    each step: where nothing else does either, `fit` may end some steps later.
+    It belongs at the beginning of the callbacks. It doesn't wait for the device: where
+    nothing else does either, on JAX, `fit` may end some steps later.
 
     Args:
         source: The examples that are trained on, to name them. None names the step
@@ -51,7 +51,7 @@ class StopOnNaN(keras.callbacks.Callback):
         )
     """
 
-    # Keras may call it in a thread, and then need not wait for the device.
+    # Where Keras can (JAX), it calls this in a thread, and the training goes on.
     async_safe = True
 
     def __init__(

@@ -54,9 +54,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if not self._has_begun and epoch > 0:
+        if not self._has_begun:
             for folder in (self._train_dir, self._val_dir):
-                _forget_from(folder, epoch + 1)
+                _begin_at(folder, epoch + 1)
         self._has_begun = True
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -90,17 +90,16 @@ def check_tensorboard() -> None:
         )
 
 
-def _forget_from(folder: str, step: int) -> None:
-    """Let TensorBoard forget the points of a folder that have this step or a later one.
+def _begin_at(folder: str, step: int) -> None:
+    """Say in a folder that a training begins here, or goes on, with a step.
 
-    An event of its own says so, as when a session of TensorFlow 1 was restarted.
+    TensorBoard then forgets the points that the folder has of this step and of later
+    ones. It heeds the second of these events, so every beginning has one.
     """
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    if not os.path.isdir(folder):
-        return
-    restart = SessionLog(status=SessionLog.START)
+    start = SessionLog(status=SessionLog.START)
     writer = EventFileWriter(folder)
-    writer.add_event(Event(wall_time=time.time(), step=step, session_log=restart))
+    writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
     writer.close()
