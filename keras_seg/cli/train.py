@@ -10,13 +10,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import keras_seg
 from keras_seg.cli import interrupt
+from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import options_like, options_to_keep, options_to_resume
 from keras_seg.cli.messages import translated
 from keras_seg.data import Source
+from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.suggestions import SuggestionError
 from keras_seg.files import save_model
 from keras_seg.terminal import progress
@@ -29,10 +32,10 @@ from keras_seg.training.callbacks import (
 from keras_seg.training.checkpoint import Checkpoint
 from keras_seg.training.progress import EpochLines, duration
 from keras_seg.training.recipe import (
+    build_loss,
     build_model,
     compile_model,
     spread,
-    steps_per_epoch,
     training_batches,
 )
 from keras_seg.training.runs import (
@@ -52,21 +55,6 @@ from keras_seg.training.runs import (
 )
 from keras_seg.visualize import samples, visible
 
-# Defaults of options, for drawn shapes, which are small and fill the image, and for
-# all other data.
-_OF_SHAPES = {
-    "size": 64,
-    "scale": (0.8, 1.25),
-    "batch_size": 16,
-    "learning_rate": 3e-3,
-}
-_OF_PHOTOS = {
-    "size": 256,
-    "scale": (0.5, 2.0),
-    "batch_size": 8,
-    "learning_rate": 1e-3,
-}
-
 
 def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     """Train a model; see `keras-seg train --help`.
@@ -83,7 +71,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         raise ValueError("Expected --resume RUN with --extend.")
     elif options.like:
         options = options_like(options, words)
-    _check_options(options)
+    recipe.check_options(options)
     out = (
         options.resume
         or options.out
@@ -100,13 +88,16 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     resolved = {**kept, "given": kept}
     if earlier is not None:  # what was given when it began
         resolved["given"] = earlier["given"] | {"epochs": options.epochs}
-    defaults = _OF_SHAPES if options.data == "shapes" else _OF_PHOTOS
-    resolved |= {k: v for k, v in defaults.items() if resolved[k] is None}
-    if resolved["steps_per_epoch"] is None:
-        resolved["steps_per_epoch"] = steps_per_epoch(training, resolved["batch_size"])
+    resolved = recipe.with_defaults(resolved, training)
+    augment = recipe.augmentation(resolved)
+    weights = recipe.class_weights(training, options.class_weights)
+    resolved["class_weight_values"] = weights
+    loss = build_loss(options.loss, weights)
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
     model, arguments = build_model(
         options.model,
         training.num_classes,
@@ -117,35 +108,20 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         upsampling=options.upsampling,
         encoder_weights=options.encoder_weights,
         weights=options.weights,
-        freeze_encoder=options.freeze_encoder,
     )
     resolved |= arguments | {"parameters": model.count_params()}
-    compile_model(
-        model,
-        learning_rate=resolved["learning_rate"],
-        steps=options.epochs * resolved["steps_per_epoch"],
-    )
+    compile_model(model, recipe.build_optimizer(model, resolved), loss)
+    if options.cache:
+        training, validation = map(keras_seg.data.cached, (training, validation))
     with (
         claimed_folder(out, overwrite=options.overwrite, resume=earlier is not None),
         interrupt.finishing(),
     ):
-        _train_in(out, model, training, validation, resolved, earlier)
+        _train_in(out, model, training, validation, resolved, augment, earlier)
     print(f"\nTook {duration(time.monotonic() - started)}. Wrote {out}: ", end="")
     print(", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != ".")))
     command = shlex.join(["keras-seg", "predict", str(out)])
     print(f"To use it: {command} IMAGE --out DIR")
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    if options.model != "unet":
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: --model "
-                    f"{options.model}"
-                )
-    if options.freeze_encoder and options.encoder is None:
-        raise ValueError("Expected --encoder with --freeze-encoder.")
 
 
 def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> None:
@@ -175,14 +151,20 @@ def _train_in(
     training: Source,
     validation: Source,
     options: dict[str, Any],
+    augment: StandardAugmentation,
     earlier: dict[str, Any] | None,
 ) -> None:
     """Train, score, picture and export into a folder that is this process's alone."""
     subset = spread(validation, options["val_images"])
     split = options["val_split"] or "val"
     best = BestModel(out / MODEL)
+    asked_for = recipe.callbacks(options)
+    early_stop = asked_for.pop("early_stop", None)
+    counting = [x for x in (asked_for.get("ema"), early_stop) if x is not None]
     checkpoint = Checkpoint(
-        out / CHECKPOINTS, settings={"training images": _fingerprint(training)}
+        out / CHECKPOINTS,
+        settings={"training images": _fingerprint(training)},
+        callbacks=counting,
     )
     epoch = 0 if earlier is None else _restored(checkpoint, model, earlier)
     lines = EpochLines(best)
@@ -217,13 +199,19 @@ def _train_in(
                 )
             print()
         history = CSVHistory(out / HISTORY, keep_epochs=epoch)
-        _fit(
-            model,
+        batches = training_batches(
             training,
-            options,
-            [validate, best, history, record, lines, checkpoint],
-            epoch,
+            size=options["size"],
+            batch_size=options["batch_size"],
+            augment=augment,
+            seed=options["seed"],
+            first_step=epoch * options["steps_per_epoch"],
         )
+        callbacks = [*asked_for.values(), validate, best, history, record, lines]
+        callbacks += [x for x in (early_stop, checkpoint) if x is not None]
+        if not record.is_trained:
+            _fit(model, batches, options, callbacks, epoch)
+            record.is_trained = True
         _finish(out, training, validation, record, split)
         checkpoint.keep_last(1)  # for --extend
         state = "finished"
@@ -260,7 +248,7 @@ def _restored(
 
 def _fit(
     model: keras.Model,
-    training: Source,
+    batches: tf.data.Dataset,
     options: dict[str, Any],
     callbacks: list[keras.callbacks.Callback],
     initial_epoch: int,
@@ -275,14 +263,7 @@ def _fit(
     )
     with interrupt.finishing():
         model.fit(
-            training_batches(
-                training,
-                size=options["size"],
-                batch_size=options["batch_size"],
-                scale=options["scale"],
-                seed=options["seed"],
-                first_step=initial_epoch * options["steps_per_epoch"],
-            ),
+            batches,
             initial_epoch=initial_epoch,
             epochs=options["epochs"],
             steps_per_epoch=options["steps_per_epoch"],

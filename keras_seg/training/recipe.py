@@ -61,7 +61,6 @@ def build_model(
     upsampling: str | None = None,
     encoder_weights: str | None = None,
     weights: str | None = None,
-    freeze_encoder: bool = False,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Build a network with the defaults of `keras-seg train`.
 
@@ -78,7 +77,6 @@ def build_model(
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
-        freeze_encoder: Whether to train the decoder only.
 
     Returns:
         The model, and the arguments that it was built with, defaults resolved.
@@ -110,12 +108,8 @@ def build_model(
                     f"Expected `{option}` for a U-Net only. Received: {value!r} for "
                     f"{name!r}"
                 )
-    if freeze_encoder and encoder is None:
-        raise ValueError("Expected an `encoder` with freeze_encoder=True.")
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
-    if freeze_encoder:
-        model.get_layer("encoder").trainable = False
     return model, arguments
 
 

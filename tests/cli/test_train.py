@@ -31,6 +31,7 @@ def history(run):
 
 def test_train_leaves_a_whole_run(run):
     assert sorted(os.listdir(run)) == [
+        "checkpoints",
         "curves.png",
         "history.csv",
         "metrics.json",
