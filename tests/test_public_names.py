@@ -19,7 +19,7 @@ PUBLIC = {
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
     "keras_seg.models": "efficientnet_lite encoder fcn16s fcn32s fcn8s unet",
-    "keras_seg.training": "Checkpoint",
+    "keras_seg.training": "Checkpoint optimizer",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
     "save_mask visible",
 }

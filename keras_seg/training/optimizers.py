@@ -76,15 +76,15 @@ def optimizer(
             0; otherwise Keras raises when one tries.
         warmup: Steps in which the rate rises in a straight line, fewer than `steps`.
         weight_decay: Factor of the weights in their decay; 0 for none.
-        encoder_rate: Factor of the rate for the variables whose path begins with
-            "encoder/", as in all models of this package that have an encoder. Smaller
-            than 1 for an encoder with trained weights, 1 for one without.
+        encoder_rate: Factor of the rate for variables whose path begins with
+            "encoder/", those of a net made with `encoder=`: below 1 if the encoder has
+            trained weights, 1 if it hasn't. Other nets, such as the FCNs, have none.
         ema: Momentum of a moving average of the weights over steps of `fit`, such as
             0.999. It replaces the weights when `fit` ends; `SwapEMAWeights` of Keras
             also validates with it. None for no average.
         accumulate: Steps of `fit` whose gradients are averaged for one change of the
             weights, at the rate of the last of them. `steps` and `warmup` still are
-            steps of `fit`. Not with several replicas of `tf.distribute`.
+            steps of `fit`. 1 with several replicas of `tf.distribute`.
         clip: Largest norm of the gradient of all variables together; a gradient with a
             larger norm is scaled down to it. None for any norm.
 
@@ -92,8 +92,8 @@ def optimizer(
         A Keras optimizer. Make it in the scope of the strategy, if there is one.
 
     Raises:
-        ValueError: for an argument out of its range, and for a model that isn't built
-            or has no trainable weights.
+        ValueError: for an argument out of its range, for a model that isn't built or
+            has no trainable weights, and for `accumulate` with several replicas.
 
     Example:
         >>> import keras_seg
@@ -123,6 +123,13 @@ def optimizer(
         raise ValueError(
             f"Expected `accumulate` to be at most `steps`, {steps}. "
             f"Received: {accumulate}, with which the weights would never change."
+        )
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if accumulate > 1 and replicas > 1:
+        raise ValueError(
+            f"Expected `accumulate` to be 1 with {replicas} replicas. Received: "
+            f"{accumulate}. Keras accumulates gradients on one device only. Replicas "
+            "share a batch: make that larger."
         )
     if clip is not None:
         _check_number("clip", clip, above=0)
@@ -343,7 +350,7 @@ def _check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
     choices = [*choices]
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
         f"Expected `{argument}` to be one of {', '.join(map(repr, choices))}. "
