@@ -258,3 +258,16 @@ def _add_output_options(command: argparse.ArgumentParser) -> None:
         help="begin a run with the options of another one; options that are given "
         "here replace its own",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write curves, scores of each class and pictures of predictions for "
+        "TensorBoard to the run's folder",
+    )
+    one_of = command.add_argument_group("printing").add_mutually_exclusive_group()
+    one_of.add_argument("--quiet", action="store_true", help="print only the result")
+    one_of.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON object per epoch, and one of the result, each on a line",
+    )

@@ -12,6 +12,7 @@ from keras_seg.data.augment import StandardAugmentation
 from keras_seg.training.freezing import FreezeEncoder, freeze_batch_normalization
 from keras_seg.training.optimizers import optimizer
 from keras_seg.training.recipe import build_loss, steps_per_epoch
+from keras_seg.training.tensorboard import check_tensorboard
 
 # Defaults for drawn shapes, which are small and fill the image, and for all other data.
 _OF_SHAPES = {
@@ -39,6 +40,8 @@ def check_options(options: argparse.Namespace) -> None:
                 )
     # Of any weights, which take long to count.
     build_loss(options.loss, None if options.class_weights == "none" else [1.0])
+    if options.tensorboard:
+        check_tensorboard()
     if options.encoder is None:
         for name in ("freeze_encoder", "freeze_batch_norm", "encoder_rate"):
             if getattr(options, name) not in (None, False):
