@@ -9,8 +9,8 @@ PUBLIC = {
     "losses metrics models predict predict_files predict_mask training unet "
     "visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
-    "keras_seg.data": "COCO_STUFF Source arrays border_weights cached class_frequencies "
-    "class_weights coco coco_panoptic folder inspect prepare shapes "
+    "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
+    "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
     "standard_augmentation tfds voc write_voc",
     "keras_seg.labels": "Features IGNORE Image Logits Mask check_labels "
     "check_num_classes",
