@@ -259,6 +259,13 @@ class _Grouped(keras.optimizers.Optimizer):
         gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         return [g / count for g in super()._clip_gradients(gradients)]
 
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        super().finalize_variable_values(var_list)
+        if self.use_ema and keras.backend.backend() == "jax":
+            # Weights and averages share memory now, and a step gives JAX both to reuse.
+            for variable in var_list:
+                variable.assign(ops.copy(variable.value))
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "encoder_rate": self.encoder_rate}
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -127,6 +130,17 @@ def drawn_gradients(variables, steps=STEPS):
 def apply(made, gradients, variables, compiles=False):
     """Take a step for each of the gradients, by XLA if `compiles`."""
     made.build(variables)
+    if keras.backend.backend() == "jax":  # as its trainer does
+        import jax
+
+        step = jax.jit(made.stateless_apply) if compiles else made.stateless_apply
+        for each in gradients:
+            state = [[v.value for v in x] for x in (made.variables, variables)]
+            new = step(state[0], [jax.numpy.asarray(g) for g in each], state[1])
+            for owners, values in zip((variables, made.variables), new, strict=True):
+                for v, value in zip(owners, values, strict=True):
+                    v.assign(value)
+        return
 
     def step(*gradients):
         made.apply(list(gradients), variables)
@@ -173,8 +187,6 @@ def test_one_step_of_training_is_at_the_whole_rate():
 @pytest.mark.parametrize("compiles", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_after_20_steps_are_those_of_the_formula(name, compiles):
-    if compiles and keras.backend.backend() != "tensorflow":
-        pytest.skip("here, steps are compiled by XLA in `fit` only")
     model = with_encoder()
     variables = model.trainable_variables
     before, gradients = arrays(variables), drawn_gradients(variables)
@@ -286,9 +298,9 @@ def test_biases_with_two_axes_are_not_decayed():
     variables = model.trainable_variables
     assert any(v.name == "bias" and len(v.shape) == 2 for v in variables)
     for v in variables:
-        v.assign(keras.ops.ones_like(v))
+        v.assign(np.ones(v.shape))
     made = optimizer(model, 0.5, steps=1, weight_decay=0.1)
-    made.apply([keras.ops.zeros_like(v) for v in variables], variables)
+    apply(made, [[np.zeros(v.shape, "float32") for v in variables]], variables)
     for v in variables:
         expected = 0.95 if v.name == "kernel" else 1.0
         np.testing.assert_allclose(keras.ops.convert_to_numpy(v), expected, rtol=1e-6)
@@ -300,8 +312,8 @@ def test_more_variables_can_be_spared_the_way_of_keras():
     score = model.get_layer("score").kernel
     made.exclude_from_weight_decay(var_list=[score])
     before = arrays(model.trainable_variables)
-    zeros = [keras.ops.zeros_like(v) for v in model.trainable_variables]
-    made.apply(zeros, model.trainable_variables)
+    zeros = [np.zeros(v.shape, "float32") for v in model.trainable_variables]
+    apply(made, [zeros], model.trainable_variables)
     for v, value in zip(model.trainable_variables, before, strict=True):
         factor = 0.95 if v.path.endswith("/kernel") and v is not score else 1.0
         assert_close([v], [factor * value], rtol=1e-6)
@@ -529,3 +541,106 @@ def test_a_model_without_weights_to_train_is_refused():
     empty = keras.Model(x, layers.ReLU()(x))
     with pytest.raises(ValueError, match=r"weights to train. .* 0, not one"):
         optimizer(empty, 1e-3, steps=10)
+
+
+# -------------------------------------------------------------- beside other programs
+
+TORCH = """
+import sys
+import numpy as np, torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+folder, name, peak, warmup = sys.argv[1], sys.argv[2], float(sys.argv[3]), 5
+data = np.load(f"{folder}/begin.npz")
+images = torch.tensor(data["images"]).permute(0, 3, 1, 2).float() / 255
+images = nn.functional.avg_pool2d(images, 2)
+masks = torch.tensor(data["masks"])
+encoder = nn.Sequential(
+    nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4, eps=1e-3), nn.ReLU()
+)
+score = nn.Conv2d(4, 6, 1)
+with torch.no_grad():
+    for k, conv in enumerate((encoder[0], score)):
+        conv.weight.copy_(torch.tensor(data[f"kernel{k}"]).permute(3, 2, 0, 1))
+    score.bias.zero_()
+groups = [
+    {"params": [encoder[0].weight], "lr": peak / 10, "weight_decay": 0.1},
+    {"params": [*encoder[1].parameters()], "lr": peak / 10, "weight_decay": 0.0},
+    {"params": [score.weight], "lr": peak, "weight_decay": 0.1},
+    {"params": [score.bias], "lr": peak, "weight_decay": 0.0},
+]
+optimizer = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": lambda groups: torch.optim.SGD(groups, momentum=0.9),
+}[name](groups)
+rise = lr_scheduler.LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup)
+fall = lr_scheduler.PolynomialLR(optimizer, total_iters=20 - warmup, power=0.9)
+schedule = lr_scheduler.SequentialLR(optimizer, [rise, fall], milestones=[warmup])
+for step in range(20):
+    part = slice(4 * step, 4 * step + 4)
+    logits = score(encoder(images[part]))
+    loss = nn.functional.cross_entropy(logits, masks[part])
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 0.5)
+    optimizer.step()
+    schedule.step()
+weights = [*encoder.parameters(), *score.parameters()]
+arrays = [w.detach() for w in weights]
+arrays = [a.permute(2, 3, 1, 0) if a.ndim == 4 else a for a in arrays]
+np.savez(f"{folder}/end.npz", *[a.numpy() for a in arrays])
+"""
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_after_20_steps_are_those_of_torch(name, tmp_path, python_of_peers):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    x = layers.AveragePooling2D(2)(layers.Rescaling(1 / 255)(image))
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(epsilon=1e-3)(x)
+    features = keras_seg.models.encoder(keras.Model(image, layers.ReLU()(x)))
+    image = keras.Input((*SIZE, 3))
+    model = keras.Model(image, layers.Conv2D(6, 1)(features(image)["P1"]))
+    assert len(model.trainable_variables) == 5
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4 * STEPS, *SIZE, 3)).astype("uint8")
+    masks = rng.integers(0, 6, (4 * STEPS, 8, 8))
+    kernels = [v for v in model.trainable_variables if v.name == "kernel"]
+    kernels = {f"kernel{k}": value for k, value in enumerate(arrays(kernels))}
+    np.savez(tmp_path / "begin.npz", images=images, masks=masks, **kernels)
+    arguments = [str(tmp_path), name, str(RATES[name])]
+    subprocess.run([python_of_peers, "-c", TORCH, *arguments], check=True)
+
+    made = optimizer(
+        model,
+        RATES[name],
+        steps=STEPS,
+        name=name,
+        warmup=5,
+        weight_decay=0.1,
+        clip=0.5,
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(made, loss)
+    model.fit(images, masks, batch_size=4, shuffle=False, verbose=0)
+    with np.load(tmp_path / "end.npz") as file:
+        expected = [*file.values()]
+    moved = np.abs(expected[0] - kernels["kernel0"]).max()
+    assert moved > 1e-3
+    assert_close(model.trainable_variables, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_all_of_this_holds_on_jax():
+    pytest.importorskip("jax")
+    command = [sys.executable, "-m", "pytest", __file__, "-n", "0", "-q"]
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
