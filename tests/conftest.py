@@ -43,6 +43,15 @@ def real_coco() -> Path:
     return _real("coco")
 
 
+@pytest.fixture(scope="session")
+def python_of_peers() -> str:
+    """A Python that has PyTorch."""
+    python = os.environ.get("KERAS_SEG_PEERS")
+    if not python:
+        pytest.skip("KERAS_SEG_PEERS doesn't name a Python with PyTorch")
+    return python
+
+
 def _real(name: str) -> Path:
     data = os.environ.get("KERAS_SEG_DATA")
     if not data:

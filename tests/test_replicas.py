@@ -58,6 +58,7 @@ REPLICAS = (
     TRAINING
     + """
 import tensorflow as tf
+from keras_seg.training import optimizer
 
 (cpu,) = tf.config.list_physical_devices("CPU")
 half = tf.config.LogicalDeviceConfiguration()
@@ -73,6 +74,25 @@ def train(strategy):
     return results(model, model.fit(data, verbose=0).history)
 
 found = {"one": train(tf.distribute.get_strategy()), "several": train(mirrored)}
+
+def train_clipped(strategy):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1)])
+        made = optimizer(model, 0.5, steps=3, name="sgd", clip=0.01, ema=0.5)
+        model.compile(made, WeightedCrossEntropy())
+    data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(4)
+    model.fit(data, verbose=0)
+    return model.get_weights()[0].tolist()
+
+one_device = tf.distribute.get_strategy()
+found["clipped"] = [train_clipped(strategy) for strategy in (one_device, mirrored)]
+try:
+    with mirrored.scope():
+        optimizer(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 0.5,
+                  steps=8, accumulate=2)
+except ValueError as error:
+    found["refused"] = str(error)
 
 with mirrored.scope():
     metric = MeanIoU(2)
@@ -132,6 +152,9 @@ def test_two_replicas_take_the_steps_of_one_device_and_lose_no_pixel():
     found = printed_by(REPLICAS, KERAS_BACKEND="tensorflow")
     assert_same_steps(found)
     assert found["outside"] == [[2**40 + 11, 1], [1, 4]]
+    one, several = found["clipped"]  # by the norm over both replicas
+    np.testing.assert_allclose(several, one, atol=1e-6)
+    assert "Expected `accumulate` to be 1 with 2 replicas" in found["refused"]
 
 
 @pytest.mark.slow

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 import keras_seg
 from keras_seg.cli import interrupt
+from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import options_like, options_to_keep, options_to_resume
 from keras_seg.cli.messages import translated
 from keras_seg.cli.output import Output
 from keras_seg.data import Source
+from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.suggestions import SuggestionError
 from keras_seg.files import save_model
 from keras_seg.inference import Scores
@@ -31,10 +34,10 @@ from keras_seg.training.nan import NonFiniteLossError, StopOnNaN
 from keras_seg.training.pictures import sample_sheet
 from keras_seg.training.progress import JSONLines, ProgressTable
 from keras_seg.training.recipe import (
+    build_loss,
     build_model,
     compile_model,
     spread,
-    steps_per_epoch,
     training_batches,
 )
 from keras_seg.training.runs import (
@@ -53,22 +56,7 @@ from keras_seg.training.runs import (
     load_model,
     write_scores,
 )
-from keras_seg.training.tensorboard import TensorBoard, check_tensorboard
-
-# Defaults of options, for drawn shapes, which are small and fill the image, and for
-# all other data.
-_OF_SHAPES = {
-    "size": 64,
-    "scale": (0.8, 1.25),
-    "batch_size": 16,
-    "learning_rate": 3e-3,
-}
-_OF_PHOTOS = {
-    "size": 256,
-    "scale": (0.5, 2.0),
-    "batch_size": 8,
-    "learning_rate": 1e-3,
-}
+from keras_seg.training.tensorboard import TensorBoard
 
 
 def train(options: argparse.Namespace, words: Sequence[str]) -> None:
@@ -85,7 +73,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         raise ValueError("Expected --resume RUN with --extend.")
     elif options.like:
         options = options_like(options, words)
-    _check_options(options)
+    recipe.check_options(options)
     output = Output(quiet=options.quiet, json=options.json)
     out = (
         options.resume
@@ -103,13 +91,16 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     resolved = {**kept, "given": kept}
     if earlier is not None:  # what was given when it began
         resolved["given"] = earlier["given"] | {"epochs": options.epochs}
-    defaults = _OF_SHAPES if options.data == "shapes" else _OF_PHOTOS
-    resolved |= {k: v for k, v in defaults.items() if resolved[k] is None}
-    if resolved["steps_per_epoch"] is None:
-        resolved["steps_per_epoch"] = steps_per_epoch(training, resolved["batch_size"])
+    resolved = recipe.with_defaults(resolved, training)
+    augment = recipe.augmentation(resolved)
+    weights = recipe.class_weights(training, options.class_weights)
+    resolved["class_weight_values"] = weights
+    loss = build_loss(options.loss, weights)
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
     model, arguments = build_model(
         options.model,
         training.num_classes,
@@ -120,35 +111,20 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         upsampling=options.upsampling,
         encoder_weights=options.encoder_weights,
         weights=options.weights,
-        freeze_encoder=options.freeze_encoder,
     )
     resolved |= arguments | {"parameters": model.count_params()}
-    compile_model(
-        model,
-        learning_rate=resolved["learning_rate"],
-        steps=options.epochs * resolved["steps_per_epoch"],
-    )
+    compile_model(model, recipe.build_optimizer(model, resolved), loss)
+    if options.cache:
+        training, validation = map(keras_seg.data.cached, (training, validation))
     with (
         claimed_folder(out, overwrite=options.overwrite, resume=earlier is not None),
         interrupt.finishing(),
     ):
-        scores = _train_in(out, model, training, validation, resolved, earlier, output)
+        scores = _train_in(
+            out, model, training, validation, resolved, augment, earlier, output
+        )
     command = shlex.join(["keras-seg", "predict", str(out)])
     output.result(out, scores, f"{command} IMAGE --out DIR")
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    if options.model != "unet":
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: --model "
-                    f"{options.model}"
-                )
-    if options.freeze_encoder and options.encoder is None:
-        raise ValueError("Expected --encoder with --freeze-encoder.")
-    if options.tensorboard:
-        check_tensorboard()
 
 
 def _look_at_some(
@@ -180,6 +156,7 @@ def _train_in(
     training: Source,
     validation: Source,
     options: dict[str, Any],
+    augment: StandardAugmentation,
     earlier: dict[str, Any] | None,
     output: Output,
 ) -> Scores:
@@ -187,8 +164,13 @@ def _train_in(
     subset = spread(validation, options["val_images"])
     split = options["val_split"] or "val"
     best = BestModel(out / MODEL)
+    asked_for = recipe.callbacks(options)
+    early_stop = asked_for.pop("early_stop", None)
+    counting = [x for x in (asked_for.get("ema"), early_stop) if x is not None]
     checkpoint = Checkpoint(
-        out / CHECKPOINTS, settings={"training images": _fingerprint(training)}
+        out / CHECKPOINTS,
+        settings={"training images": _fingerprint(training)},
+        callbacks=counting,
     )
     epoch = 0 if earlier is None else _restored(checkpoint, model, earlier)
     every = options["validate_every"]
@@ -220,13 +202,11 @@ def _train_in(
                 )
             output.say()
         history = CSVHistory(out / HISTORY, keep_epochs=epoch)
-        _fit(
-            model,
-            training,
-            options,
-            [validate, best, history, record, board, shown, checkpoint],
-            epoch,
-        )
+        callbacks = [*asked_for.values(), validate, best, history, record, board]
+        callbacks += [early_stop, shown, checkpoint]
+        if not record.is_trained:
+            _fit(model, training, options, augment, callbacks, epoch)
+            record.is_trained = True
         scores = _finish(out, training, validation, record, split, output)
         checkpoint.keep_last(1)  # for --extend
         state = "finished"
@@ -284,6 +264,7 @@ def _fit(
     model: keras.Model,
     training: Source,
     options: dict[str, Any],
+    augment: StandardAugmentation,
     callbacks: list[Any],
     initial_epoch: int,
 ) -> None:
@@ -300,7 +281,7 @@ def _fit(
     batches = training_batches(
         training,
         size=options["size"],
-        scale=options["scale"],
+        augment=augment,
         first_step=first_step,
         **order,
     )

@@ -225,8 +225,20 @@ class RunRecord(keras.callbacks.Callback):
         self._seconds = earlier.get("seconds", 0)
         kept = ("started", "best", "epochs_done")
         self._content = content | {k: earlier[k] for k in kept if k in earlier}
+        if earlier.get("epochs") == content["epochs"]:
+            self._content["is_trained"] = earlier.get("is_trained", False)
         self._best, self._validate, self._split = best, validate, split
         self._started = time.monotonic()
+        self._write()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs are done, or it was stopped early."""
+        return bool(self._content.get("is_trained"))
+
+    @is_trained.setter
+    def is_trained(self, value: bool) -> None:
+        self._content["is_trained"] = value
         self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,394 @@
+"""The optimizer of a segmentation net: schedule, decay, and a rate for its encoder.
+
+Each optimizer takes the steps that PyTorch's of the same name takes, with parameter
+groups for the encoder and for what isn't decayed:
+
+    AdamW: Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, Algorithm 2
+    Adam: Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980, Algorithm 1
+    poly: Chen et al., DeepLab, 2017, https://arxiv.org/abs/1606.00915, section 4.1.1
+
+`keras.optimizers.MultiOptimizer` has no learning rate to read, and clips the gradients
+of each of its optimizers by their own norm. `exclude_from_weight_decay` isn't saved
+with a model. So the classes here keep one rate and one norm, and multiply the rate of
+each variable by a factor.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+__all__ = ["optimizer"]
+
+_ENCODER = "encoder/"
+
+
+def optimizer(
+    model: keras.Model,
+    learning_rate: float,
+    *,
+    steps: int,
+    name: str = "adamw",
+    schedule: str = "poly",
+    warmup: int = 0,
+    weight_decay: float = 1e-4,
+    encoder_rate: float = 0.1,
+    ema: float | None = None,
+    accumulate: int = 1,
+    clip: float | None = None,
+) -> keras.optimizers.Optimizer:
+    """Make the optimizer of a training, for `compile`.
+
+    The learning rate at step i = 0, 1, ... of `fit` is
+
+        warmup = 0:  learning_rate * decay(i / steps)
+        i < warmup:  learning_rate * (i + 1) / (warmup + 1)
+        later:       learning_rate * decay((i - warmup) / (steps - warmup))
+
+        "poly":      decay(x) = (1 - x) ** 0.9
+        "cosine":    decay(x) = (1 + cos(pi * x)) / 2
+        "constant":  decay(x) = 1
+
+    "poly" and "cosine" are 0 from step `steps` on. The optimizers are those of PyTorch
+    by these names, with its defaults:
+
+        "adamw":  betas 0.9 and 0.999, epsilon 1e-8; each step takes the part
+                  rate * weight_decay off the weights.
+        "adam":   the same, with weight_decay * weights added to the gradient.
+        "sgd":    momentum 0.9, not Nesterov's, as torchvision and mmsegmentation train;
+                  weight_decay * weights added to the gradient. (In `keras.optimizers`
+                  the decay of SGD and Adam is AdamW's, and momentum holds past rates.)
+
+    Biases and the weights of normalization layers aren't decayed.
+
+    Args:
+        model: The model to train, built, with what stays fixed frozen already.
+        learning_rate: The highest learning rate.
+        steps: Steps of the whole training: epochs times steps per epoch.
+        name: "adamw", "adam" or "sgd".
+        schedule: "poly", "cosine" or "constant". The learning rate can be set later, by
+            callbacks such as `ReduceLROnPlateau`, if it is "constant" and `warmup` is
+            0; otherwise Keras raises when one tries.
+        warmup: Steps in which the rate rises in a straight line, fewer than `steps`.
+        weight_decay: Factor of the weights in their decay; 0 for none.
+        encoder_rate: Factor of the rate for variables whose path begins with
+            "encoder/", those of a net made with `encoder=`: below 1 if the encoder has
+            trained weights, 1 if it hasn't. Other nets, such as the FCNs, have none.
+        ema: Momentum of a moving average of the weights over steps of `fit`, such as
+            0.999. It replaces the weights when `fit` ends; `SwapEMAWeights` of Keras
+            also validates with it. None for no average.
+        accumulate: Steps of `fit` whose gradients are averaged for one change of the
+            weights, at the rate of the last of them. `steps` and `warmup` still are
+            steps of `fit`. 1 with several replicas of `tf.distribute`.
+        clip: Largest norm of the gradient of all variables together; a gradient with a
+            larger norm is scaled down to it. None for any norm.
+
+    Returns:
+        A Keras optimizer. Make it in the scope of the strategy, if there is one.
+
+    Raises:
+        ValueError: for an argument out of its range, for a model that isn't built or
+            has no trainable weights, and for `accumulate` with several replicas.
+
+    Example:
+        >>> import keras_seg
+        >>> model = keras_seg.unet(6, widths=(4, 8))
+        >>> adamw = optimizer(model, 1e-3, steps=2000, warmup=100)
+        >>> model.compile(adamw, keras_seg.losses.WeightedCrossEntropy())
+        >>> f"{float(model.optimizer.learning_rate):.2e}"
+        '9.90e-06'
+    """
+    _check_model(model)
+    _check_choice("name", name, _OPTIMIZERS)
+    _check_choice("schedule", schedule, ("poly", "cosine", "constant"))
+    _check_number("learning_rate", learning_rate, above=0)
+    _check_integer("steps", steps, 1)
+    _check_integer("warmup", warmup, 0)
+    if warmup >= steps:
+        raise ValueError(
+            f"Expected `warmup` to be fewer steps than `steps`, {steps}. "
+            f"Received: {warmup}. Both count steps of `fit`, not epochs."
+        )
+    _check_number("weight_decay", weight_decay, least=0)
+    _check_number("encoder_rate", encoder_rate, least=0)
+    if ema is not None:
+        _check_number("ema", ema, above=0, below=1)
+    _check_integer("accumulate", accumulate, 1)
+    if accumulate > steps:
+        raise ValueError(
+            f"Expected `accumulate` to be at most `steps`, {steps}. "
+            f"Received: {accumulate}, with which the weights would never change."
+        )
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if accumulate > 1 and replicas > 1:
+        raise ValueError(
+            f"Expected `accumulate` to be 1 with {replicas} replicas. Received: "
+            f"{accumulate}. Keras accumulates gradients on one device only. Replicas "
+            "share a batch: make that larger."
+        )
+    if clip is not None:
+        _check_number("clip", clip, above=0)
+    return _OPTIMIZERS[name](
+        _rate(float(learning_rate), schedule, int(steps), int(warmup)),
+        weight_decay=float(weight_decay),
+        encoder_rate=float(encoder_rate),
+        global_clipnorm=None if clip is None else float(clip),
+        use_ema=ema is not None,
+        ema_momentum=0.99 if ema is None else float(ema),
+        gradient_accumulation_steps=None if accumulate == 1 else int(accumulate),
+        name=name,
+    )
+
+
+def _rate(learning_rate: float, schedule: str, steps: int, warmup: int) -> Any:
+    """A learning rate as Keras's optimizers take it."""
+    schedules = keras.optimizers.schedules
+    rate: Any = learning_rate
+    if schedule == "poly":
+        rate = schedules.PolynomialDecay(learning_rate, steps - warmup, 0.0, power=0.9)
+    elif schedule == "cosine":
+        rate = schedules.CosineDecay(learning_rate, steps - warmup)
+    return LinearWarmup(rate, warmup) if warmup else rate
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A straight rise to the beginning of another schedule.
+
+        rate(step) = min(1, (step + 1) / (warmup + 1)) * schedule(max(0, step - warmup))
+
+    That is PyTorch's `LinearLR(start_factor=1 / (warmup + 1), total_iters=warmup)`
+    before the other in a `SequentialLR`. No step is taken at rate 0.
+
+    Args:
+        schedule: What follows: a schedule, or a number that stays.
+        warmup: Steps before the rate is that of `schedule` at its step 0.
+    """
+
+    def __init__(self, schedule: Any, warmup: int):
+        super().__init__()
+        self.schedule = schedule
+        self.warmup = warmup
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, keras.config.floatx())
+        risen = ops.minimum(1.0, (step + 1) / (self.warmup + 1))
+        if not callable(self.schedule):
+            return risen * self.schedule
+        return risen * self.schedule(ops.maximum(0.0, step - self.warmup))
+
+    def get_config(self) -> dict[str, Any]:
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "warmup": self.warmup}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LinearWarmup":
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["warmup"])
+
+
+class _Grouped(keras.optimizers.Optimizer):
+    """Steps along a direction, at a rate and with a decay of each variable's own.
+
+        weights -= factor * rate * (direction + weight_decay * weights)
+
+    Args:
+        learning_rate: A number or a schedule.
+        encoder_rate: The factor of variables whose path begins with "encoder/".
+        **options: Arguments of every Keras optimizer.
+    """
+
+    # Whether weight_decay * weights is added to the gradient instead.
+    is_decay_in_gradient = False
+
+    def __init__(
+        self, learning_rate: Any, *, encoder_rate: float = 1.0, **options: Any
+    ):
+        super().__init__(learning_rate, **options)
+        self.encoder_rate = encoder_rate
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        decay = self.weight_decay or 0.0
+        self._decays = tuple(
+            decay if _is_decayed(v) and self._use_weight_decay(v) else 0.0
+            for v in variables
+        )
+        self._factors = tuple(
+            self.encoder_rate if v.path.startswith(_ENCODER) else 1.0 for v in variables
+        )
+        self.build_moments(variables)
+
+    def build_moments(self, variables: list[keras.Variable]) -> None:
+        """Add what `direction` remembers of each variable."""
+        raise NotImplementedError
+
+    def direction(self, gradient: Any, index: int) -> Any:
+        """What to subtract from a variable, for a learning rate of 1."""
+        raise NotImplementedError
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        gradient = ops.cast(gradient, variable.dtype)
+        rate = ops.cast(learning_rate * self._factors[index], variable.dtype)
+        decay = self._decays[index]
+        if decay and self.is_decay_in_gradient:
+            gradient = gradient + decay * variable
+        step = self.direction(gradient, index)
+        if decay and not self.is_decay_in_gradient:
+            step = step + decay * variable
+        self.assign_sub(variable, rate * step)
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        """Nothing: Keras would decay all variables at one rate, before the step."""
+
+    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
+        # Keras clips what each replica has, and sums that; but the norm to be clipped
+        # is the sum's. So sum first, and share the result for Keras to sum again.
+        replicas = tf.distribute.get_replica_context()
+        count = replicas.num_replicas_in_sync if replicas else 1
+        if count == 1 or not self.global_clipnorm:
+            return super()._clip_gradients(gradients)
+        gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        return [g / count for g in super()._clip_gradients(gradients)]
+
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        super().finalize_variable_values(var_list)
+        if self.use_ema and keras.backend.backend() == "jax":
+            # Weights and averages share memory now, and a step gives JAX both to reuse.
+            for variable in var_list:
+                variable.assign(ops.copy(variable.value))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "encoder_rate": self.encoder_rate}
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class AdamW(_Grouped):
+    """AdamW with a factor of the rate for the encoder, equal to PyTorch's.
+
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient ** 2
+        direction = m / (1 - 0.9 ** t) / (sqrt(v / (1 - 0.999 ** t)) + 1e-8)
+
+    t is the number of the update, from 1. Keras's own adds its epsilon, 1e-7, to
+    sqrt(v) before v is divided: in the first step that is as 3e-6 here.
+    """
+
+    def build_moments(self, variables: list[keras.Variable]) -> None:
+        self._moments = self.add_optimizer_variables(variables, ["m", "v"])
+
+    def direction(self, gradient: Any, index: int) -> Any:
+        m, v = (moments[index] for moments in self._moments)
+        self.assign_add(m, 0.1 * (gradient - m))
+        self.assign_add(v, 0.001 * (ops.square(gradient) - v))
+        t = ops.cast(self.iterations + 1, "float32")
+        # 1 - beta ** t without cancellation.
+        m_sum, v_sum = (-ops.expm1(t * math.log(beta)) for beta in (0.9, 0.999))
+        scale = ops.cast(ops.sqrt(v_sum), gradient.dtype)
+        return m / ops.cast(m_sum, gradient.dtype) / (ops.sqrt(v) / scale + 1e-8)
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class Adam(AdamW):
+    """Adam with a factor of the rate for the encoder, equal to PyTorch's."""
+
+    is_decay_in_gradient = True
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
+class SGD(_Grouped):
+    """SGD with a factor of the rate for the encoder, equal to PyTorch's.
+
+        m = 0.9 * m + gradient
+        direction = m
+
+    In Keras's own, m holds gradients times their rates: after the rate fell, it still
+    takes longer steps.
+    """
+
+    is_decay_in_gradient = True
+
+    def build_moments(self, variables: list[keras.Variable]) -> None:
+        self._moments = self.add_optimizer_variables(variables, "momentum")
+
+    def direction(self, gradient: Any, index: int) -> Any:
+        m = self._moments[index]
+        self.assign(m, 0.9 * m + gradient)
+        return m
+
+
+_OPTIMIZERS: dict[str, type[_Grouped]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
+
+
+def _is_decayed(variable: keras.Variable) -> bool:
+    """Tell kernels from biases and the weights of normalization layers.
+
+    Most of the latter are vectors. Attention has biases with two axes, though.
+    """
+    spared = any(word in variable.name for word in ("bias", "beta", "gamma"))
+    return len(variable.shape) > 1 and not spared
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a Keras model. Received: {model!r}")
+    if not model.built:
+        raise ValueError(
+            f"Expected a model that is built. Received: {model.name!r}, which has no "
+            "weights yet. Call it on an image once."
+        )
+    if not model.trainable_variables:
+        reason = "all of them frozen" if model.variables else "not one"
+        raise ValueError(
+            f"Expected a model with weights to train. Received: {model.name!r} with "
+            f"{len(model.weights)}, {reason}."
+        )
+
+
+def _check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
+    choices = [*choices]
+    if value in choices:
+        return
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"Expected `{argument}` to be one of {', '.join(map(repr, choices))}. "
+        f"Received: {value!r}.{hint}"
+    )
+
+
+def _check_integer(argument: str, value: Any, least: int) -> None:
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        raise ValueError(
+            f"Expected `{argument}` to be a whole number, {least} or more. "
+            f"Received: {value!r}"
+        )
+
+
+def _check_number(
+    argument: str,
+    value: Any,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    # Written so that NaN isn't in the range.
+    if is_number and math.isfinite(value) and value >= least and above < value < below:
+        return
+    allowed = f"{least:g} or more" if math.isfinite(least) else f"above {above:g}"
+    if math.isfinite(below):
+        allowed += f" and below {below:g}"
+    raise ValueError(
+        f"Expected `{argument}` to be a number {allowed}. Received: {value!r}"
+    )
