@@ -124,9 +124,10 @@ class _Progress(keras.callbacks.Callback):
             self._noted = True
             warnings.warn(
                 f"{waiting:.0%} of the time of a training step is spent waiting for "
-                "data. Remedies, those that help most first: convert the data set "
-                "once with `prepare`, so that it reads faster; more CPU cores; a "
-                "`scale` nearer to 1; fewer augmentations.",
+                "data. Remedies, those that help most first: keep decoded images in "
+                "memory with `cache`; convert the data set once with `prepare`, so "
+                "that it reads faster; more CPU cores; a `scale` nearer to 1; less of "
+                "`augment`.",
                 stacklevel=2,
             )
 

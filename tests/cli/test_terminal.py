@@ -64,6 +64,21 @@ def test_a_terminal_gets_a_bar_and_nothing_from_tensorflow(voc_tree, tmp_path):
     assert not [word for word in NOISE if word in shown]
 
 
+def test_a_training_in_a_terminal_has_a_line_that_moves_below_its_table(tmp_path):
+    size = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
+    out = ["--val-images", "3", "--steps-per-epoch", "40", "--out", tmp_path / "run"]
+    status, shown = run_in_terminal(command("train", *size, *out))
+    assert status == 0
+    lines = shown.replace("\r\n", "\n").split("\n")
+    row = next(line for line in lines if "1/1" in line)
+    *live, cleared, last = row.split("\r")
+    assert any(re.search(r"training, \d+/40 steps, loss \d", text) for text in live)
+    assert cleared.strip() == ""
+    assert re.match(r" +1/1 +\d+\.\d{4} ", last)
+    assert "\x1b" not in row
+    assert not [word for word in NOISE if word in shown]
+
+
 def test_verbose_shows_what_tensorflow_says_and_where_an_error_arose(tmp_path):
     done = subprocess.run(
         command("train", "--data", "voc", "--root", tmp_path, "--verbose"),
