@@ -84,12 +84,17 @@ class _Progress(keras.callbacks.Callback):
     def measured(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """The same batches, of which this callback knows how long `fit` waits for them.
 
+        Under a strategy of several devices, which reads ahead, nothing is shown of it.
+
         Args:
             batches: The batches for `fit`.
         """
         return self._wait.measured(batches)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        strategy = getattr(self.model, "distribute_strategy", None)
+        if getattr(strategy, "num_replicas_in_sync", 1) > 1:
+            self._times.wait = DataWait()  # which measures nothing
         self._times.begin(self.params.get("epochs") or 1, self.params.get("steps"))
         self._noted = False
 

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_seg.training.timing import DataWait
@@ -34,6 +35,22 @@ def test_data_that_are_ready_are_not_waited_for():
     for _ in wait.measured(slow(0.001, 10).prefetch(2)):
         time.sleep(0.05)  # the step
     assert wait.seconds < 0.1 * 10 * 0.05 + 0.05  # the first one is waited for
+
+
+@pytest.fixture
+def deterministic():
+    from tensorflow.python.framework import config  # which alone can switch it off
+
+    tf.config.experimental.enable_op_determinism()
+    yield
+    config.disable_op_determinism()
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_waiting_is_measured_where_operations_must_be_deterministic():
+    wait = DataWait()
+    assert len(list(wait.measured(slow(0.02, 3)))) == 3
+    assert wait.seconds >= 3 * 0.02
 
 
 def test_measured_batches_are_the_same_batches():
