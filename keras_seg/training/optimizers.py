@@ -69,7 +69,8 @@ def optimizer(
     Args:
         model: The model to train, built, with what stays fixed frozen already.
         learning_rate: The highest learning rate.
-        steps: Steps of the whole training: epochs times steps per epoch.
+        steps: Steps of the whole training: epochs times steps per epoch. With a
+            "constant" schedule, any number above `warmup`.
         name: "adamw", "adam" or "sgd".
         schedule: "poly", "cosine" or "constant". The learning rate can be set later, by
             callbacks such as `ReduceLROnPlateau`, if it is "constant" and `warmup` is

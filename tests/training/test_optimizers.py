@@ -387,10 +387,16 @@ def test_a_saved_model_goes_on_with_the_same_optimizer(tmp_path):
 def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_path):
     keras.config.set_dtype_policy(policy)  # and conftest.py resets it
 
-    def train(folder, epochs):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    def train(folder, *more):
         model = with_encoder()
         compiled(model, optimizer(model, 0.01, steps=9, **options))
-        checkpoint = Checkpoint(folder)
+        # What validates comes between the two.
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        checkpoint = Checkpoint(folder, callbacks=[swap])
         epoch = checkpoint.restore(model)
         batches = SOURCE.batches(
             4, size=SIZE, shuffle=True, repeat=True, first_step=3 * epoch
@@ -398,17 +404,18 @@ def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_pa
         model.fit(
             batches,
             steps_per_epoch=3,
-            epochs=epochs,
+            epochs=3,
             initial_epoch=epoch,
-            callbacks=[checkpoint],
+            callbacks=[swap, checkpoint, *more],
             shuffle=False,
             verbose=0,
         )
         return model
 
-    whole = train(tmp_path / "whole", 3)
-    train(tmp_path / "part", 1)
-    other = train(tmp_path / "part", 3)
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "part", Interrupt())
+    other = train(tmp_path / "part")
     is_scaled = isinstance(whole.optimizer, keras.optimizers.LossScaleOptimizer)
     assert is_scaled == (policy == "mixed_float16")
     assert_close(other.variables, arrays(whole.variables), rtol=0)
