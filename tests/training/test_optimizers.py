@@ -269,6 +269,43 @@ def test_the_average_of_weights_replaces_them_at_the_end():
     assert_close(variables, average, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_variables_without_a_gradient_begin_when_they_have_one(name):
+    model = with_encoder()
+    variables = model.trainable_variables
+    before, gradients = arrays(variables), drawn_gradients(variables)
+    made = optimizer(model, 0.01, steps=STEPS, name=name, weight_decay=0.1, ema=0.5)
+    made.build(variables)
+    decoder = [v for v in variables if not v.path.startswith("encoder/")]
+    for step, each in enumerate(gradients):
+        trained_now = variables if step >= 12 else decoder
+        each = {v.path: g for v, g in zip(variables, each, strict=True)}
+        made.apply(
+            [keras.ops.convert_to_tensor(each[v.path]) for v in trained_now],
+            trained_now,
+        )
+    rates = [0.01 * rate(step) for step in range(STEPS)]
+    factors, decays = factors_of(variables), decays_of(variables, 0.1)
+    for start, group in ((12, "encoder"), (0, "score")):
+        expected = trained(
+            name, before, gradients[start:], rates[start:], factors, decays
+        )
+        for v, value in zip(variables, expected, strict=True):
+            if v.path.startswith(group):
+                assert_close([v], [value], rtol=1e-5, atol=1e-6)
+
+
+def test_averages_are_of_their_own_variables_when_some_are_frozen():
+    model = with_encoder()
+    variables = model.trainable_variables
+    made = optimizer(model, 0.1, steps=4, ema=0.7)
+    apply(made, drawn_gradients(variables, 4), variables)
+    expected = arrays(made._model_variables_moving_average)
+    score = [v for v in variables if v.path.startswith("score/")]
+    made.finalize_variable_values(score)
+    assert_close(variables, expected, rtol=0)
+
+
 def test_an_encoder_at_rate_0_keeps_its_weights():
     model = with_encoder()
     variables = model.trainable_variables
