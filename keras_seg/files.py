@@ -44,7 +44,9 @@ def remove_unfinished() -> None:
 
 
 @contextlib.contextmanager
-def written_aside(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Path]:
+def written_aside(
+    path: str | os.PathLike, *, sync: bool = False, needed: int | None = None
+) -> Iterator[Path]:
     """Give a path to write to; the file gets its name when it is whole.
 
     Args:
@@ -52,9 +54,13 @@ def written_aside(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Pa
         sync: Whether the bytes should be on the disk before the name is, and the name
             before this returns: after a power failure the path then has the old file
             or the new one, whole.
+        needed: Bytes that the file will have, if that is known, for errors.
 
     Yields:
         A hidden path in the same folder, with the same suffix.
+
+    Raises:
+        OSError: if the disk is full, saying how much is needed and how much is free.
     """
     path = Path(path)
     with unfinished(path.with_name(f".{path.stem}.writing{path.suffix}")) as writing:
@@ -65,8 +71,20 @@ def written_aside(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Pa
             os.replace(writing, path)
             if sync and os.name != "nt":  # Windows opens no folders
                 _sync(path.parent)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            writing.unlink(missing_ok=True)
+            raise OSError(error.errno, _no_space(path, needed), str(path)) from None
         finally:
             writing.unlink(missing_ok=True)
+
+
+def _no_space(path: Path, needed: int | None) -> str:
+    free = shutil.disk_usage(path.parent).free / 2**20
+    size = "" if needed is None else f" It needs {needed / 2**20:,.1f} MiB;"
+    kept = " The file that has this name is kept." if path.exists() else ""
+    return f"No space left on the disk.{size} {free:,.1f} MiB are free.{kept} File"
 
 
 def _sync(path: Path) -> None:

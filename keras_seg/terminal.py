@@ -17,8 +17,13 @@ def verbosity() -> int:
     Example:
         model.fit(..., verbose=verbosity())
     """
+    return 1 if is_terminal() else 2
+
+
+def is_terminal() -> bool:
+    """Tell whether standard output is a terminal that can write a line over."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    return 1 if terminal and os.environ.get("TERM") != "dumb" else 2
+    return terminal and os.environ.get("TERM") != "dumb"
 
 
 def progress(total: int, unit: str, *, verbose: bool = True) -> keras.utils.Progbar:

@@ -1,7 +1,9 @@
 """Files that are whole or not there."""
 
+import errno
 import json
 import os
+from collections import namedtuple
 
 import pytest
 
@@ -72,3 +74,25 @@ def test_json_is_what_was_given_and_ends_its_last_line(tmp_path):
     text = (tmp_path / "a.json").read_text()
     assert json.loads(text) == {"a": [1, None], "b": str(tmp_path)}
     assert text.endswith("}\n")
+
+
+def test_on_a_full_disk_the_error_says_what_is_needed_and_what_is_kept(
+    tmp_path, monkeypatch
+):
+    usage = namedtuple("usage", "free")(3 * 2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    path = tmp_path / "a.bin"
+
+    def write(needed=None):
+        with written_aside(path, needed=needed) as aside:
+            aside.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"disk\. 3\.0 MiB are free\. File: .*a\.bin"):
+        write()
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match=r"needs 5\.0 MiB; 3\.0 .* name is kept") as full:
+        write(5 * 2**20)
+    assert full.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == ["a.bin"]
+    assert path.read_bytes() == b"old"

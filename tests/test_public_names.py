@@ -9,8 +9,8 @@ PUBLIC = {
     "losses metrics models predict predict_files predict_mask training unet "
     "visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
-    "keras_seg.data": "COCO_STUFF Source arrays border_weights class_frequencies "
-    "class_weights coco coco_panoptic folder inspect prepare shapes "
+    "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
+    "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
     "standard_augmentation tfds voc write_voc",
     "keras_seg.labels": "Features IGNORE Image Logits Mask check_labels "
     "check_num_classes",
@@ -19,7 +19,8 @@ PUBLIC = {
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
     "keras_seg.models": "efficientnet_lite encoder fcn16s fcn32s fcn8s unet",
-    "keras_seg.training": "Checkpoint optimizer",
+    "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
+    "TensorBoard optimizer",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
     "save_mask visible",
 }

@@ -99,7 +99,7 @@ def _advice(error: Exception, options: argparse.Namespace, words: Sequence[str])
 
 def _sentence(error: Exception) -> str:
     """What an error says, and what it is where that isn't said."""
-    if isinstance(error, (ValueError, OSError, ImportError, RuntimeError)):
+    if isinstance(error, (ValueError, OSError, ImportError, MemoryError, RuntimeError)):
         return str(error) or type(error).__name__
     # Not at the head of the file: TensorFlow may be what couldn't be imported.
     from keras_seg.data.checks import cause_of, reason

@@ -10,8 +10,9 @@ from keras_seg.cli.data_options import with_absolute_paths
 from keras_seg.cli.options import parser
 from keras_seg.training.runs import read_run
 
-# Options that say where and how a run begins, and aren't taken from it.
-OF_THE_START = ("out", "overwrite", "like", "resume", "extend")
+# Options that say where and how a run begins, and what is printed: they aren't taken
+# from it.
+OF_THE_START = ("out", "overwrite", "like", "resume", "extend", "quiet", "json")
 
 
 def options_to_keep(options: argparse.Namespace) -> dict[str, Any]:

@@ -41,6 +41,11 @@ def side(text: str) -> int:
     return whole(text, 1, 16_384)
 
 
+def not_negative(text: str) -> int:
+    """How many of something, which may be none."""
+    return whole(text, 0, 1_000_000_000)
+
+
 def seed(text: str) -> int:
     """A seed for random numbers."""
     return whole(text, 0, 2**32 - 1)  # what NumPy takes
@@ -54,6 +59,38 @@ def learning_rate(text: str) -> float:
             f"expected a number above 0, at most 1000, as 0.001, received {text}"
         )
     return value
+
+
+def fraction(text: str) -> float:
+    """A share, without 0 and 1."""
+    value = _float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a number between 0 and 1, as 0.999, received {text}"
+        )
+    return value
+
+
+def factor(text: str) -> float:
+    """A number that may be 0."""
+    value = _float(text)
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 0 to 1000, received {text}"
+        )
+    return value
+
+
+def augmentation(text: str) -> str:
+    """Arguments of the augmentation: color=0.3,rotation=10,elastic=10,flip=both."""
+    names = ("color", "rotation", "elastic", "flip")
+    words = [word.partition("=") for word in text.split(",")]
+    if text != "none" and not all(name in names and value for name, _, value in words):
+        raise argparse.ArgumentTypeError(
+            "expected none, or some of color=, rotation=, elastic= and flip=, as "
+            f"rotation=10,flip=both, received {text}"
+        )
+    return text
 
 
 def area(text: str) -> float:

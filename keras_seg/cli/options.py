@@ -6,7 +6,7 @@ Nothing here waits for TensorFlow: `--help` and mistyped options are answered at
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras_seg
 from keras_seg.cli.option_types import area, picture, positive, run_folder
@@ -24,9 +24,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         train_defaults: Values of options of `train` that aren't given, by name, in
             place of their own defaults.
     """
-    parser = argparse.ArgumentParser(
-        prog="keras-seg", description="Semantic segmentation in Keras."
-    )
+    parser = _Parser(prog="keras-seg", description="Semantic segmentation in Keras.")
     parser.add_argument("--version", action="version", version=keras_seg.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -245,6 +243,15 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
         metavar="S",
         help="split to validate on (default: val); folder: a text file of stems",
     )
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are short: its usage would fill the screen."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(
+            2, f"{self.prog}: error: {message}\n`{self.prog} --help` says more.\n"
+        )
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -2,23 +2,26 @@
 
 import argparse
 import shlex
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 import keras_seg
 from keras_seg.cli import interrupt
+from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import options_like, options_to_keep, options_to_resume
 from keras_seg.cli.messages import translated
+from keras_seg.cli.output import Output
 from keras_seg.data import Source
+from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.suggestions import SuggestionError
 from keras_seg.files import save_model
+from keras_seg.inference import Scores
 from keras_seg.terminal import progress
 from keras_seg.training.callbacks import (
     BestModel,
@@ -27,12 +30,14 @@ from keras_seg.training.callbacks import (
     Validate,
 )
 from keras_seg.training.checkpoint import Checkpoint
-from keras_seg.training.progress import EpochLines, duration
+from keras_seg.training.nan import NonFiniteLossError, StopOnNaN
+from keras_seg.training.pictures import sample_sheet
+from keras_seg.training.progress import JSONLines, ProgressTable
 from keras_seg.training.recipe import (
+    build_loss,
     build_model,
     compile_model,
     spread,
-    steps_per_epoch,
     training_batches,
 )
 from keras_seg.training.runs import (
@@ -42,6 +47,7 @@ from keras_seg.training.runs import (
     MODEL,
     SAMPLES,
     SAVED_MODEL,
+    TENSORBOARD,
     RunRecord,
     check_folder,
     claimed_folder,
@@ -50,22 +56,7 @@ from keras_seg.training.runs import (
     load_model,
     write_scores,
 )
-from keras_seg.visualize import samples, visible
-
-# Defaults of options, for drawn shapes, which are small and fill the image, and for
-# all other data.
-_OF_SHAPES = {
-    "size": 64,
-    "scale": (0.8, 1.25),
-    "batch_size": 16,
-    "learning_rate": 3e-3,
-}
-_OF_PHOTOS = {
-    "size": 256,
-    "scale": (0.5, 2.0),
-    "batch_size": 8,
-    "learning_rate": 1e-3,
-}
+from keras_seg.training.tensorboard import TensorBoard
 
 
 def train(options: argparse.Namespace, words: Sequence[str]) -> None:
@@ -75,7 +66,6 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         options: What the command line says.
         words: The command line.
     """
-    started = time.monotonic()
     earlier = None
     if options.resume:
         options, earlier = options_to_resume(options, words)
@@ -83,7 +73,8 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         raise ValueError("Expected --resume RUN with --extend.")
     elif options.like:
         options = options_like(options, words)
-    _check_options(options)
+    recipe.check_options(options)
+    output = Output(quiet=options.quiet, json=options.json)
     out = (
         options.resume
         or options.out
@@ -94,19 +85,22 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
 
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
-    _look_at_some({"train": training, "val": validation}, options)
+    _look_at_some({"train": training, "val": validation}, options, output)
     image, _ = training[0]
     kept = options_to_keep(options)
     resolved = {**kept, "given": kept}
     if earlier is not None:  # what was given when it began
         resolved["given"] = earlier["given"] | {"epochs": options.epochs}
-    defaults = _OF_SHAPES if options.data == "shapes" else _OF_PHOTOS
-    resolved |= {k: v for k, v in defaults.items() if resolved[k] is None}
-    if resolved["steps_per_epoch"] is None:
-        resolved["steps_per_epoch"] = steps_per_epoch(training, resolved["batch_size"])
+    resolved = recipe.with_defaults(resolved, training)
+    augment = recipe.augmentation(resolved)
+    weights = recipe.class_weights(training, options.class_weights)
+    resolved["class_weight_values"] = weights
+    loss = build_loss(options.loss, weights)
 
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
     model, arguments = build_model(
         options.model,
         training.num_classes,
@@ -117,38 +111,25 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         upsampling=options.upsampling,
         encoder_weights=options.encoder_weights,
         weights=options.weights,
-        freeze_encoder=options.freeze_encoder,
     )
     resolved |= arguments | {"parameters": model.count_params()}
-    compile_model(
-        model,
-        learning_rate=resolved["learning_rate"],
-        steps=options.epochs * resolved["steps_per_epoch"],
-    )
+    compile_model(model, recipe.build_optimizer(model, resolved), loss)
+    if options.cache:
+        training, validation = map(keras_seg.data.cached, (training, validation))
     with (
         claimed_folder(out, overwrite=options.overwrite, resume=earlier is not None),
         interrupt.finishing(),
     ):
-        _train_in(out, model, training, validation, resolved, earlier)
-    print(f"\nTook {duration(time.monotonic() - started)}. Wrote {out}: ", end="")
-    print(", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != ".")))
+        scores = _train_in(
+            out, model, training, validation, resolved, augment, earlier, output
+        )
     command = shlex.join(["keras-seg", "predict", str(out)])
-    print(f"To use it: {command} IMAGE --out DIR")
+    output.result(out, scores, f"{command} IMAGE --out DIR")
 
 
-def _check_options(options: argparse.Namespace) -> None:
-    if options.model != "unet":
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: --model "
-                    f"{options.model}"
-                )
-    if options.freeze_encoder and options.encoder is None:
-        raise ValueError("Expected --encoder with --freeze-encoder.")
-
-
-def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> None:
+def _look_at_some(
+    sources: dict[str, Source], options: argparse.Namespace, output: Output
+) -> None:
     """Raise, before training begins, for what a few examples show to be wrong."""
     report = keras_seg.data.inspect(sources, examples=16, verbose=False)
     for problem in report.problems:
@@ -166,7 +147,7 @@ def _look_at_some(sources: dict[str, Source], options: argparse.Namespace) -> No
         if problem.serious:
             raise SuggestionError(message, problem.arguments)
         if not problem.example:
-            print(f"Note: {translated(message, vars(options))}")
+            output.note(f"Note: {translated(message, vars(options))}")
 
 
 def _train_in(
@@ -175,22 +156,27 @@ def _train_in(
     training: Source,
     validation: Source,
     options: dict[str, Any],
+    augment: StandardAugmentation,
     earlier: dict[str, Any] | None,
-) -> None:
+    output: Output,
+) -> Scores:
     """Train, score, picture and export into a folder that is this process's alone."""
     subset = spread(validation, options["val_images"])
     split = options["val_split"] or "val"
     best = BestModel(out / MODEL)
+    asked_for = recipe.callbacks(options)
+    early_stop = asked_for.pop("early_stop", None)
+    counting = [x for x in (asked_for.get("ema"), early_stop) if x is not None]
     checkpoint = Checkpoint(
-        out / CHECKPOINTS, settings={"training images": _fingerprint(training)}
+        out / CHECKPOINTS,
+        settings={"training images": _fingerprint(training)},
+        callbacks=counting,
     )
     epoch = 0 if earlier is None else _restored(checkpoint, model, earlier)
-    lines = EpochLines(best)
-    validate = Validate(
-        subset,
-        every=options["validate_every"],
-        progress=_checked(lambda done: lines.validated(done, len(subset))),
-    )
+    every = options["validate_every"]
+    shown, validated = output.progress(best, every, len(subset))
+    validate = Validate(subset, every=every, progress=_checked(validated))
+    board = TensorBoard(out / TENSORBOARD, validate) if options["tensorboard"] else None
     record = RunRecord(
         out,
         describe(options, training, subset),
@@ -201,45 +187,61 @@ def _train_in(
     )
     state = "failed"
     try:
-        print(
+        output.say(
             f"{options['model']}, {options['parameters']:,} parameters: "
             f"{len(training)} images to train on, {len(subset)} to validate. Writing "
-            f"to {out}\n",
-            flush=True,
+            f"to {out}\n"
         )
         if earlier is not None:
-            print(f"Continuing after {epoch} of {options['epochs']} epochs.")
+            output.say(f"Continuing after {epoch} of {options['epochs']} epochs.")
             if earlier["epochs"] != options["epochs"]:
-                print(
+                output.say(
                     f"The schedule is stretched from {earlier['epochs']} to "
                     f"{options['epochs']} epochs: the learning rate goes on at "
                     f"{float(model.optimizer.learning_rate):.2g}."
                 )
-            print()
+            output.say()
         history = CSVHistory(out / HISTORY, keep_epochs=epoch)
-        _fit(
-            model,
-            training,
-            options,
-            [validate, best, history, record, lines, checkpoint],
-            epoch,
-        )
-        _finish(out, training, validation, record, split)
+        callbacks = [*asked_for.values(), validate, best, history, record, board]
+        callbacks += [early_stop, shown, checkpoint]
+        if not record.is_trained:
+            _fit(model, training, options, augment, callbacks, epoch)
+            record.is_trained = True
+        scores = _finish(out, training, validation, record, split, output)
         checkpoint.keep_last(1)  # for --extend
         state = "finished"
+        return scores
     except KeyboardInterrupt:
         state = "interrupted"
         if best.epoch is None:
             save_model(model, out / MODEL)
-            print(f"\nThe model so far is in {out / MODEL}")
+            output.note(f"\nThe model so far is in {out / MODEL}")
         else:
-            print(f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}")
+            output.note(f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}")
         raise
+    except NonFiniteLossError as error:
+        state = "diverged"
+        raise NonFiniteLossError(f"{error}{_advice(out, best, options)}") from None
     finally:
         record.end(state)
-        if state != "finished":
+        if state in ("interrupted", "failed"):
             command = shlex.join(["keras-seg", "train", "--resume", str(out)])
-            print(f"To continue: {command}")
+            output.note(f"To continue: {command}")
+
+
+def _advice(out: Path, best: BestModel, options: Mapping[str, Any]) -> str:
+    """What is left of a run that diverged, and how to train with a lower rate."""
+    command = ["keras-seg", "train", "--like", str(out)]
+    kept = ""
+    if best.epoch is not None:
+        kept = f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}."
+        command += ["--weights", str(out)]
+    command += ["--learning-rate", f"{options['learning_rate'] / 10:g}"]
+    return (
+        f"{kept}\nTo train with a lower learning rate: {shlex.join(command)}\n"
+        f"{shlex.join(['keras-seg', 'train', '--resume', str(out)])} goes on from the "
+        "last whole epoch with the same batches, once the cause is mended."
+    )
 
 
 def _restored(
@@ -262,7 +264,8 @@ def _fit(
     model: keras.Model,
     training: Source,
     options: dict[str, Any],
-    callbacks: list[keras.callbacks.Callback],
+    augment: StandardAugmentation,
+    callbacks: list[Any],
     initial_epoch: int,
 ) -> None:
     def log_learning_rate(epoch: int, logs: dict[str, Any]) -> None:
@@ -273,40 +276,54 @@ def _fit(
         on_train_batch_end=_checked(lambda batch, logs: None),
         on_epoch_end=log_learning_rate,
     )
+    first_step = initial_epoch * options["steps_per_epoch"]
+    order = {"batch_size": options["batch_size"], "seed": options["seed"]}
+    batches = training_batches(
+        training,
+        size=options["size"],
+        augment=augment,
+        first_step=first_step,
+        **order,
+    )
+    finite = StopOnNaN(
+        training, shuffle=True, repeat=True, first_step=first_step, **order
+    )
+    callbacks = [callback for callback in callbacks if callback is not None]
+    for callback in callbacks:
+        if isinstance(callback, ProgressTable | JSONLines):
+            batches = callback.measured(batches)
     with interrupt.finishing():
         model.fit(
-            training_batches(
-                training,
-                size=options["size"],
-                batch_size=options["batch_size"],
-                scale=options["scale"],
-                seed=options["seed"],
-                first_step=initial_epoch * options["steps_per_epoch"],
-            ),
+            batches,
             initial_epoch=initial_epoch,
             epochs=options["epochs"],
             steps_per_epoch=options["steps_per_epoch"],
-            callbacks=[StopOnInvalidLabels(), first, *callbacks],
+            callbacks=[finite, StopOnInvalidLabels(), first, *callbacks],
             verbose=0,
             shuffle=False,  # the batches are
         )
 
 
 def _finish(
-    out: Path, training: Source, validation: Source, record: RunRecord, split: str
-) -> None:
+    out: Path,
+    training: Source,
+    validation: Source,
+    record: RunRecord,
+    split: str,
+    output: Output,
+) -> Scores:
     """Score, picture and export the best model."""
     model = load_model(out)
     scores = record.scores
     if scores is None or scores.images < len(validation):
-        bar = progress(len(validation), "image")
+        bar = progress(len(validation), "image", verbose=output.is_talking)
         scores = keras_seg.evaluate(model, validation, progress=_checked(bar.update))
         write_scores(scores, out / METRICS, split)
-    print(f"\nScores of the best model:\n\n{scores}", flush=True)
-    keras.utils.save_img(out / SAMPLES, _sample_rows(model, validation), scale=False)
+    keras.utils.save_img(out / SAMPLES, sample_sheet(model, validation), scale=False)
     keras_seg.export(
         model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
     )
+    return scores
 
 
 def _fingerprint(source: Source) -> str:
@@ -323,13 +340,3 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         function(*arguments, **named)
 
     return call
-
-
-def _sample_rows(model: keras.Model, source: Source, count: int = 4) -> np.ndarray:
-    """A picture of a few examples, spread over the data set."""
-    rows = []
-    for index in np.linspace(0, len(source) - 1, min(count, len(source)), dtype=int):
-        image, truth = source[int(index)]
-        prediction = keras_seg.predict_mask(model, image)
-        rows.append((visible(image), truth, prediction))
-    return samples(rows, source.palette, source.class_names)

@@ -4,7 +4,11 @@ import argparse
 from pathlib import Path
 
 from keras_seg.cli.option_types import (
+    augmentation,
+    factor,
+    fraction,
     learning_rate,
+    not_negative,
     positive,
     run_folder,
     scale,
@@ -52,9 +56,18 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--freeze-encoder",
+        type=positive,
+        nargs="?",
+        const=True,
+        metavar="EPOCHS",
+        help="train only the decoder; the encoder stays as it is, for so many epochs "
+        "(default: all of them)",
+    )
+    add(
+        "--freeze-batch-norm",
         action="store_true",
-        help="train only the decoder; the encoder's weights and batch-norm statistics "
-        "stay as they are",
+        help="keep the scale, shift and statistics of the encoder's batch "
+        "normalization, also where the encoder is trained",
     )
     add(
         "--normalization",
@@ -113,11 +126,98 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "(default: all); the final scores are of all",
     )
     add(
+        "--loss",
+        default="cross_entropy",
+        metavar="L",
+        help="loss, or a sum of losses, as dice+cross_entropy or "
+        "0.5*lovasz+cross_entropy; also focal, top_k, jaccard, tversky, boundary_f1",
+    )
+    add(
+        "--class-weights",
+        choices=("none", "median", "inverse", "enet"),
+        default="none",
+        help="weights of the classes in cross_entropy, focal and top_k, from how often "
+        "they occur",
+    )
+    add(
         "--learning-rate",
         type=learning_rate,
         metavar="X",
-        help="highest learning rate of Adam, after a short warm-up; then it falls to 0 "
-        "along half a cosine (default: 0.003 for shapes, else 0.001)",
+        help="highest learning rate (default: 0.003 for shapes, else 0.001)",
+    )
+    add(
+        "--optimizer",
+        choices=("adamw", "adam", "sgd"),
+        default="adamw",
+        help="optimizer",
+    )
+    add(
+        "--schedule",
+        choices=("poly", "cosine", "constant"),
+        help="how the learning rate falls (default: poly with --encoder, else cosine)",
+    )
+    add(
+        "--warmup",
+        type=not_negative,
+        metavar="STEPS",
+        help="steps in which the learning rate rises (default: a tenth, at most 100)",
+    )
+    add(
+        "--weight-decay",
+        type=factor,
+        default=1e-4,
+        metavar="X",
+        help="decoupled weight decay of convolution kernels",
+    )
+    add(
+        "--encoder-rate",
+        type=factor,
+        metavar="X",
+        help="the encoder's learning rate as a share of the decoder's (default: 0.1 "
+        "with --encoder-weights, else 1)",
+    )
+    add(
+        "--ema",
+        type=fraction,
+        metavar="MOMENTUM",
+        help="validate and keep an exponential moving average of the weights, as 0.999",
+    )
+    add(
+        "--accumulate",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="steps whose gradients are averaged before the weights change",
+    )
+    add(
+        "--clip",
+        type=learning_rate,
+        metavar="NORM",
+        help="largest norm of all gradients together",
+    )
+    add(
+        "--augment",
+        type=augmentation,
+        metavar="A",
+        help="beside scaling and cropping: color=0.3 (brightness, contrast, "
+        "saturation), rotation=DEGREES or quarter, elastic=PIXELS, "
+        "flip=both|yes|no, comma-separated; or none (default: color=0.3,flip=yes)",
+    )
+    add(
+        "--early-stop",
+        type=positive,
+        metavar="N",
+        help="stop after N validations without a better mIoU",
+    )
+    add(
+        "--cache",
+        action="store_true",
+        help="keep the decoded images in memory",
+    )
+    add(
+        "--deterministic",
+        action="store_true",
+        help="let TensorFlow use deterministic operations only, on GPUs too",
     )
     add("--seed", type=seed, default=0, metavar="N", help="random seed")
     add(
@@ -157,4 +257,17 @@ def _add_output_options(command: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="begin a run with the options of another one; options that are given "
         "here replace its own",
+    )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write curves, scores of each class and pictures of predictions for "
+        "TensorBoard to the run's folder",
+    )
+    one_of = command.add_argument_group("printing").add_mutually_exclusive_group()
+    one_of.add_argument("--quiet", action="store_true", help="print only the result")
+    one_of.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON object per epoch, and one of the result, each on a line",
     )

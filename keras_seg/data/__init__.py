@@ -12,6 +12,7 @@ from keras_seg.data.readers.voc import voc as voc
 from keras_seg.data.readers.voc import write_voc as write_voc
 from keras_seg.data.source import Source as Source
 from keras_seg.data.tools.border_weights import border_weights as border_weights
+from keras_seg.data.tools.cache import cached as cached
 from keras_seg.data.tools.class_weights import class_frequencies as class_frequencies
 from keras_seg.data.tools.class_weights import class_weights as class_weights
 from keras_seg.data.tools.inspect import inspect as inspect
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "arrays",
     "border_weights",
+    "cached",
     "class_frequencies",
     "class_weights",
     "coco",

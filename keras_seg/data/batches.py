@@ -12,7 +12,12 @@ from keras_seg.data.checks import check_ids, check_mask, check_same_size
 from keras_seg.data.color import as_dtype
 from keras_seg.data.errors import read_in_order
 from keras_seg.data.geometry import letterbox as letterbox_geometry
-from keras_seg.data.order import examples_of_shard, steps_in_order, steps_of_epochs
+from keras_seg.data.order import (
+    example_of,
+    examples_of_shard,
+    steps_in_order,
+    steps_of_epochs,
+)
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
 from keras_seg.labels import IGNORE, Image, Mask
 
@@ -177,14 +182,11 @@ def batches(
     if size is not None and augment is None and not letterbox:
         _check_fit(source, size)
 
-    def example_of(step: Any) -> Any:
-        """Index of the example of a step."""
-        if not shuffle:
-            return step % n
-        return tf.random.experimental.index_shuffle(step % n, [seed, step // n], n - 1)
+    def index_of(step: Any) -> Any:
+        return example_of(step, n, shuffle=shuffle, seed=seed)
 
     def read(step: Any) -> Any:
-        index = example_of(step)
+        index = index_of(step)
         example_seed = tf.stack([tf.constant(seed, tf.int64), step])
         if isinstance(augment, StandardAugmentation):
             image, mask = _read_augmented(source, index, augment, size, example_seed)
@@ -217,7 +219,7 @@ def batches(
         counted=shuffle or augment is not None,
     )
     data = read_in_order(
-        steps, read, lambda step: source.names[int(example_of(step))], stride=count
+        steps, read, lambda step: source.names[int(index_of(step))], stride=count
     )
     if size is None:
         _, mask_spec, *weight_spec = data.element_spec

@@ -56,6 +56,21 @@ def steps_of_epochs(
     return _opened_iterators(first_epoch).flat_map(epoch_steps)
 
 
+def example_of(step: Any, length: int, *, shuffle: bool, seed: int) -> Any:
+    """Index of the example that a step of a run reads.
+
+    Args:
+        step: The step, int64.
+        length: Examples in an epoch.
+        shuffle: Whether each epoch has an order of its own.
+        seed: Seed of these orders.
+    """
+    if not shuffle:
+        return step % length
+    seeds = [seed, step // length]
+    return tf.random.experimental.index_shuffle(step % length, seeds, length - 1)
+
+
 def steps_in_order(length: int) -> tf.data.Dataset:
     """Number examples once, in order, with sentinels between them."""
     return _with_sentinels(0, 1, length)

@@ -159,7 +159,7 @@ def check_finite(model: keras.Model, scores: np.ndarray) -> None:
     finite = np.isfinite(scores.max(axis=-1))
     where = f"at {100 * np.mean(~finite):.3g} % of the pixels"
     if finite.all():
-        broken = [v.path for v in model.variables if _is_small(v) and _has_nan(v)]
+        broken = broken_weights(model)
         if not broken:
             return
         where = f"in its weights {', '.join(broken[:3])}"
@@ -168,6 +168,11 @@ def check_finite(model: keras.Model, scores: np.ndarray) -> None:
         "Likely causes: training diverged (load an earlier model, train with a smaller "
         "learning rate), or float16 overflowed."
     )
+
+
+def broken_weights(model: keras.Model) -> list[str]:
+    """Paths of the arrays of up to 10,000 weights that have NaN or infinity."""
+    return [v.path for v in model.variables if _is_small(v) and _has_nan(v)]
 
 
 def _is_small(variable: Any) -> bool:

@@ -1,9 +1,22 @@
 """Training: what `fit` lacks, and the folder of a run."""
 
 from keras_seg.training.checkpoint import Checkpoint as Checkpoint
+from keras_seg.training.freezing import FreezeEncoder as FreezeEncoder
+from keras_seg.training.nan import StopOnNaN as StopOnNaN
 from keras_seg.training.optimizers import optimizer as optimizer
+from keras_seg.training.progress import JSONLines as JSONLines
+from keras_seg.training.progress import ProgressTable as ProgressTable
+from keras_seg.training.tensorboard import TensorBoard as TensorBoard
 
-__all__ = ["Checkpoint", "optimizer"]
+__all__ = [
+    "Checkpoint",
+    "FreezeEncoder",
+    "JSONLines",
+    "ProgressTable",
+    "StopOnNaN",
+    "TensorBoard",
+    "optimizer",
+]
 
 
 def __dir__() -> list[str]:

@@ -7,12 +7,11 @@ A checkpoint is a zip archive of NumPy arrays and a JSON file, without pickles. 
 archive has a checksum of each of its members, which is compared when it is read.
 """
 
-import errno
 import io
 import json
+import math
 import os
 import re
-import shutil
 import warnings
 import zipfile
 import zlib
@@ -140,20 +139,9 @@ class Checkpoint(keras.callbacks.Callback):
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{epoch + 1:06}.checkpoint"
-        try:
-            with written_aside(path, sync=True) as aside:
-                _write(aside, content, variables)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            size = sum(int(np.prod(v.shape)) * 4 for v in variables)
-            free = shutil.disk_usage(self.folder).free
-            raise OSError(
-                error.errno,
-                f"No space for a checkpoint: it needs {_megabytes(size)}, of which "
-                f"{_megabytes(free)} are free. The checkpoint of epoch {epoch} is kept",
-                str(path),
-            ) from None
+        size = sum(math.prod(v.shape) * 4 for v in variables)
+        with written_aside(path, sync=True, needed=size) as aside:
+            _write(aside, content, variables)
         self.keep_last(_KEPT)
 
     def keep_last(self, count: int) -> None:
@@ -262,7 +250,3 @@ def _numbers_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
 def _as_json(value: Any) -> Any:
     """The value as it comes back from JSON: tuples are lists, paths are strings."""
     return json.loads(json.dumps(value, default=str))
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:,.0f} MiB"

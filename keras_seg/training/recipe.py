@@ -3,11 +3,15 @@
 Each step is a function of its own, so that a script may replace any of them:
 
     model, arguments = build_model("unet", 6, widths=(16, 32, 64, 128))
-    compile_model(model, learning_rate=1e-3, steps=2000)
+    compile_model(model, optimizer(model, 1e-3, steps=2000), build_loss("dice"))
     batches = training_batches(source, size=64, batch_size=8)
     model.fit(batches, steps_per_epoch=200, epochs=10, shuffle=False)
 """
 
+import difflib
+import functools
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +21,33 @@ import tensorflow as tf
 
 from keras_seg import models
 from keras_seg.data import Source, standard_augmentation
-from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.data.augment import StandardAugmentation
+from keras_seg.losses import (
+    BoundaryF1,
+    Dice,
+    Focal,
+    Jaccard,
+    Lovasz,
+    TopKCrossEntropy,
+    Tversky,
+    WeightedCrossEntropy,
+)
 from keras_seg.metrics import SegmentationScores
 
 # Filters per level of a U-Net that trains in minutes without a GPU.
 _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
+_LOSSES: dict[str, Any] = {
+    "cross_entropy": WeightedCrossEntropy,
+    "focal": Focal,
+    "top_k": TopKCrossEntropy,
+    "dice": Dice,
+    "jaccard": Jaccard,
+    "tversky": Tversky,
+    "lovasz": Lovasz,
+    "boundary_f1": BoundaryF1,
+}
 
 
 def build_model(
@@ -37,7 +61,6 @@ def build_model(
     upsampling: str | None = None,
     encoder_weights: str | None = None,
     weights: str | None = None,
-    freeze_encoder: bool = False,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Build a network with the defaults of `keras-seg train`.
 
@@ -54,7 +77,6 @@ def build_model(
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
-        freeze_encoder: Whether to train the decoder only.
 
     Returns:
         The model, and the arguments that it was built with, defaults resolved.
@@ -86,35 +108,84 @@ def build_model(
                     f"Expected `{option}` for a U-Net only. Received: {value!r} for "
                     f"{name!r}"
                 )
-    if freeze_encoder and encoder is None:
-        raise ValueError("Expected an `encoder` with freeze_encoder=True.")
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
-    if freeze_encoder:
-        model.get_layer("encoder").trainable = False
     return model, arguments
 
 
-def compile_model(model: keras.Model, *, learning_rate: float, steps: int) -> None:
-    """Compile a model with Adam, cross-entropy and all scores of one confusion matrix.
+def build_loss(
+    text: str, class_weights: Sequence[float] | None = None
+) -> keras.losses.Loss:
+    """Make a loss, or a weighted sum of losses, from names.
+
+    Args:
+        text: Names joined by "+", each with a factor if it isn't 1:
+            "dice+cross_entropy", "0.5*lovasz+cross_entropy". The names are
+            "cross_entropy", "focal", "top_k", "dice", "jaccard", "tversky", "lovasz"
+            and "boundary_f1".
+        class_weights: A weight per class, for cross-entropy, focal and top-k.
+
+    Raises:
+        ValueError: for an unknown name, naming the nearest; for a factor that is no
+            number above 0; for class weights where no loss takes them.
+
+    Example:
+        >>> build_loss("0.5*dice+cross_entropy")
+        0.5 * Dice() + WeightedCrossEntropy()
+    """
+    parts, takes_weights = [], False
+    for term in text.split("+"):
+        factor, star, name = term.rpartition("*")
+        name = name.strip()
+        if name not in _LOSSES:
+            near = difflib.get_close_matches(name, _LOSSES, n=3, cutoff=0.4)
+            raise ValueError(
+                f"Expected `loss` to be of {', '.join(near or _LOSSES)}, or a sum such "
+                f"as dice+cross_entropy. Received: {name or text!r}"
+            )
+        loss = _LOSSES[name]
+        if loss in (Focal, TopKCrossEntropy, WeightedCrossEntropy):
+            parts.append(loss(class_weights=class_weights))
+            takes_weights = True
+        else:
+            parts.append(loss())
+        if star:
+            parts[-1] = _factor(factor, text) * parts[-1]
+    if class_weights is not None and not takes_weights:
+        raise ValueError(
+            "Expected `class_weights` for cross_entropy, focal or top_k. Received: the "
+            f"loss {text}"
+        )
+    return functools.reduce(operator.add, parts)
+
+
+def _factor(word: str, text: str) -> float:
+    try:
+        factor = float(word)
+    except ValueError:
+        factor = math.nan
+    if not 0 < factor < math.inf:
+        raise ValueError(
+            f"Expected factors above 0 in `loss`, as 0.5*dice. Received: {text!r}"
+        )
+    return factor
+
+
+def compile_model(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: keras.losses.Loss | None = None,
+) -> None:
+    """Compile a model with all scores of one confusion matrix.
 
     Args:
         model: A model from images to logits.
-        learning_rate: The highest learning rate. It rises to it in a straight line
-            (over a tenth of the steps, 100 at most), and falls to 0 along half a
-            cosine.
-        steps: Steps of the whole training.
+        optimizer: From `training.optimizer`, or any other.
+        loss: None means cross-entropy.
     """
-    warmup = min(100, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / max(1, warmup),
-        steps - warmup,
-        warmup_target=learning_rate,
-        warmup_steps=warmup,
-    )
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=WeightedCrossEntropy(),
+        optimizer=optimizer,
+        loss=loss or WeightedCrossEntropy(),
         metrics=[SegmentationScores(model.output_shape[-1])],
         # Whole images come in many sizes, and XLA would compile anew for each.
         jit_compile=False,
@@ -126,7 +197,7 @@ def training_batches(
     *,
     size: int,
     batch_size: int,
-    scale: tuple[float, float] = (0.5, 2.0),
+    augment: StandardAugmentation | None = None,
     seed: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
@@ -136,14 +207,14 @@ def training_batches(
         source: Examples to train on.
         size: Height and width of the crops.
         batch_size: Crops per step.
-        scale: Range of the random factor that images are resized by before cropping.
+        augment: How to augment; None means `standard_augmentation()`.
         seed: The same seed gives the same batches.
         first_step: Steps that were done before, when training continues.
     """
     return source.batches(
         batch_size,
         size=(size, size),
-        augment=standard_augmentation(scale=scale),
+        augment=augment or standard_augmentation(),
         shuffle=True,
         seed=seed,
         repeat=True,

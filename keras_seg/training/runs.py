@@ -31,6 +31,7 @@ from keras_seg.visualize import curves
 RUN, MODEL, HISTORY, METRICS = "run.json", "model.keras", "history.csv", "metrics.json"
 CURVES, SAMPLES, SAVED_MODEL = "curves.png", "samples.png", "saved_model"
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
 _FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES)
 _LOCK = ".train.lock"
 
@@ -68,7 +69,8 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
         raise FileExistsError(f"Expected a folder for the run. Received the file {out}")
     with _names_training(out):
         check_unlocked(out / _LOCK)
-    found = [name for name in (*_FILES, SAVED_MODEL) if os.path.lexists(out / name)]
+    names = (*_FILES, SAVED_MODEL, TENSORBOARD)
+    found = [name for name in names if os.path.lexists(out / name)]
     if not found:
         return
     try:
@@ -80,7 +82,8 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
             f"{', '.join(found)}, which training would replace, though {RUN} "
             f"{damaged}. Choose another --out, or move these files."
         ) from None
-    odd = [name for name in found if (out / name).is_dir() != (name == SAVED_MODEL)]
+    folders = (SAVED_MODEL, TENSORBOARD)
+    odd = [name for name in found if (out / name).is_dir() != (name in folders)]
     if odd:
         raise FileExistsError(
             f"Expected the files of a run in {out}. Received: "
@@ -143,7 +146,8 @@ def _remove_earlier(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    for folder in (CHECKPOINTS, TENSORBOARD):
+        shutil.rmtree(out / folder, ignore_errors=True)
     if (out / SAVED_MODEL).is_symlink():
         (out / SAVED_MODEL).unlink()
     elif (out / SAVED_MODEL).exists():
@@ -221,8 +225,20 @@ class RunRecord(keras.callbacks.Callback):
         self._seconds = earlier.get("seconds", 0)
         kept = ("started", "best", "epochs_done")
         self._content = content | {k: earlier[k] for k in kept if k in earlier}
+        if earlier.get("epochs") == content["epochs"]:
+            self._content["is_trained"] = earlier.get("is_trained", False)
         self._best, self._validate, self._split = best, validate, split
         self._started = time.monotonic()
+        self._write()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs are done, or it was stopped early."""
+        return bool(self._content.get("is_trained"))
+
+    @is_trained.setter
+    def is_trained(self, value: bool) -> None:
+        self._content["is_trained"] = value
         self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Options of the command: refusals and help."""
 
 import os
+import re
 
 import pytest
 
@@ -92,11 +93,13 @@ def test_bad_options_get_one_clear_line(arguments, says, capsys, tmp_path, monke
         [],
     ],
 )
-def test_unknown_words_end_with_usage(arguments, capsys):
+def test_unknown_words_end_with_one_line_and_the_way_to_help(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert "usage: keras-seg" in capsys.readouterr().err
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.match("keras-seg.*: error: ", first)
+    assert second.endswith("--help` says more.")
 
 
 def test_help_names_no_default_that_is_none(capsys):

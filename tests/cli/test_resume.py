@@ -27,7 +27,9 @@ def train(*options):
 def options(voc_tree):
     small = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--seed", "3"]
     steps = ["--epochs", EPOCHS, "--steps-per-epoch", "4", "--learning-rate", "0.01"]
-    return ["--data", "voc", "--root", voc_tree, *small, *steps]
+    more = ["--ema", "0.9", "--accumulate", "2", "--augment", "rotation=20"]
+    more += ["--early-stop", "5", "--loss", "dice+cross_entropy"]
+    return ["--data", "voc", "--root", voc_tree, *small, *steps, *more]
 
 
 @pytest.fixture(scope="module")

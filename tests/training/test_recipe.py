@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_seg import losses
 from keras_seg.data import shapes
-from keras_seg.training.recipe import spread, steps_per_epoch
+from keras_seg.training.recipe import build_loss, spread, steps_per_epoch
 
 SOURCE = shapes(10, size=(8, 8))
 
@@ -29,3 +30,35 @@ def test_an_epoch_has_the_whole_batches_of_the_examples_and_one_at_least(
     batch_size, steps
 ):
     assert steps_per_epoch(SOURCE, batch_size) == steps
+
+
+def test_losses_have_names():
+    names = {
+        "cross_entropy": losses.WeightedCrossEntropy,
+        "focal": losses.Focal,
+        "top_k": losses.TopKCrossEntropy,
+        "dice": losses.Dice,
+        "jaccard": losses.Jaccard,
+        "tversky": losses.Tversky,
+        "lovasz": losses.Lovasz,
+        "boundary_f1": losses.BoundaryF1,
+    }
+    for name, loss in names.items():
+        assert type(build_loss(name)) is loss
+    both = build_loss("dice + 0.25*lovasz+cross_entropy", [1.0, 2.0])
+    assert [type(x).__name__ for x in both.losses] == [
+        *("Dice", "Lovasz", "WeightedCrossEntropy")
+    ]
+    assert both.factors == [1, 0.25, 1]
+    assert both.losses[2].class_weights == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["dise", "", "dice+", "2*", "x*dice", "nan*dice"])
+def test_losses_that_are_none_are_refused(text):
+    with pytest.raises(ValueError, match=r"^Expected .*`loss`"):
+        build_loss(text)
+
+
+def test_the_nearest_losses_are_suggested():
+    with pytest.raises(ValueError, match=r"to be of dice, or .* Received: 'dise'"):
+        build_loss("dise")

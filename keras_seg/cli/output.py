@@ -1,0 +1,79 @@
+"""What `keras-seg train` prints: all, only the result, or JSON lines."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_seg.inference import Scores
+from keras_seg.training.callbacks import BestModel
+from keras_seg.training.progress import JSONLines, ProgressTable, duration, print_json
+from keras_seg.training.runs import METRICS, MODEL, read_run
+
+
+class Output:
+    """Where the words of a training go.
+
+    Args:
+        quiet: Whether to print only the result.
+        json: Whether to print JSON lines, and nothing else.
+    """
+
+    def __init__(self, *, quiet: bool = False, json: bool = False):
+        self.is_json = json
+        self.is_talking = not (quiet or json)
+
+    def say(self, text: str = "") -> None:
+        """Print something that is neither a result nor an error."""
+        if self.is_talking:
+            print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print something that a user should know in any case."""
+        print(text, flush=True, file=sys.stdout if self.is_talking else sys.stderr)
+
+    def progress(
+        self, best: BestModel, every: int, images: int
+    ) -> tuple[ProgressTable | JSONLines | None, Callable[[int], Any]]:
+        """What shows the epochs, and the images that are validated.
+
+        Args:
+            best: The callback that keeps the model.
+            every: Epochs from one validation to the next.
+            images: Images to validate.
+        """
+        if self.is_json:
+            return JSONLines(best, validate_every=every), _nothing
+        if not self.is_talking:
+            return None, _nothing
+        table = ProgressTable(best, validate_every=every)
+        return table, functools.partial(table.validated, images=images)
+
+    def result(self, out: Path, scores: Scores, command: str) -> None:
+        """Print what came of the training.
+
+        Args:
+            out: The folder of the run.
+            scores: Those of the best model.
+            command: How to use it.
+        """
+        run = read_run(out)
+        if self.is_json:
+            metrics = json.loads((out / METRICS).read_text())
+            about = {"run": str(out), "model": str(out / MODEL)}
+            about |= {k: run[k] for k in ("state", "epochs_done", "best", "seconds")}
+            print_json({"result": about | {"scores": metrics}})
+            return
+        self.say("\nScores of the best model:\n")
+        print(scores, flush=True)
+        files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
+        self.say(f"\nTook {duration(run['seconds'])}. Wrote {out}: {files}")
+        self.say(f"To use it: {command}")
+        if not self.is_talking:
+            print(f"\nThe run is in {out}", flush=True)
+
+
+def _nothing(*_: Any) -> None:
+    pass

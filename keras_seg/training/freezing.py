@@ -1,0 +1,88 @@
+"""Encoders that stay as they are for a while, or in part for good."""
+
+from typing import Any
+
+import keras
+
+__all__ = ["FreezeEncoder", "freeze_batch_normalization"]
+
+
+class FreezeEncoder(keras.callbacks.Callback):
+    """Train the decoder alone for some epochs, then the encoder too.
+
+    A decoder that begins at random sends large, useless gradients into an encoder with
+    trained weights. While the encoder is frozen, its batch normalization uses the
+    statistics that it came with.
+
+    The optimizer must know the encoder's variables from the beginning, so call
+    `optimizer.build(model.trainable_variables)` before `fit`, and freeze nothing
+    yourself.
+
+    Args:
+        epochs: Epochs in which the encoder is frozen. With `initial_epoch=` of `fit`
+            they count from the beginning of the whole training.
+        batch_normalization: Whether that of the encoder is trained later; if not, its
+            scale, shift and statistics stay.
+
+    Raises:
+        ValueError: for fewer epochs than 1; when `fit` begins, for a model without a
+            layer "encoder", or an optimizer that wasn't built for it.
+
+    Example:
+        model = keras_seg.unet(21, encoder="resnet50", encoder_weights="imagenet")
+        adamw = keras_seg.training.optimizer(model, 1e-3, steps=5000)
+        adamw.build(model.trainable_variables)
+        model.compile(adamw, keras_seg.losses.WeightedCrossEntropy())
+        model.fit(batches, epochs=20, callbacks=[FreezeEncoder(epochs=2)])
+    """
+
+    def __init__(self, epochs: int, *, batch_normalization: bool = True):
+        super().__init__()
+        if epochs < 1:
+            raise ValueError(f"Expected `epochs` to be 1 or more. Received: {epochs}")
+        self.epochs = epochs
+        self.batch_normalization = batch_normalization
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        try:
+            self._encoder = self.model.get_layer("encoder")
+        except ValueError:
+            raise ValueError(
+                "Expected a model with an encoder, as of `unet(encoder=...)`. "
+                f"Received: {self.model.name!r}, which has no layer 'encoder'"
+            ) from None
+        self._train_encoder(True)
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+        known = (
+            {id(v) for v in optimizer._trainable_variables} if optimizer.built else {}
+        )
+        if not all(id(v) in known for v in self.model.trainable_variables):
+            raise ValueError(
+                "Expected an optimizer that was built for all variables, by "
+                "`optimizer.build(model.trainable_variables)` before `fit`."
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._encoder.trainable != (epoch >= self.epochs):
+            self._train_encoder(epoch >= self.epochs)
+            self.model.make_train_function(force=True)
+
+    def _train_encoder(self, trains: bool) -> None:
+        self._encoder.trainable = trains
+        if not self.batch_normalization:
+            freeze_batch_normalization(self._encoder)
+
+
+def freeze_batch_normalization(encoder: keras.Model) -> None:
+    """Keep scale, shift and statistics of an encoder's batch normalization.
+
+    With batches of few images the statistics of one batch say less than those of
+    ImageNet.
+
+    Args:
+        encoder: The layer "encoder" of a model, or any model.
+    """
+    for layer in encoder._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False

@@ -1,0 +1,173 @@
+"""Options of `train` that say how to train: what the model and `fit` get for them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_seg
+from keras_seg.cli import main, train_recipe
+from keras_seg.cli.data_options import data_source
+from keras_seg.cli.options import parser
+from tests.cli.conftest import TINY
+from tests.models.backbones import tiny
+
+
+def options(*words):
+    found = vars(parser().parse_args(["train", *words]))
+    return train_recipe.with_defaults(found, range(80))
+
+
+def optimizer_of(seen):
+    optimizer = seen.model.optimizer
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+@pytest.fixture
+def seen(voc_tree, given_to_fit):
+    data = ["--data", "voc", "--root", str(voc_tree), *TINY]
+    return lambda *words: given_to_fit(*data, "--steps-per-epoch", "20", *words)
+
+
+def test_the_optimizer_is_the_one_asked_for(seen):
+    words = ["--optimizer", "sgd", "--schedule", "constant", "--warmup", "0"]
+    words += ["--learning-rate", "0.25", "--weight-decay", "0.5", "--clip", "2"]
+    optimizer = optimizer_of(seen(*words, "--ema", "0.75", "--accumulate", "4"))
+    assert type(optimizer).__name__ == "SGD"
+    config = optimizer.get_config()
+    assert (config["weight_decay"], config["global_clipnorm"]) == (0.5, 2)
+    assert (config["use_ema"], config["ema_momentum"]) == (True, 0.75)
+    assert config["gradient_accumulation_steps"] == 4
+    assert float(optimizer.learning_rate) == 0.25
+
+
+def test_the_rate_rises_and_falls_by_default(seen):
+    optimizer = optimizer_of(seen("--learning-rate", "0.1"))
+    rates = []
+    for step in range(21):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    x = (np.arange(21) - 2) / 18  # two of 20 steps to warm up
+    falling = 0.1 * (1 + np.cos(np.pi * x)) / 2
+    expected = np.where(x < 0, 0.1 * np.arange(1, 22) / 3, falling)
+    np.testing.assert_allclose(rates, expected, atol=1e-7)
+
+
+def test_defaults_with_an_encoder_are_others():
+    plain, pretrained = options(), options("--encoder", "x", "--encoder-weights", "w")
+    assert (plain["schedule"], plain["encoder_rate"]) == ("cosine", None)
+    assert (pretrained["schedule"], pretrained["encoder_rate"]) == ("poly", 0.1)
+    assert options("--encoder", "x")["encoder_rate"] == 1
+    given = options("--encoder", "x", "--encoder-rate", "0", "--schedule", "constant")
+    assert (given["encoder_rate"], given["schedule"]) == (0, "constant")
+    assert options("--epochs", "3")["warmup"] == 3 * (80 // 16) // 10
+
+
+@pytest.mark.filterwarnings("default")  # as users have it: absent classes are a note
+def test_class_weights_are_those_of_the_training_images(seen):
+    words = ["--loss", "dice+0.5*focal", "--class-weights", "inverse"]
+    found = seen(*words)
+    dice, focal = found.model.loss.losses
+    assert (dice.name, focal.name, found.model.loss.factors) == (
+        "dice",
+        "focal",
+        [1, 0.5],
+    )
+    record = json.loads((found.out / "run.json").read_text())
+    assert record["class_weight_values"] == focal.class_weights
+    pixels = np.zeros(21)
+    for _, mask in data_source(record, "train"):
+        pixels += np.bincount(mask[mask != 255], minlength=21)
+    some = pixels > 0
+    expected = np.zeros(21)
+    expected[some] = pixels.sum() / (some.sum() * pixels[some])
+    np.testing.assert_allclose(focal.class_weights, expected)
+
+
+def test_augmentation_by_words():
+    made = train_recipe.augmentation(
+        options("--scale", "1,3", "--augment", "rotation=quarter,elastic=2.5,flip=both")
+    )
+    assert made.scale == (1, 3)
+    assert (made.rotation, made.elastic, made.flip) == ("quarter", 2.5, "both")
+    assert made.color == 0.3
+    none = train_recipe.augmentation(options("--augment", "none"))
+    assert (none.color, none.flip, none.rotation, none.elastic) == (0, False, 0, 0)
+    plain = train_recipe.augmentation(options("--augment", "color=0.1,flip=no"))
+    assert (plain.color, plain.flip) == (0.1, False)
+    with pytest.raises(ValueError, match="--augment rotation=900: Expected `rotation`"):
+        train_recipe.augmentation(options("--augment", "rotation=900"))
+
+
+def test_callbacks_that_are_asked_for(seen):
+    kinds = {type(x).__name__ for x in seen().arguments["callbacks"]}
+    assert not kinds & {"SwapEMAWeights", "_EarlyStopping", "FreezeEncoder"}
+    callbacks = seen("--ema", "0.9", "--early-stop", "3").arguments["callbacks"]
+    names = [type(x).__name__ for x in callbacks]
+    order = ["SwapEMAWeights", "Validate", "BestModel", "_EarlyStopping", "Checkpoint"]
+    assert sorted(order, key=names.index) == order
+    (stop,) = [x for x in callbacks if type(x).__name__ == "_EarlyStopping"]
+    assert (stop.monitor, stop.patience) == ("val_mean_iou", 3)
+    swap, checkpoint = callbacks[names.index("SwapEMAWeights")], callbacks[-1]
+    assert checkpoint.callbacks == [swap, stop]
+
+
+def test_early_stopping_counts_validated_epochs_only():
+    stop = train_recipe.callbacks(options("--early-stop", "2"))["early_stop"]
+    stop.set_model(keras.Sequential())
+    stop.on_train_begin()
+    logs = {"val_mean_iou": 0.5}
+    for epoch, told in enumerate([logs, {}, logs, {}, {}]):
+        stop.on_epoch_end(epoch, told)
+    assert not stop.stopped_epoch
+    stop.on_epoch_end(5, logs)
+    assert stop.stopped_epoch == 5
+
+
+def test_cached_images_train_as_read_ones(seen):
+    read, cached = (seen(*words) for words in ([], ["--cache"]))
+    (image, mask), (image2, mask2) = (next(iter(x.batches)) for x in (read, cached))
+    np.testing.assert_array_equal(image, image2)
+    np.testing.assert_array_equal(mask, mask2)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--loss", "dise"], "Received: 'dise'"),
+        (["--loss", "0*dice"], "Expected factors above 0 in --loss"),
+        (["--loss", "dice", "--class-weights", "enet"], "Received: the loss dice"),
+        (["--warmup", "20"], "Expected --warmup to be fewer steps"),
+        (["--freeze-encoder", "2"], "Expected --encoder with --freeze-encoder"),
+        (["--freeze-batch-norm"], "Expected --encoder with --freeze-batch-norm"),
+        (["--encoder-rate", "1"], "Expected --encoder with --encoder-rate"),
+    ],
+)
+def test_options_that_can_not_be_are_named(words, error, voc_tree, tmp_path, capsys):
+    data = ["--data", "voc", "--root", str(voc_tree), *TINY, "--steps-per-epoch", "20"]
+    assert main(["train", *data, *words, "--out", str(tmp_path / "run")]) == 1
+    assert error in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_is_frozen_as_asked_for():
+    model = keras_seg.unet(6, encoder=tiny(), widths=(4, 4, 4, 4, 4))
+    encoder = model.get_layer("encoder")
+
+    def trained(*words):
+        """Variables that train, of the encoder and in all, and the callbacks."""
+        encoder.trainable = True
+        given = options("--encoder", "x", "--learning-rate", "1", *words)
+        optimizer = train_recipe.build_optimizer(model, given)
+        assert len(optimizer._trainable_variables) == len(model.trainable_variables)
+        inside = len(encoder.trainable_variables)
+        outside = len(model.trainable_variables) - inside
+        return inside, outside, [*train_recipe.callbacks(given)]
+
+    inside, outside, callbacks = trained()
+    assert inside == 5 * 4  # a kernel, a bias, a scale and a shift in each level
+    assert callbacks == []
+    assert trained("--freeze-encoder") == (0, outside, [])
+    assert trained("--freeze-encoder", "2") == (inside, outside, ["freeze_encoder"])
+    assert trained("--freeze-batch-norm") == (inside // 2, outside, [])

@@ -1,0 +1,90 @@
+"""Encoders that are frozen for some epochs."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_seg
+from keras_seg.data import shapes
+from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.training import FreezeEncoder, optimizer
+from tests.models.backbones import tiny
+
+
+def net():
+    model = keras_seg.unet(6, encoder=tiny(), widths=(4, 4, 4, 4, 4))
+    made = optimizer(model, 0.01, steps=12, encoder_rate=1)
+    made.build(model.trainable_variables)
+    model.compile(made, WeightedCrossEntropy())
+    return model
+
+
+class Changes(keras.callbacks.Callback):
+    """Which variables of the encoder, and of the rest, an epoch changed."""
+
+    def __init__(self):
+        super().__init__()
+        self.changed = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.values()
+
+    def on_epoch_end(self, epoch, logs=None):
+        after = self.values()
+        changed = {k for k in after if not np.array_equal(after[k], self.before[k])}
+        self.changed.append(changed)
+
+    def values(self):
+        return {v.path: np.array(v.numpy()) for v in self.model.variables}
+
+
+def fit(callback, *, initial_epoch=0):
+    model, changes = net(), Changes()
+    batches = shapes(8, size=(32, 32)).batches(2, repeat=True)
+    model.fit(
+        batches,
+        epochs=3,
+        initial_epoch=initial_epoch,
+        steps_per_epoch=2,
+        callbacks=[callback, changes],
+        verbose=0,
+    )
+    return model, changes.changed
+
+
+def encoder(paths):
+    return {path for path in paths if path.startswith("encoder/")}
+
+
+def test_the_encoder_stays_for_some_epochs_and_then_learns():
+    model, changed = fit(FreezeEncoder(2))
+    assert [len(encoder(epoch)) for epoch in changed] == [0, 0, 5 * 6]
+    others = {v.path for v in model.trainable_variables} - encoder(changed[2])
+    assert all(others <= epoch for epoch in changed)
+
+
+def test_its_batch_normalization_can_stay_for_good():
+    _, changed = fit(FreezeEncoder(1, batch_normalization=False))
+    assert not encoder(changed[0])
+    kinds = {path.split("/")[-1] for path in encoder(changed[2])}
+    assert kinds == {"kernel", "bias"}
+
+
+def test_training_that_continues_later_does_not_freeze_it_again():
+    _, (changed,) = fit(FreezeEncoder(2), initial_epoch=2)
+    assert len(encoder(changed)) == 5 * 6
+
+
+def test_what_can_not_be_frozen_is_refused():
+    with pytest.raises(ValueError, match="`epochs` to be 1 or more"):
+        FreezeEncoder(0)
+    model = keras_seg.unet(6, widths=(4, 4))
+    callback = FreezeEncoder(1)
+    callback.set_model(model)
+    with pytest.raises(ValueError, match="has no layer 'encoder'"):
+        callback.on_train_begin()
+    model = keras_seg.unet(6, encoder=tiny(), widths=(4, 4, 4, 4, 4))
+    model.compile("sgd", "mse")
+    callback.set_model(model)
+    with pytest.raises(ValueError, match="built for all variables"):
+        callback.on_train_begin()
