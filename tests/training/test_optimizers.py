@@ -269,6 +269,43 @@ def test_the_average_of_weights_replaces_them_at_the_end():
     assert_close(variables, average, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_variables_without_a_gradient_begin_when_they_have_one(name):
+    model = with_encoder()
+    variables = model.trainable_variables
+    before, gradients = arrays(variables), drawn_gradients(variables)
+    made = optimizer(model, 0.01, steps=STEPS, name=name, weight_decay=0.1, ema=0.5)
+    made.build(variables)
+    decoder = [v for v in variables if not v.path.startswith("encoder/")]
+    for step, each in enumerate(gradients):
+        trained_now = variables if step >= 12 else decoder
+        each = {v.path: g for v, g in zip(variables, each, strict=True)}
+        made.apply(
+            [keras.ops.convert_to_tensor(each[v.path]) for v in trained_now],
+            trained_now,
+        )
+    rates = [0.01 * rate(step) for step in range(STEPS)]
+    factors, decays = factors_of(variables), decays_of(variables, 0.1)
+    for start, group in ((12, "encoder"), (0, "score")):
+        expected = trained(
+            name, before, gradients[start:], rates[start:], factors, decays
+        )
+        for v, value in zip(variables, expected, strict=True):
+            if v.path.startswith(group):
+                assert_close([v], [value], rtol=1e-5, atol=1e-6)
+
+
+def test_averages_are_of_their_own_variables_when_some_are_frozen():
+    model = with_encoder()
+    variables = model.trainable_variables
+    made = optimizer(model, 0.1, steps=4, ema=0.7)
+    apply(made, drawn_gradients(variables, 4), variables)
+    expected = arrays(made._model_variables_moving_average)
+    score = [v for v in variables if v.path.startswith("score/")]
+    made.finalize_variable_values(score)
+    assert_close(variables, expected, rtol=0)
+
+
 def test_an_encoder_at_rate_0_keeps_its_weights():
     model = with_encoder()
     variables = model.trainable_variables
@@ -387,10 +424,16 @@ def test_a_saved_model_goes_on_with_the_same_optimizer(tmp_path):
 def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_path):
     keras.config.set_dtype_policy(policy)  # and conftest.py resets it
 
-    def train(folder, epochs):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    def train(folder, *more):
         model = with_encoder()
         compiled(model, optimizer(model, 0.01, steps=9, **options))
-        checkpoint = Checkpoint(folder)
+        # What validates comes between the two.
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        checkpoint = Checkpoint(folder, callbacks=[swap])
         epoch = checkpoint.restore(model)
         batches = SOURCE.batches(
             4, size=SIZE, shuffle=True, repeat=True, first_step=3 * epoch
@@ -398,17 +441,18 @@ def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_pa
         model.fit(
             batches,
             steps_per_epoch=3,
-            epochs=epochs,
+            epochs=3,
             initial_epoch=epoch,
-            callbacks=[checkpoint],
+            callbacks=[swap, checkpoint, *more],
             shuffle=False,
             verbose=0,
         )
         return model
 
-    whole = train(tmp_path / "whole", 3)
-    train(tmp_path / "part", 1)
-    other = train(tmp_path / "part", 3)
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "part", Interrupt())
+    other = train(tmp_path / "part")
     is_scaled = isinstance(whole.optimizer, keras.optimizers.LossScaleOptimizer)
     assert is_scaled == (policy == "mixed_float16")
     assert_close(other.variables, arrays(whole.variables), rtol=0)
