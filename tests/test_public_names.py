@@ -12,8 +12,8 @@ PUBLIC = {
     "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
     "standard_augmentation tfds voc write_voc",
-    "keras_seg.labels": "Features IGNORE Image Logits Mask check_labels "
-    "check_num_classes",
+    "keras_seg.labels": "DType Features FilePath IGNORE Image Index Logits Mask "
+    "PixelWeights Tensor Window check_labels check_num_classes",
     "keras_seg.losses": "BoundaryF1 Dice Focal Jaccard Lovasz SegmentationLoss Sum "
     "TopKCrossEntropy Tversky WeightedCrossEntropy",
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
