@@ -101,6 +101,10 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     keras.config.set_dtype_policy(options.precision)
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
+    weights_from = {"encoder_weights": options.encoder_weights}
+    weights_from["weights"] = options.weights
+    # The weights of a run that goes on are in its checkpoint; files may be gone.
+    goes_on = earlier is not None and any((out / CHECKPOINTS).glob("*.checkpoint"))
     model, arguments = build_model(
         options.model,
         training.num_classes,
@@ -109,10 +113,9 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         encoder=options.encoder,
         normalization=options.normalization,
         upsampling=options.upsampling,
-        encoder_weights=options.encoder_weights,
-        weights=options.weights,
+        **dict.fromkeys(weights_from) if goes_on else weights_from,
     )
-    resolved |= arguments | {"parameters": model.count_params()}
+    resolved |= arguments | weights_from | {"parameters": model.count_params()}
     compile_model(model, recipe.build_optimizer(model, resolved), loss)
     if options.cache:
         training, validation = map(keras_seg.data.cached, (training, validation))
