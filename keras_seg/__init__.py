@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Scores",
+    "attention_unet",
     "callbacks",
     "data",
     "evaluate",
@@ -49,7 +50,7 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict_files,
         predict_mask,
     )
-    from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.models import attention_unet, fcn8s, fcn16s, fcn32s, unet
     from keras_seg.training import callbacks
 
 

@@ -22,6 +22,7 @@ def conv_norm_relu(
     normalization: str = "batch",
     padding: str = "same",
     dilation: int = 1,
+    use_bias: bool = False,
 ) -> Any:
     """A convolution, perhaps normalised, and a ReLU.
 
@@ -36,6 +37,8 @@ def conv_norm_relu(
             or "none". With "none" the convolution has a bias.
         padding: "same" or "valid".
         dilation: Distance of the pixels that the kernel sees.
+        use_bias: Whether a convolution that is normalised has a bias too. It changes
+            nothing, but some published nets have it.
     """
     plain = normalization == "none"
     x = layers.Conv2D(
@@ -44,7 +47,7 @@ def conv_norm_relu(
         padding=padding,
         dilation_rate=dilation,
         activation="relu" if plain else None,
-        use_bias=plain,
+        use_bias=plain or use_bias,
         kernel_initializer="he_normal",
         name=f"{name}_conv{number}",
     )(x)
@@ -73,6 +76,7 @@ def double_conv(
     name: str,
     normalization: str = "batch",
     padding: str = "same",
+    use_bias: bool = False,
 ) -> Any:
     """Two 3x3 convolutions, each followed by a ReLU, and perhaps normalised before."""
     for k in (1, 2):
@@ -84,6 +88,7 @@ def double_conv(
             number=k,
             normalization=normalization,
             padding=padding,
+            use_bias=use_bias,
         )
     return x
 

@@ -40,6 +40,11 @@ MODELS = {
     "unet-batch-dropout": ("unet", UNET | {"normalization": "batch", "dropout": 0.5}),
     "unet-encoder": ("unet", DECODER | {"encoder": tiny}),
     "unet-encoder-p2": ("unet", DECODER | {"encoder": patches, "dropout": 0.5}),
+    "attention_unet": ("attention_unet", UNET | {"dropout": 0.5}),
+    "attention_unet-encoder": (
+        "attention_unet",
+        DECODER | {"encoder": tiny, "upsampling": "bilinear"},
+    ),
 }
 #: Those that together hold every kind of layer.
 HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group")
