@@ -10,8 +10,10 @@ __all__ = [
     "attention_unet",
     "callbacks",
     "data",
+    "deeplab_v3",
     "evaluate",
     "export",
+    "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
@@ -50,7 +52,15 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict_files,
         predict_mask,
     )
-    from keras_seg.models import attention_unet, fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.models import (
+        attention_unet,
+        deeplab_v3,
+        fcn,
+        fcn8s,
+        fcn16s,
+        fcn32s,
+        unet,
+    )
     from keras_seg.training import callbacks
 
 
