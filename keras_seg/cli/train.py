@@ -40,7 +40,7 @@ from keras_seg.training.recipe import (
     spread,
     training_batches,
 )
-from keras_seg.training.runs import (
+from keras_seg.training.run_files import (
     CHECKPOINTS,
     HISTORY,
     METRICS,
@@ -48,12 +48,14 @@ from keras_seg.training.runs import (
     SAMPLES,
     SAVED_MODEL,
     TENSORBOARD,
+    load_model,
+)
+from keras_seg.training.runs import (
     RunRecord,
     check_folder,
     claimed_folder,
     describe,
     free_folder,
-    load_model,
     write_scores,
 )
 from keras_seg.training.tensorboard import TensorBoard

@@ -19,6 +19,7 @@ from keras_seg.data.order import (
     steps_of_epochs,
 )
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
+from keras_seg.data.suggestions import Hint, refuse
 from keras_seg.labels import IGNORE, Image, Index, Mask, Tensor, Window
 
 
@@ -27,6 +28,7 @@ class Examples(Protocol):
 
     num_classes: int
     names: Sequence[str]
+    problem: Hint | None
 
     def __len__(self) -> int: ...
 
@@ -85,6 +87,7 @@ def whole_images(source: Examples) -> tf.data.Dataset:
         >>> shapes(3, size=(20, 30)).whole_images().element_spec[1].shape
         TensorShape([1, 20, 30])
     """
+    refuse(source.problem)
     return pairs(source).batch(1, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -145,8 +148,9 @@ def batches(
         never resized but by `augment` and `letterbox`.
 
     Raises:
-        ValueError: for a Source without examples, an argument out of range, or images
-            that are larger than `size`, as far as sizes are known without reading all.
+        ValueError: for a Source without examples, or with a `problem`; an argument out
+            of range; or images that are larger than `size`, as far as sizes are known
+            without reading all.
         tf.errors.InvalidArgumentError: while reading, naming the file.
 
     Example:
@@ -156,6 +160,7 @@ def batches(
         >>> [masks.shape[0] for images, masks in batches]
         [4, 4, 2]
     """
+    refuse(source.problem)
     batch_size = _check_integer("batch_size", batch_size, 1)
     first_epoch = _check_integer("first_epoch", first_epoch, 0)
     first_step = _check_integer("first_step", first_step, 0)

@@ -32,6 +32,7 @@ from keras_seg.data.checks import (
 from keras_seg.data.color import as_dtype
 from keras_seg.data.errors import explanation
 from keras_seg.data.joined import joined
+from keras_seg.data.suggestions import Hint
 from keras_seg.labels import (
     IGNORE,
     Image,
@@ -69,12 +70,16 @@ class Source:
         size: Function (index: int) -> (height, width), where sizes are known without
             reading.
         origin: Where the examples are from, for `repr`: "voc('VOC2012', 'train')".
+        problem: Why a model can't learn from these masks, and the arguments that would
+            mend it; None if the reader knows of nothing. `inspect` reports it, and
+            `batches`, `evaluate` and `prepare` refuse the examples.
 
     Attributes:
         class_names: Tuple of the names.
         num_classes: Number of the names.
         names: Sequence of what errors call the examples.
         palette: uint8 `[num_classes, 3]`.
+        problem: As above.
         value_range: The range of images, (0, 255).
 
     Raises:
@@ -121,6 +126,7 @@ class Source:
         mask_path: Callable[[Index], Any] | None = None,
         size: Callable[[int], tuple[int, int] | None] | None = None,
         origin: str | None = None,
+        problem: Hint | None = None,
     ):
         self._length = check_length(length)
         self.class_names = check_class_names(class_names)
@@ -142,6 +148,7 @@ class Source:
         self._mask_path = mask_path
         self._size = size
         self._origin = origin
+        self.problem = problem
         #: Which of the reader's examples these are; None for all.
         self._indices: np.ndarray | None = None
 

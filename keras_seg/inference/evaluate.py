@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data import Source
+from keras_seg.data.suggestions import refuse
 from keras_seg.metrics import SegmentationScores
 from keras_seg.models.outputs import check_finite, count_classes
 
@@ -115,9 +116,9 @@ def evaluate(
 
     Raises:
         TypeError: for examples that are no Source.
-        ValueError: for a Source without examples, a model of another number of classes
-            or channels than the examples have, outputs that aren't finite, and an
-            example that can't be read, naming its file.
+        ValueError: for a Source without examples or with a `problem`, a model of
+            another number of classes or channels than the examples have, outputs that
+            aren't finite, and an example that can't be read, naming its file.
 
     Example:
         >>> import keras_seg
@@ -134,6 +135,7 @@ def evaluate(
         )
     if not len(source):
         raise ValueError("Expected examples to score. Received: a Source without any.")
+    refuse(source.problem)
     classes = count_classes(model)
     if classes != source.num_classes:
         raise ValueError(

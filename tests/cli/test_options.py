@@ -24,6 +24,12 @@ from keras_seg.cli import main
             "Expected --normalization with --model unet only. Received: --model fcn8s",
         ),
         ("train --encoder nosuch", "Expected --encoder to be a backbone"),
+        ("train --encoder resnet5", "Received: 'resnet5'. Nearest: resnet50"),
+        (
+            "train --encoder MobilNet-V2",
+            "Received: 'MobilNet-V2'. Nearest: mobilenetv2",
+        ),
+        ("train --loss dise", "Expected --loss to be of dice"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),
         (
             "train --weights imagenet",
@@ -108,3 +114,33 @@ def test_help_names_no_default_that_is_none(capsys):
     said = capsys.readouterr().out
     assert "None" not in said
     assert "(default: 10)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("train --model fcn8", "fcn8s"),
+        ("train --data vok", "voc"),
+        ("train --optimizer adm", "adam"),
+        ("train --schedule=cosin", "cosine"),
+        ("train --precision mixed_float", "mixed_float16"),
+        ("inspect --crowd objects", "object"),
+        ("trian", "train"),
+        ("train --lerning-rate 1", "--learning-rate"),
+        ("evaluate run --spilt=val", "--split"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_the_nearest_that_is_known(words, meant, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert f". Did you mean {meant}?\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["train --model zzz", "train --zzz 3", "zzz"])
+def test_nothing_is_suggested_for_a_word_like_no_other(words, capsys):
+    with pytest.raises(SystemExit):
+        main(words.split())
+    error = capsys.readouterr().err
+    assert "zzz" in error
+    assert "Did you mean" not in error

@@ -1,5 +1,6 @@
 """Any backbone as an encoder: images to features by level."""
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -188,11 +189,13 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
         known = {*builders(), *_LITE, *RESNETS}
         is_preset = name_or_model.startswith(PREFIX)
         if not is_preset and plain(name_or_model) not in known:
+            near = difflib.get_close_matches(plain(name_or_model), known, n=3)
+            hint = "Nearest" if near else "There are"
             raise ValueError(
                 "Expected `encoder` to be 'resnet18' to '101', 'efficientnet_lite0' to "
                 f"'2', a backbone of keras.applications, '{PREFIX}' and a preset, or a "
-                f"keras.Model. Received: {name_or_model!r}. There are: "
-                f"{', '.join(sorted(known))}."
+                f"keras.Model. Received: {name_or_model!r}. {hint}: "
+                f"{', '.join(near or sorted(known))}."
             )
         return
     is_model = isinstance(name_or_model, keras.Model)
