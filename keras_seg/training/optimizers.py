@@ -193,7 +193,7 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         return cls(schedule, config["warmup"])
 
 
-class _Grouped(keras.optimizers.Optimizer):
+class Grouped(keras.optimizers.Optimizer):
     """Steps along a direction, at a rate and with a decay of each variable's own.
 
         weights -= factor * rate * (direction + weight_decay * weights)
@@ -247,6 +247,24 @@ class _Grouped(keras.optimizers.Optimizer):
             step = step + decay * variable
         self.assign_sub(variable, rate * step)
 
+    def stateless_apply(
+        self,
+        optimizer_variables: list[Any],
+        grads: list[Any],
+        trainable_variables: list[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        # Keras's own, for JAX, wants all variables that the optimizer was built for;
+        # but those of an encoder may be frozen at this time.
+        variables = [v for v in self._trainable_variables if v.trainable]
+        mapping = [
+            *zip(variables, trainable_variables, strict=True),
+            *zip(self.variables, optimizer_variables, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.apply(grads, variables)
+        current = scope.get_current_value
+        return [*map(current, variables)], [*map(current, self.variables)]
+
     def _apply_weight_decay(self, variables: Any) -> None:
         """Nothing: Keras would decay all variables at one rate, before the step."""
 
@@ -274,7 +292,7 @@ class _Grouped(keras.optimizers.Optimizer):
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class AdamW(_Grouped):
+class AdamW(Grouped):
     """AdamW with a factor of the rate for the encoder, equal to PyTorch's.
 
         m = 0.9 * m + 0.1 * gradient
@@ -314,7 +332,7 @@ class Adam(AdamW):
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class SGD(_Grouped):
+class SGD(Grouped):
     """SGD with a factor of the rate for the encoder, equal to PyTorch's.
 
         m = 0.9 * m + gradient
@@ -335,7 +353,7 @@ class SGD(_Grouped):
         return m
 
 
-_OPTIMIZERS: dict[str, type[_Grouped]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
+_OPTIMIZERS: dict[str, type[Grouped]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
 
 
 def _is_decayed(variable: keras.Variable) -> bool:
