@@ -17,6 +17,8 @@ from keras_seg.training.run_files import read_run
 # from it.
 OF_THE_START = ("out", "overwrite", "like", "resume", "extend", "quiet", "json")
 
+# Options that may change when a run goes on, epochs with --extend.
+_CHANGEABLE = ("epochs", "devices")
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -56,6 +58,7 @@ class TrainOptions(DataOptions, kw_only=True):
     deterministic: bool = False
     seed: int = 0
     precision: str = "float32"
+    devices: _Count = 1
     tensorboard: bool = False
 
 
@@ -74,6 +77,20 @@ def options_to_keep(options: argparse.Namespace) -> dict[str, Any]:
     """Options as run.json has them, so that another run can take them."""
     values = with_absolute_paths(vars(options))
     return {k: v for k, v in values.items() if k not in OF_THE_START}
+
+
+def options_given(
+    kept: Mapping[str, Any], earlier: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Options as they were given when a run began, but for those that changed since.
+
+    Args:
+        kept: What `options_to_keep` gives of the options now.
+        earlier: What run.json of the run says, None for a run that begins.
+    """
+    if earlier is None:
+        return dict(kept)
+    return earlier["given"] | {name: kept[name] for name in _CHANGEABLE}
 
 
 def options_like(options: argparse.Namespace, words: Sequence[str]) -> Any:
@@ -111,6 +128,13 @@ def options_to_resume(
     given = options_to_keep(taken)
     for name, value in values.items():
         if given[name] == _as_option(value) or (name == "epochs" and options.extend):
+            continue
+        if name == "devices":
+            warnings.warn(
+                f"This run goes on with --devices {given[name]} in place of {value}. "
+                "The result is the same but for rounding and for dropout.",
+                stacklevel=2,
+            )
             continue
         hint = "Leave it out, or begin a run of its own: --like takes its options."
         if name == "epochs":

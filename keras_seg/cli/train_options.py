@@ -104,6 +104,13 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="crops per step (default: 16 for shapes, else 8)",
     )
+    add(
+        "--devices",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="GPUs that share each batch; without a GPU, parts of the CPU, to try it",
+    )
     add("--epochs", type=positive, default=10, metavar="N", help="number of epochs")
     add(
         "--steps-per-epoch",

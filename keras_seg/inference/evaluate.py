@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_seg.data import Source
 from keras_seg.data.suggestions import refuse
+from keras_seg.inference.one_device import predict_on_batch, without_distribution
 from keras_seg.metrics import SegmentationScores
 from keras_seg.models.outputs import check_finite, count_classes
 
@@ -70,6 +71,7 @@ class Scores:
         values = self._values(per_class=False)
         return values if self.loss is None else {"loss": self.loss, **values}
 
+    @without_distribution()
     def _values(self, *, per_class: bool) -> dict[str, float]:
         metric = SegmentationScores(
             len(self.class_names), class_names=self.class_names, per_class=per_class
@@ -95,6 +97,7 @@ class Scores:
         return "\n".join([f"{'class':{width}}  {'IoU':>{end}}", *lines])
 
 
+@without_distribution()
 def evaluate(
     model: keras.Model,
     source: Source,
@@ -104,7 +107,8 @@ def evaluate(
     """Score a model on all examples of a Source, whole and at their own size.
 
     Images are neither resized nor padded, so the scores are those of the masks that
-    `predict_mask` gives. Images that have one size are predicted together.
+    `predict_mask` gives. Images that have one size are predicted together, on one
+    device: a model that several devices train is scored as on one of them.
 
     Args:
         model: A model from images to logits, or to probabilities.
@@ -151,7 +155,7 @@ def evaluate(
                 f"Expected images of {channels} channels, which the model takes. "
                 f"Received: {pixels.shape[-1]} channels"
             )
-        predictions = np.asarray(model.predict_on_batch(pixels), np.float32)
+        predictions = np.asarray(predict_on_batch(model, pixels), np.float32)
         check_finite(model, predictions)
         metric.update_state(masks, predictions)
         if model.compiled:

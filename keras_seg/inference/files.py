@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.inference.one_device import predict_on_batch
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -68,7 +69,7 @@ def predict_files(
         group = groups.pop(size)
         batch = np.stack([image for _, image in group])
         try:
-            masks, finite = masks_of.predict_on_batch(batch)
+            masks, finite = predict_on_batch(masks_of, batch)
         except (ValueError, tf.errors.OpError) as error:
             yield from ((path, error) for path, _ in group)
             return

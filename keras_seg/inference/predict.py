@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_seg.data import Source
+from keras_seg.inference.one_device import predict_on_batch
 from keras_seg.models.outputs import check_finite, count_classes, ends_in_softmax
 
 
@@ -69,8 +70,7 @@ def predict_mask(model: keras.Model, image: Any) -> np.ndarray:
 def _scores(model: keras.Model, image: Any) -> np.ndarray:
     """What the model gives for one image, NumPy float32 `[height, width, classes]`."""
     image = _check_image(image, tuple(model.input_shape[1:]))
-    # Not model(image): in graph mode activations are freed as soon as they are used.
-    scores = np.asarray(model.predict_on_batch(image[None])[0], np.float32)
+    scores = np.asarray(predict_on_batch(model, image[None])[0], np.float32)
     check_finite(model, scores)
     return scores
 

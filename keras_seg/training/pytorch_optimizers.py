@@ -75,6 +75,24 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             step = step + decay * variable
         self.assign_sub(variable, rate * step)
 
+    def stateless_apply(
+        self,
+        optimizer_variables: list[Any],
+        grads: list[Any],
+        trainable_variables: list[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        # Keras's own, for JAX, wants all variables that the optimizer was built for;
+        # but those of an encoder may be frozen at this time.
+        variables = [v for v in self._trainable_variables if v.trainable]
+        mapping = [
+            *zip(variables, trainable_variables, strict=True),
+            *zip(self.variables, optimizer_variables, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.apply(grads, variables)
+        current = scope.get_current_value
+        return [*map(current, variables)], [*map(current, self.variables)]
+
     def _apply_weight_decay(self, variables: Any) -> None:
         """Nothing: Keras would decay all variables at one rate, before the step."""
 
