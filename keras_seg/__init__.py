@@ -21,6 +21,7 @@ __all__ = [
     "predict",
     "predict_files",
     "predict_mask",
+    "segformer",
     "training",
     "unet",
     "visualize",
@@ -49,7 +50,7 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict_files,
         predict_mask,
     )
-    from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.models import fcn8s, fcn16s, fcn32s, segformer, unet
     from keras_seg.training import callbacks
 
 

@@ -17,7 +17,7 @@ from keras_seg.cli.option_types import (
     widths,
 )
 
-MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+MODELS = ("unet", "segformer", "fcn32s", "fcn16s", "fcn8s")
 
 
 def add_train_options(command: argparse.ArgumentParser) -> None:
@@ -41,18 +41,20 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--encoder",
         metavar="NAME",
         help="unet: backbone in place of its own encoder: efficientnet_lite0, "
-        "resnet50, or another of keras.applications",
+        "resnet50, or another of keras.applications; segformer: mit_b0 (default) to "
+        "mit_b5, or another backbone",
     )
     add(
         "--encoder-weights",
         metavar="W",
-        help="initial weights of the encoder (fcn: of its VGG16): imagenet, or a file",
+        help="initial weights of the encoder (fcn: of its VGG16): imagenet (not for "
+        "mit_b0 to mit_b5), or a file",
     )
     add(
         "--weights",
         metavar="W",
         help="initial weights of the whole model: a file (.keras; fcn: .caffemodel "
-        "too), or the folder of a run",
+        "too; segformer: .bin of Hugging Face too), or the folder of a run",
     )
     add(
         "--freeze-encoder",
@@ -77,8 +79,8 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
-        help="upsampling method of the decoder (default: nearest with --encoder, else "
-        "transpose)",
+        help="unet, fcn: upsampling method of the decoder (default: nearest with "
+        "--encoder, else transpose)",
     )
 
 

@@ -11,7 +11,12 @@ from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.training.freezing import FreezeEncoder, freeze_batch_normalization
 from keras_seg.training.optimizers import optimizer
-from keras_seg.training.recipe import build_loss, steps_per_epoch
+from keras_seg.training.recipe import (
+    ENCODERS,
+    MODELS_WITH,
+    build_loss,
+    steps_per_epoch,
+)
 from keras_seg.training.tensorboard import check_tensorboard
 
 # Defaults for drawn shapes, which are small and fill the image, and for all other data.
@@ -31,18 +36,17 @@ _OF_PHOTOS = {
 
 def check_options(options: argparse.Namespace) -> None:
     """Raise for options that don't go together."""
-    if options.model != "unet":
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: --model "
-                    f"{options.model}"
-                )
+    for name, models in MODELS_WITH.items():
+        if getattr(options, name) is not None and options.model not in models:
+            raise ValueError(
+                f"Expected --{name} with --model {' or '.join(models)} only. Received: "
+                f"--model {options.model}"
+            )
     # Of any weights, which take long to count.
     build_loss(options.loss, None if options.class_weights == "none" else [1.0])
     if options.tensorboard:
         check_tensorboard()
-    if options.encoder is None:
+    if options.encoder is None and options.model not in ENCODERS:
         for name in ("freeze_encoder", "freeze_batch_norm", "encoder_rate"):
             if getattr(options, name) not in (None, False):
                 flag = f"--{name.replace('_', '-')}"
@@ -58,10 +62,11 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
     steps = options["steps_per_epoch"] or steps_per_epoch(training, batch_size)
     values |= {
         "steps_per_epoch": steps,
-        "schedule": "poly" if options["encoder"] else "cosine",
+        "encoder": options["encoder"] or ENCODERS.get(options["model"]),
         "warmup": min(100, options["epochs"] * steps // 10),
     }
-    if options["encoder"]:
+    values["schedule"] = "poly" if values["encoder"] else "cosine"
+    if values["encoder"]:
         values["encoder_rate"] = 0.1 if options["encoder_weights"] else 1.0
     return {**options} | {k: v for k, v in values.items() if options[k] is None}
 

@@ -1,11 +1,20 @@
 """Models: builders of functional `keras.Model`s from images to logits."""
 
 from keras_seg.models.architectures.fcn import fcn8s, fcn16s, fcn32s
+from keras_seg.models.architectures.segformer import segformer
 from keras_seg.models.architectures.unet import unet
 from keras_seg.models.encoders.efficientnet_lite import efficientnet_lite
 from keras_seg.models.encoders.encoder import encoder
 
-__all__ = ["efficientnet_lite", "encoder", "fcn8s", "fcn16s", "fcn32s", "unet"]
+__all__ = [
+    "efficientnet_lite",
+    "encoder",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
+    "segformer",
+    "unet",
+]
 
 
 def __dir__() -> list[str]:

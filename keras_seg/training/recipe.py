@@ -38,6 +38,15 @@ from keras_seg.metrics import SegmentationScores
 _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
+#: Which models have options that not all of them have.
+MODELS_WITH = {
+    "widths": ("unet",),
+    "encoder": ("unet", "segformer"),
+    "normalization": ("unet",),
+    "upsampling": ("unet", "fcn32s", "fcn16s", "fcn8s"),
+}
+#: The encoders of models that aren't built without one.
+ENCODERS = {"segformer": "mit_b0"}
 _LOSSES: dict[str, Any] = {
     "cross_entropy": WeightedCrossEntropy,
     "focal": Focal,
@@ -65,15 +74,16 @@ def build_model(
     """Build a network with the defaults of `keras-seg train`.
 
     Args:
-        name: "unet", "fcn32s", "fcn16s" or "fcn8s".
+        name: "unet", "segformer", "fcn32s", "fcn16s" or "fcn8s".
         num_classes: Number of classes, the background among them.
         channels: Channels of the images.
         widths: U-Net: filters per level. None means (16, 32, 64, 128), or with an
             encoder (16, 32, 64, 128, 256) in the decoder.
-        encoder: U-Net: name of the backbone that replaces its own path down.
+        encoder: U-Net: name of the backbone that replaces its own path down. SegFormer:
+            name of the backbone; None means "mit_b0".
         normalization: U-Net: "none", "batch" or "group". None means "batch".
-        upsampling: "transpose", "bilinear" or, U-Net only, "nearest". None means
-            "nearest" with an encoder, else "transpose".
+        upsampling: U-Net and FCN: "transpose", "bilinear" or, U-Net only, "nearest".
+            None means "nearest" with an encoder, else "transpose".
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
@@ -89,25 +99,30 @@ def build_model(
         >>> arguments["widths"], arguments["normalization"]
         ((16, 32, 64, 128), 'batch')
     """
-    arguments: dict[str, Any] = {
-        "upsampling": upsampling or ("nearest" if encoder else "transpose"),
-        "encoder_weights": encoder_weights,
-        "weights": weights,
+    given = {
+        "widths": None if widths is None else tuple(widths),
+        "encoder": encoder,
+        "normalization": normalization,
+        "upsampling": upsampling,
     }
-    of_unet = {"widths": widths, "encoder": encoder, "normalization": normalization}
-    if name == "unet":
-        arguments |= {
-            "encoder": encoder,
-            "widths": tuple(widths or (_DECODER_WIDTHS if encoder else _WIDTHS)),
-            "normalization": normalization or "batch",
-        }
-    else:
-        for option, value in of_unet.items():
-            if value is not None:
-                raise ValueError(
-                    f"Expected `{option}` for a U-Net only. Received: {value!r} for "
-                    f"{name!r}"
-                )
+    for option, value in given.items():
+        if value is not None and name not in MODELS_WITH[option]:
+            raise ValueError(
+                f"Expected `{option}` with {' or '.join(MODELS_WITH[option])} only. "
+                f"Received: {value!r} for {name!r}"
+            )
+    defaults = {
+        "widths": _DECODER_WIDTHS if encoder else _WIDTHS,
+        "encoder": ENCODERS.get(name),
+        "normalization": "batch",
+        "upsampling": "nearest" if encoder else "transpose",
+    }
+    arguments: dict[str, Any] = {
+        option: given[option] or default
+        for option, default in defaults.items()
+        if name in MODELS_WITH[option]
+    }
+    arguments |= {"encoder_weights": encoder_weights, "weights": weights}
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
     return model, arguments

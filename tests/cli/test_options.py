@@ -18,7 +18,19 @@ from keras_seg.cli import main
         ),
         ("train --root .", "Expected --root with --data voc or coco only"),
         ("train --model fcn8s --widths 4,8", "Expected --widths with --model unet"),
-        ("train --model fcn8s --encoder vgg16", "Expected --encoder with --model unet"),
+        (
+            "train --model fcn8s --encoder vgg16",
+            "Expected --encoder with --model unet or segformer only. Received: --model "
+            "fcn8s",
+        ),
+        (
+            "train --model segformer --upsampling nearest",
+            "Expected --upsampling with --model unet or fcn32s or fcn16s or fcn8s only",
+        ),
+        (
+            "train --model segformer --encoder-weights imagenet",
+            "Expected a file of weights for 'mit_b0'. Received: 'imagenet'",
+        ),
         (
             "train --model fcn8s --normalization batch",
             "Expected --normalization with --model unet only. Received: --model fcn8s",

@@ -21,11 +21,14 @@ from keras_seg.models.encoders.kerashub import (
     kerashub_preset,
 )
 from keras_seg.models.encoders.levels import STRIDES, find_levels, maps_of
+from keras_seg.models.encoders.mit import MIT, mit_backbone
 from keras_seg.models.layers import CheckRange, PadToMultiple, ReverseChannels
+from keras_seg.models.weights import segformer
 from keras_seg.models.weights.by_name import load_encoder
 from keras_seg.models.weights.files import check_file
 
 _LITE = ("efficientnetlite0", "efficientnetlite1", "efficientnetlite2")
+_MIT = {plain(name): name for name in MIT}
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -67,16 +70,17 @@ def encoder(
 
     Args:
         name_or_model: Name of a backbone of `keras.applications`, in any case and with
-            or without underscores; "efficientnet_lite0", "1" or "2"; "keras_hub:" and
-            a preset of KerasHub; or a functional `keras.Model` whose convolutions are
-            padded. Of a model a copy is made, with its weights. An encoder that was
-            made before comes back as it is.
+            or without underscores; "efficientnet_lite0", "1" or "2"; "mit_b0" to
+            "mit_b5"; "keras_hub:" and a preset of KerasHub; or a functional
+            `keras.Model` whose convolutions are padded. Of a model a copy is made, with
+            its weights. An encoder that was made before comes back as it is.
         input_shape: Height, width and channels of the images. None stands for any
             height or width.
         weights: Only with a name. None for a random start, "imagenet", or a file: a
             `.keras` file of such an encoder, or of a model with one as its layer
             "encoder"; an `.h5` file that Keras offers for its backbone; the `.pth` file
-            of an EfficientNet-Lite.
+            of an EfficientNet-Lite; of MiT the `.bin` file of Hugging Face's
+            "nvidia/mit-b0" to "-b5", or of a SegFormer (but not "imagenet").
         output_stride: How many times smaller than the image features may get: 32, 16
             or 8. What would make them smaller is dilation instead; the weights are the
             same. Levels keep their names: with 8, "P4" and "P5" are as large as "P3".
@@ -90,7 +94,8 @@ def encoder(
         to a dictionary of features: level "Pk" has 1 / 2^k of the height and width of
         the image, which is padded with 0 at the bottom and right to multiples of the
         deepest stride. A backbone gives the levels that it has: most have "P1" to "P5",
-        ConvNeXt begins at "P2". The paths of all variables begin with "encoder/".
+        ConvNeXt and MiT begin at "P2". The paths of all variables begin with
+        "encoder/".
 
     Raises:
         ValueError: for an unknown name, a backbone that can't be used or dilated, or
@@ -144,13 +149,13 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
         ValueError: for anything else, or if there are weights for a model.
     """
     if isinstance(name_or_model, str):
-        known = [*builders(), *_LITE]
+        known = [*builders(), *_LITE, *_MIT]
         is_preset = name_or_model.startswith(PREFIX)
         if not is_preset and plain(name_or_model) not in known:
             raise ValueError(
                 "Expected `encoder` to be a backbone of keras.applications, "
-                f"'efficientnet_lite0' to '2', '{PREFIX}' and a preset, or a "
-                f"keras.Model. Received: {name_or_model!r}. There are: "
+                f"'efficientnet_lite0' to '2', 'mit_b0' to 'mit_b5', '{PREFIX}' and a "
+                f"preset, or a keras.Model. Received: {name_or_model!r}. There are: "
                 f"{', '.join(sorted(known))}."
             )
         return
@@ -171,6 +176,8 @@ def encoder_endings(name_or_model: Any) -> tuple[str, ...]:
     """The endings of the files of weights that this backbone has."""
     if not isinstance(name_or_model, str) or name_or_model.startswith(PREFIX):
         return (".keras",)
+    if plain(name_or_model) in _MIT:
+        return (".keras", *segformer.ENDINGS)
     return (".keras", ".pth" if plain(name_or_model) in _LITE else ".h5")
 
 
@@ -189,6 +196,8 @@ def _by_name(name: str, channels: int, weights: str | None) -> Backbone:
             f"{' and its weights' if weights else ''}. Received: {channels}. Make them "
             "RGB: of files in folders `channels=3` repeats grey and leaves out alpha."
         )
+    if plain(name) in _MIT:
+        return mit_backbone(_MIT[plain(name)], channels, start)
     if not is_lite:
         return keras_application(plain(name), channels, start)
     model = efficientnet_lite(int(name[-1]), weights=start)

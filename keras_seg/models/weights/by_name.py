@@ -63,13 +63,13 @@ def assign(
         ValueError: for other layers missing or left over, and for shapes that differ.
             The model is unchanged then.
     """
-    wanted = dict(_layers_with_weights(model))
+    wanted = dict(layers_with_weights(model))
     missing = [name for name in wanted if name not in named]
     left = [name for name in named if name not in wanted]
     if not all(map(may_differ, missing + left)):
         raise ValueError(
             f"{where}: Expected weights of the layers of {model.name!r}. Missing: "
-            f"{_listed(missing)}. Left over: {_listed(left)}. Likely cause: another "
+            f"{listed(missing)}. Left over: {listed(left)}. Likely cause: another "
             "architecture, or other `widths`."
         )
     both = [name for name in wanted if name in named]
@@ -91,15 +91,15 @@ def tell(where: str, missing: list[str], left: list[str]) -> None:
     """Warn of layers that `assign` found missing or left over."""
     if missing or left:
         warnings.warn(
-            f"{where}: not in the file, left as they start: {_listed(missing)}; in the "
-            f"file, not used: {_listed(left)}.",
+            f"{where}: not in the file, left as they start: {listed(missing)}; in the "
+            f"file, not used: {listed(left)}.",
             stacklevel=5,
         )
 
 
 def named_weights(model: keras.Model) -> Named:
     """Weights of each layer of a model that has some."""
-    return {name: layer.get_weights() for name, layer in _layers_with_weights(model)}
+    return {name: layer.get_weights() for name, layer in layers_with_weights(model)}
 
 
 def load_model(path: str) -> keras.Model:
@@ -112,17 +112,19 @@ def load_model(path: str) -> keras.Model:
         ) from None
 
 
-def _layers_with_weights(
+def layers_with_weights(
     model: keras.Model, prefix: str = ""
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of a model that have weights, with their names."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _layers_with_weights(layer, f"{prefix}{layer.name}/")
+            yield from layers_with_weights(layer, f"{prefix}{layer.name}/")
         elif layer.weights:
             yield f"{prefix}{layer.name}", layer
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first eight of some names, for errors."""
     names = list(names)
     more = f", and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more or "none"
