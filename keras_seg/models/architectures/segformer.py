@@ -19,7 +19,6 @@ from keras_seg.models.encoders.encoder import check_encoder, encoder_endings
 from keras_seg.models.encoders.encoder import encoder as make_encoder
 from keras_seg.models.encoders.levels import require_levels
 from keras_seg.models.layers import UpsampleBilinear
-from keras_seg.models.weights.by_name import load_weights
 from keras_seg.models.weights.files import check_weights
 from keras_seg.models.weights.segformer import ENDINGS, load_segformer
 
@@ -33,6 +32,7 @@ def segformer(
     encoder: str | keras.Model = "mit_b0",
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
+    fresh_head: bool = False,
     head_width: int | None = None,
     dropout: float = 0.1,
     activation: Any = None,
@@ -49,11 +49,14 @@ def segformer(
             layer "encoder": set `model.get_layer("encoder").trainable = False` to
             freeze it.
         encoder_weights: Weights of the encoder to start from: None, "imagenet" for
-            encoders that have such weights to download, or a file. Of MiT: the `.bin`
-            file of Hugging Face's "nvidia/mit-b0" to "-b5".
+            encoders that have such weights to download, or a file. Of MiT: a `.bin` or
+            `.safetensors` file of Hugging Face, as of "nvidia/mit-b0".
         weights: Weights of the whole net to start from: None, the `.keras` file of an
-            equal net, the folder of a run of `keras-seg train`, or the `.bin` file of a
-            SegFormer of Hugging Face with as many classes.
+            equal net, the folder of a run of `keras-seg train`, or a `.bin` or
+            `.safetensors` file of Hugging Face, as of
+            "nvidia/segformer-b0-finetuned-ade-512-512".
+        fresh_head: Whether to leave out the scores in the file of `weights`: they start
+            anew, for another number of classes.
         head_width: Channels of the decoder. None means as in the source: 768 with
             MiT-B2 to B5, else 256.
         dropout: Share of activations dropped before the last convolution.
@@ -83,10 +86,12 @@ def segformer(
             "Expected `head_width` to be None or a positive integer. Received: "
             f"{head_width!r}"
         )
+    if fresh_head and weights is None:
+        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
     encoder_weights, weights = check_weights(
         encoder_weights,
         weights,
-        endings=(".keras", *ENDINGS),
+        endings=ENDINGS,
         encoder_endings=encoder_endings(encoder),
     )
     check_encoder(encoder, encoder_weights)
@@ -98,12 +103,11 @@ def segformer(
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     x = score(x, num_classes)
-    x = UpsampleBilinear(4, dtype="float32", name="score_bilinear")(x)
+    x = UpsampleBilinear(4, dtype="float32", name="upsample")(x)
     logits = outputs(x, activation=activation, image=image)
     model = keras.Model(image, logits, name=name)
     if weights is not None:
-        load = load_segformer if weights.endswith(ENDINGS) else load_weights
-        load(model, weights)
+        load_segformer(model, weights, fresh_head=fresh_head)
     return model
 
 

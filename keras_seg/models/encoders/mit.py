@@ -90,7 +90,7 @@ def mit_backbone(name: str, channels: int, weights: str | None) -> Backbone:
     Args:
         name: One of `MIT`.
         channels: Number of channels of the images.
-        weights: None, or a file of Hugging Face.
+        weights: None, or a file of Hugging Face's: `.bin` or `.safetensors`.
 
     Raises:
         ValueError: for weights of another net, and for "imagenet", which there is no
@@ -99,8 +99,8 @@ def mit_backbone(name: str, channels: int, weights: str | None) -> Backbone:
     if weights == "imagenet":
         raise ValueError(
             f"Expected a file of weights for {name!r}. Received: 'imagenet', which "
-            "isn't downloaded for it. Get pytorch_model.bin of Hugging Face's "
-            f"nvidia/{name.replace('_', '-')}, and give its path."
+            "isn't downloaded for it. Give the path of Hugging Face's "
+            f"nvidia/{name.replace('_', '-')}: pytorch_model.bin or model.safetensors."
         )
     model = mit(*MIT[name], channels=channels, name=name)
     if weights is not None:
@@ -144,17 +144,17 @@ def mit(
     x = image = keras.Input((None, None, channels), name="image")
     rates = iter(np.linspace(0, _DROP_PATH, sum(depths)).tolist())
     levels = {}
-    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
-        x = _merge_patches(x, width, first=stage == 1, name=f"stage{stage}_patch")
-        for k in range(1, depth + 1):
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        x = _merge_patches(x, width, first=stage == 0, name=f"stage{stage}_patch")
+        for k in range(depth):
             x = _block(
                 x,
-                heads=_HEADS[stage - 1],
-                reduction=_REDUCTIONS[stage - 1],
+                heads=_HEADS[stage],
+                reduction=_REDUCTIONS[stage],
                 drop_path=next(rates),
                 name=f"stage{stage}_block{k}",
             )
-        x = levels[f"P{stage + 1}"] = _normalize(x, name=f"stage{stage}_norm")
+        x = levels[f"P{stage + 2}"] = _normalize(x, name=f"stage{stage}_norm")
     return keras.Model(image, levels, name=name)
 
 

@@ -2,7 +2,7 @@
 
 So a net starts from a coarser one (an FCN-16s from an FCN-32s), and what doesn't fit is
 told by name. Layers of a model inside a model have its name in front:
-"encoder/resnet50/conv1_conv".
+"encoder/resnet50/conv1".
 """
 
 import warnings
@@ -69,7 +69,7 @@ def assign(
     if not all(map(may_differ, missing + left)):
         raise ValueError(
             f"{where}: Expected weights of the layers of {model.name!r}. Missing: "
-            f"{listed(missing)}. Left over: {listed(left)}. Likely cause: another "
+            f"{_listed(missing)}. Left over: {_listed(left)}. Likely cause: another "
             "architecture, or other `widths`."
         )
     both = [name for name in wanted if name in named]
@@ -91,8 +91,8 @@ def tell(where: str, missing: list[str], left: list[str]) -> None:
     """Warn of layers that `assign` found missing or left over."""
     if missing or left:
         warnings.warn(
-            f"{where}: not in the file, left as they start: {listed(missing)}; in the "
-            f"file, not used: {listed(left)}.",
+            f"{where}: not in the file, left as they start: {_listed(missing)}; in the "
+            f"file, not used: {_listed(left)}.",
             stacklevel=5,
         )
 
@@ -115,7 +115,7 @@ def load_model(path: str) -> keras.Model:
 def layers_with_weights(
     model: keras.Model, prefix: str = ""
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers of a model that have weights, with their names."""
+    """The layers that have weights, by name; those of models inside have theirs."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from layers_with_weights(layer, f"{prefix}{layer.name}/")
@@ -123,8 +123,7 @@ def layers_with_weights(
             yield f"{prefix}{layer.name}", layer
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first eight of some names, for errors."""
+def _listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f", and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more or "none"

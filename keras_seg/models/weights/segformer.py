@@ -1,167 +1,133 @@
 """Weights of SegFormer and of its encoders (MiT) from files of Hugging Face.
 
-The names are those of the published files ("nvidia/segformer-b0-finetuned-ade-512-512",
-"nvidia/mit-b0"). `transformers` 5 has other names in memory, which `torch.save` of a
-`state_dict()` writes: these are made the published ones first.
+The published files ("nvidia/segformer-b0-finetuned-ade-512-512", "nvidia/mit-b0") have
+the names of `transformers` 4. Version 5 writes these names too, but has others in
+memory, which `torch.save` of a `state_dict()` writes. Both are read.
 """
 
-import re
-from collections.abc import Mapping
-from typing import Any
+import warnings
 
 import keras
 import numpy as np
 
-from keras_seg.models.weights.by_name import (
-    Named,
-    assign,
-    layers_with_weights,
-    listed,
-)
-from keras_seg.models.weights.torch_file import kernel, read_torch_file
+from keras_seg.models.weights.by_name import assign, load_model, named_weights
+from keras_seg.models.weights.by_rule import Rule, Tensors, inside, named_by_rule
+from keras_seg.models.weights.tensors import TENSOR_FILES, read_tensors
 
-#: Of files of Hugging Face that can be read.
-ENDINGS = (".bin", ".pth")
+#: The endings of files of whole nets.
+ENDINGS = (".keras", *TENSOR_FILES)
 
-#: Our layers, and what Hugging Face calls the place of their weights. I and K stand for
-#: the numbers of a stage and a block, which begin at 0 there.
-_PLACES = {
-    r"stage(\d)_patch_conv": "segformer.encoder.patch_embeddings.I.proj",
-    r"stage(\d)_patch_norm": "segformer.encoder.patch_embeddings.I.layer_norm",
-    r"stage(\d)_norm": "segformer.encoder.layer_norm.I",
-    r"p(\d)_linear": "decode_head.linear_c.I.proj",
-    r"p(\d)_fuse": "decode_head.linear_fuse",
-    r"fuse_norm": "decode_head.batch_norm",
-    r"score": "decode_head.classifier",
-} | {
-    rf"stage(\d)_block(\d+)_{layer}": f"segformer.encoder.block.I.K.{place}"
-    for layer, place in {
-        "norm1": "layer_norm_1",
-        "attention_query": "attention.self.query",
-        "attention_key": "attention.self.key",
-        "attention_value": "attention.self.value",
-        "attention_reduce_conv": "attention.self.sr",
-        "attention_reduce_norm": "attention.self.layer_norm",
-        "attention_project": "attention.output.dense",
-        "norm2": "layer_norm_2",
-        "ffn_expand": "mlp.dense1",
-        "ffn_conv": "mlp.dwconv.dwconv",
-        "ffn_project": "mlp.dense2",
-    }.items()
-}
-#: What transformers 5 has in memory, and what is published.
-_RENAMED = {
-    r"^(?=encoder\.|stages\.)": "segformer.",  # of a model without a head
-    r"stages\.(\d+)\.patch_embeddings": r"encoder.patch_embeddings.\1",
-    r"stages\.(\d+)\.blocks\.(\d+)": r"encoder.block.\1.\2",
-    r"stages\.(\d+)\.layer_norm": r"encoder.layer_norm.\1",
-    r"layernorm_before": "layer_norm_1",
-    r"layernorm_after": "layer_norm_2",
-    r"attention\.q_proj": "attention.self.query",
-    r"attention\.k_proj": "attention.self.key",
-    r"attention\.v_proj": "attention.self.value",
-    r"attention\.o_proj": "attention.output.dense",
-    r"attention\.sequence_reduction\.sequence_reduction": "attention.self.sr",
-    r"attention\.sequence_reduction\.layer_norm": "attention.self.layer_norm",
-    r"mlp\.fc(\d)": r"mlp.dense\1",
-    r"decode_head\.linear_projections": "decode_head.linear_c",
-}
+#: In a block: modules of transformers 4 or 5, and our layers.
+_BLOCK: Rule = [
+    (r"(?:layer_norm_1|layernorm_before)", "norm1"),
+    (r"attention\.(?:self\.query|q_proj)", "attention_query"),
+    (r"attention\.(?:self\.key|k_proj)", "attention_key"),
+    (r"attention\.(?:self\.value|v_proj)", "attention_value"),
+    (
+        r"attention\.(?:self\.sr|sequence_reduction\.sequence_reduction)",
+        "attention_reduce_conv",
+    ),
+    (r"attention\.(?:self|sequence_reduction)\.layer_norm", "attention_reduce_norm"),
+    (r"attention\.(?:output\.dense|o_proj)", "attention_project"),
+    (r"(?:layer_norm_2|layernorm_after)", "norm2"),
+    (r"mlp\.(?:dense1|fc1)", "ffn_expand"),
+    (r"mlp\.dwconv\.dwconv", "ffn_conv"),
+    (r"mlp\.(?:dense2|fc2)", "ffn_project"),
+]
+_IN_BLOCK = r"(?:encoder\.block|stages)\.(\d)\.(?:blocks\.)?(\d+)\."
+#: transformers/models/segformer, class SegformerModel.
+MIT: Rule = [
+    (r"encoder\.patch_embeddings\.(\d)\.proj", r"stage\1_patch_conv"),
+    (r"stages\.(\d)\.patch_embeddings\.proj", r"stage\1_patch_conv"),
+    (r"encoder\.patch_embeddings\.(\d)\.layer_norm", r"stage\1_patch_norm"),
+    (r"stages\.(\d)\.patch_embeddings\.layer_norm", r"stage\1_patch_norm"),
+    *((_IN_BLOCK + module, rf"stage\1_block\2_{layer}") for module, layer in _BLOCK),
+    (r"(?:encoder\.layer_norm\.(\d)|stages\.(\d)\.layer_norm)", r"stage\1\2_norm"),
+]
+#: Class SegformerDecodeHead, with the kernel of `linear_fuse` in four parts.
+_HEAD: Rule = [
+    *(
+        (rf"decode_head\.linear_(?:c|projections)\.{k}\.proj", f"p{k + 2}_linear")
+        for k in range(4)
+    ),
+    (r"decode_head\.linear_fuse\.(p\d)", r"\1_fuse"),
+    (r"decode_head\.batch_norm", "fuse_norm"),
+    (r"decode_head\.classifier", "score"),
+]
+_FUSE = "decode_head.linear_fuse.weight"
 
 
-def load_segformer(model: keras.Model, path: str) -> None:
-    """Set all weights of a SegFormer from a file of Hugging Face.
+def load_segformer(model: keras.Model, path: str, *, fresh_head: bool = False) -> None:
+    """Set the weights of a SegFormer.
 
     Args:
-        model: A SegFormer on a MiT.
-        path: A file of `SegformerForSemanticSegmentation`.
+        model: The SegFormer to change.
+        path: A file of Hugging Face's `SegformerForSemanticSegmentation`, or the
+            `.keras` file of an equal net.
+        fresh_head: Whether the scores in the file are left out, and start anew.
 
     Raises:
-        ValueError: naming the file, if it is of another kind or of another net.
+        ValueError: naming the file, if it is of another kind, or holds another net.
     """
-    tensors = read_torch_file(path)
-    assign(model, named_tensors(model, tensors, where=path), where=path)
+    if path.endswith(".keras"):
+        named = named_weights(load_model(path))
+    else:
+        tensors = read_tensors(path)
+        if _FUSE not in tensors:
+            raise ValueError(
+                f"{path}: Expected weights of a SegFormer of Hugging Face. There is no "
+                f"{_FUSE}. Likely cause: weights of an encoder, for `encoder_weights`."
+            )
+        layers = model.get_layer("encoder").layers
+        (mit,) = (layer for layer in layers if isinstance(layer, keras.Model))
+        rule = [*inside(MIT, "segformer", f"encoder/{mit.name}"), *_HEAD]
+        named = named_by_rule(model, _split(tensors), rule, where=path)
+    score = model.get_layer("score")
+    found = named["score"][-1].shape[-1] if "score" in named else score.filters
+    if found != score.filters and not fresh_head:
+        raise ValueError(
+            f"{path}: Expected weights for {score.filters} classes. Received: {found}. "
+            "With fresh_head=True all but the scores is loaded."
+        )
+    if fresh_head:
+        named.pop("score", None)
+        warnings.warn(
+            f"{path}: all but the scores is loaded; the layer 'score' starts anew, for "
+            f"{score.filters} classes.",
+            stacklevel=3,
+        )
+    assign(
+        model,
+        named,
+        where=path,
+        may_differ=lambda name: fresh_head and name == "score",
+    )
 
 
-def load_mit(encoder: keras.Model, path: str) -> None:
-    """Set all weights of a MiT from a file of Hugging Face.
+def load_mit(model: keras.Model, path: str) -> None:
+    """Set all weights of a MiT; what classifies or segments in the file is left out.
 
     Args:
-        encoder: The MiT, or an encoder of it.
-        path: A file of `SegformerModel`, or of a net with one: its head isn't used.
+        model: The MiT to change.
+        path: A file of Hugging Face's `SegformerModel`, or of a net with one.
 
     Raises:
-        ValueError: naming the file, if it is of another kind or of another net.
+        ValueError: naming the file, if it is of another kind, or holds another net.
     """
-    tensors = read_torch_file(path)
     tensors = {
-        name: x
-        for name, x in tensors.items()
+        name.removeprefix("segformer."): tensor
+        for name, tensor in read_tensors(path).items()
         if not name.startswith(("decode_head.", "classifier."))
     }
-    assign(encoder, named_tensors(encoder, tensors, where=path), where=path)
+    assign(model, named_by_rule(model, tensors, MIT, where=path), where=path)
 
 
-def named_tensors(
-    model: keras.Model, tensors: Mapping[str, np.ndarray], *, where: str
-) -> Named:
-    """Weights by the names of a model's layers, as Keras has them.
-
-    Args:
-        model: A SegFormer on a MiT, or a MiT.
-        tensors: Arrays by name, as Hugging Face has them.
-        where: What errors call their origin.
-
-    Raises:
-        ValueError: naming the tensors that are missing or left over.
-    """
-    tensors = {_published(name): x for name, x in tensors.items()}
-    named, wanted = {}, set()
-    for name, layer in layers_with_weights(model):
-        place, number = _place(name.rpartition("/")[2])
-        parts = ["weight", "bias", "running_mean", "running_var"][: len(layer.weights)]
-        names = [f"{place}.{part}" for part in parts]
-        wanted.update(names)
-        if tensors.keys() >= set(names):
-            named[name] = [_in_keras(tensors[n], layer, number) for n in names]
-    missing = sorted(wanted - tensors.keys())
-    left = sorted(
-        tensors.keys() - wanted - {"decode_head.batch_norm.num_batches_tracked"}
-    )
-    if missing or left:
-        raise ValueError(
-            f"{where}: Expected weights of {model.name!r}. Missing: {listed(missing)}. "
-            f"Left over: {listed(left)}. Likely cause: another size (B0 to B5), or "
-            "weights of an encoder, which are for `encoder_weights`."
-        )
-    return named
-
-
-def _published(name: str) -> str:
-    for pattern, replacement in _RENAMED.items():
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def _place(layer: str) -> tuple[str, int]:
-    """What Hugging Face calls the place of a layer, and the number of its stage."""
-    for pattern, place in _PLACES.items():
-        if found := re.fullmatch(pattern, layer):
-            stage, block = ([int(n) for n in found.groups()] + [1, 1])[:2]
-            if layer.startswith("p"):  # levels begin with P2, stages with 1
-                stage -= 1
-            place = place.replace("I", str(stage - 1)).replace("K", str(block - 1))
-            return place, stage
-    raise ValueError(
-        "Expected a SegFormer on a MiT for weights of Hugging Face. Received: a model "
-        f"with the layer {layer!r}"
-    )
-
-
-def _in_keras(tensor: np.ndarray, layer: Any, stage: int) -> np.ndarray:
-    """A weight as the layer has it."""
-    if re.fullmatch(r"p\d_fuse", layer.name) and tensor.ndim == 4:
-        # Its share of the kernel for all stages, of which the deepest comes first.
-        return np.split(tensor[:, :, 0, 0].T, 4)[4 - stage]
-    if tensor.ndim == 4:
-        return kernel(tensor, depthwise=isinstance(layer, keras.layers.DepthwiseConv2D))
-    return tensor.T
+def _split(tensors: Tensors) -> Tensors:
+    """The kernel that fuses all levels as one of each; the deepest level comes first."""
+    parts = np.array_split(tensors[_FUSE], 4, axis=1)
+    parts = [part[..., 0, 0] if part.ndim == 4 else part for part in parts]
+    fuse = {
+        _FUSE.replace("weight", f"p{5 - k}.weight"): part
+        for k, part in enumerate(parts)
+    }
+    return {n: x for n, x in tensors.items() if n != _FUSE} | fuse
