@@ -35,7 +35,7 @@ from keras_seg.cli import main
             "train --model fcn8s --normalization batch",
             "Expected --normalization with --model unet only. Received: --model fcn8s",
         ),
-        ("train --encoder nosuch", "Expected --encoder to be a backbone"),
+        ("train --encoder nosuch", "Expected --encoder to be 'resnet18'"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),
         (
             "train --weights imagenet",

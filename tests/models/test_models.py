@@ -278,9 +278,10 @@ def test_logits_are_float32_under_a_mixed_policy(name, policy):
     keras.config.set_dtype_policy(policy)  # and conftest.py resets it
     net = build(name)
     kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleBilinear)
-    of_scores = ("score", "score_bilinear")
-    inside = [x for x in net.layers if isinstance(x, kinds) and x.name not in of_scores]
+    ends = ("score", "upsample")
+    inside = [x for x in net.layers if isinstance(x, kinds) and x.name not in ends]
     assert {x.compute_dtype for x in inside} == {policy.removeprefix("mixed_")}
+    assert {x.compute_dtype for x in net.layers if x.name in ends} <= {"float32"}
     found = net(images(17, 31))
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     assert net.output.dtype == "float32"

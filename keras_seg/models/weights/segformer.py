@@ -123,11 +123,11 @@ def load_mit(model: keras.Model, path: str) -> None:
 
 
 def _split(tensors: Tensors) -> Tensors:
-    """The kernel that fuses all levels as one of each; the deepest level comes first."""
-    parts = np.array_split(tensors[_FUSE], 4, axis=1)
-    parts = [part[..., 0, 0] if part.ndim == 4 else part for part in parts]
-    fuse = {
-        _FUSE.replace("weight", f"p{5 - k}.weight"): part
-        for k, part in enumerate(parts)
-    }
-    return {n: x for n, x in tensors.items() if n != _FUSE} | fuse
+    """Tensors with a kernel for each level, in place of one for all of them."""
+    kernel = tensors[_FUSE]
+    if kernel.ndim != 4:
+        return tensors
+    parts = np.array_split(kernel[:, :, 0, 0], 4, axis=1)  # the deepest level is first
+    names = [_FUSE.replace("weight", f"p{level}.weight") for level in (5, 4, 3, 2)]
+    others = {name: tensor for name, tensor in tensors.items() if name != _FUSE}
+    return others | dict(zip(names, parts, strict=True))
