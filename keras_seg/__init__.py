@@ -24,6 +24,7 @@ __all__ = [
     "predict",
     "predict_files",
     "predict_mask",
+    "segformer",
     "training",
     "unet",
     "visualize",
@@ -59,6 +60,7 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         fcn8s,
         fcn16s,
         fcn32s,
+        segformer,
         unet,
     )
     from keras_seg.training import callbacks

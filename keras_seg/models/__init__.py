@@ -4,6 +4,7 @@ from keras_seg.models.architectures.attention_unet import attention_unet
 from keras_seg.models.architectures.deeplab_v3 import deeplab_v3
 from keras_seg.models.architectures.fcn import fcn8s, fcn16s, fcn32s
 from keras_seg.models.architectures.fcn_dilated import fcn
+from keras_seg.models.architectures.segformer import segformer
 from keras_seg.models.architectures.unet import unet
 from keras_seg.models.encoders.efficientnet_lite import efficientnet_lite
 from keras_seg.models.encoders.encoder import encoder
@@ -17,6 +18,7 @@ __all__ = [
     "fcn8s",
     "fcn16s",
     "fcn32s",
+    "segformer",
     "unet",
 ]
 

@@ -85,6 +85,33 @@ def outputs(x):
 run(net, outputs)
 """
 
+# Both names of weights: the published ones in model.safetensors, and those in memory.
+SEGFORMER = """
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+sizes = {
+    "b0": {},
+    "b2": dict(
+        hidden_sizes=[64, 128, 320, 512], depths=[3, 4, 6, 3], decoder_hidden_size=768
+    ),
+}
+net = SegformerForSemanticSegmentation(SegformerConfig(num_labels=21, **sizes[name]))
+randomized(net)
+with torch.no_grad():
+    for parameter in net.parameters():  # so that no bias is 0, and no scale 1
+        parameter.add_(0.05 * torch.randn_like(parameter))
+net.save_pretrained(folder)
+
+
+def outputs(x):
+    found = net(x, output_hidden_states=True)
+    features = {f"P{k}": y for k, y in enumerate(found.hidden_states, start=2)}
+    return features | {"score": found.logits}
+
+
+run(net, outputs)
+"""
+
 
 def padded(images):
     """Images padded with 0 at the bottom and right to multiples of 32."""

@@ -20,7 +20,7 @@ import keras_seg
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.models.auxiliary import WithAuxiliary
 from keras_seg.models.layers import CropTo, UpsampleBilinear
-from tests.models.backbones import narrow_resnet, patches, tiny
+from tests.models.backbones import narrow_resnet, patches, tiny, tiny_mit
 
 VGG = {"widths": (2, 4, 4, 6, 6), "head_width": 4}
 UNET = {"widths": (4, 6, 8)}
@@ -53,8 +53,13 @@ MODELS = {
         {"encoder": narrow_resnet, "output_stride": 16, "auxiliary": 0.5},
     ),
     "deeplab_v3": ("deeplab_v3", {"encoder": tiny, "head_width": 6}),
+    "segformer": ("segformer", {"encoder": tiny_mit, "head_width": 6}),
+    "segformer-encoder": (
+        "segformer",
+        {"encoder": tiny, "head_width": 6, "dropout": 0.0},
+    ),
 }
-#: Those that together hold every kind of layer.
+#: Those that together hold every kind of layer but attention (see test_mit.py).
 HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3")
 #: The first model of each builder.
 BUILDERS = {builder: name for name, (builder, _) in reversed(MODELS.items())}
@@ -79,9 +84,8 @@ every_heavy = pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - HE
 def build(name, /, *, fresh=False, **arguments):
     """Build a model; unless it's to be fresh, no weight of it is zero."""
     builder, own = MODELS[name]
-    if "encoder" in own:
-        channels = arguments.get("input_shape", (None, None, 3))[2]
-        own = own | {"encoder": own["encoder"](channels=channels)}
+    *_, channels = arguments.get("input_shape", (3,))
+    own = {k: v(channels=channels) if k == "encoder" else v for k, v in own.items()}
     keras.utils.set_random_seed(0)
     built = getattr(keras_seg, builder)(CLASSES, **(own | arguments))
     rng = np.random.default_rng(0)
@@ -221,6 +225,8 @@ def test_every_weight_gets_a_gradient(name, gradients):
         for v, g in zip(net.trainable_variables, found, strict=True)
         if g is None or not np.any(g) or not np.isfinite(g).all()
     ]
+    # What is added to all keys alike, the softmax over keys takes away.
+    without = [path for path in without if not path.endswith("attention_key/bias")]
     assert without == []
     # The seeds of dropout, the statistics of a batch, the authors' bilinear kernels.
     fixed = "seed|moving"
@@ -293,6 +299,7 @@ def test_logits_are_float32_under_a_mixed_policy(name, policy):
     ends = ("score", "upsample")
     inside = [x for x in net.layers if isinstance(x, kinds) and x.name not in ends]
     assert {x.compute_dtype for x in inside} == {policy.removeprefix("mixed_")}
+    assert {x.compute_dtype for x in net.layers if x.name in ends} <= {"float32"}
     found = net(images(17, 31))
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     assert net.output.dtype == "float32"

@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from keras_seg.models.encoders.levels import SIDE, is_map, sides
+from keras_seg.models.encoders.mit import MapAttention
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -50,6 +51,9 @@ def _changes(
     model: keras.Model, output_stride: int, dilate_first: bool
 ) -> dict[str, dict[str, Any]]:
     """What changes in the configurations of layers, by their names."""
+    for layer in model.layers:
+        if isinstance(layer, MapAttention):  # to more pixels is another function
+            raise _undilatable(model, layer)
     strides = _strides(model)
     makers = {id(layer.output): layer for layer in _with_one_map(model)}
     changes: dict[str, dict[str, Any]] = {}

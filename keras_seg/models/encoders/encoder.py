@@ -28,6 +28,7 @@ from keras_seg.models.encoders.levels import (
     maps_of,
     require_levels,
 )
+from keras_seg.models.encoders.mit import MIT, mit_backbone
 from keras_seg.models.encoders.resnet import RESNETS, resnet
 from keras_seg.models.layers import CheckRange, PadToMultiple, ReverseChannels
 from keras_seg.models.weights.by_name import load_encoder
@@ -35,6 +36,7 @@ from keras_seg.models.weights.files import check_file
 from keras_seg.models.weights.tensors import TENSOR_FILES
 
 _LITE = ("efficientnetlite0", "efficientnetlite1", "efficientnetlite2")
+_MIT = {plain(name): name for name in MIT}
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -77,18 +79,19 @@ def encoder(
 
     Args:
         name_or_model: "resnet18", "34", "50" or "101", as torchvision has them;
-            "efficientnet_lite0", "1" or "2"; the name of a backbone of
-            `keras.applications`, in any case and with or without underscores;
-            "keras_hub:" and a preset of KerasHub; or a functional `keras.Model` whose
-            convolutions are padded. Of a model a copy is made, with its weights. An
-            encoder that was made before comes back as it is.
+            "mit_b0" to "mit_b5", the encoders of SegFormer; "efficientnet_lite0", "1"
+            or "2"; the name of a backbone of `keras.applications`, in any case and with
+            or without underscores; "keras_hub:" and a preset of KerasHub; or a
+            functional `keras.Model` whose convolutions are padded. Of a model a copy is
+            made, with its weights. An encoder that was made before comes back as it is.
         input_shape: Height, width and channels of the images. None stands for any
             height or width.
         weights: Only with a name. None for a random start, "imagenet", or a file: a
             `.keras` file of such an encoder, or of a model with one as its layer
             "encoder"; an `.h5` file that Keras offers for its backbone; the `.pth` file
             of an EfficientNet-Lite; a `.pth` or `.safetensors` file of a ResNet, or of
-            a net with one, by torchvision's names.
+            a net with one, by torchvision's names; a `.bin` or `.safetensors` file of a
+            MiT or a SegFormer, by Hugging Face's names (MiT has no "imagenet").
         output_stride: How many times smaller than the image features may get: 32, 16
             or 8. What would make them smaller is dilation instead; the weights are the
             same. Levels keep their names: with 8, "P4" and "P5" are as large as "P3".
@@ -105,7 +108,8 @@ def encoder(
         to a dictionary of features: level "Pk" has 1 / 2^k of the height and width of
         the image, which is padded with 0 at the bottom and right to multiples of the
         deepest stride. A backbone gives the levels that it has: most have "P1" to "P5",
-        ConvNeXt begins at "P2". The paths of all variables begin with "encoder/".
+        ConvNeXt and MiT begin at "P2". The paths of all variables begin with
+        "encoder/".
 
     Raises:
         ValueError: for an unknown name, a backbone that can't be used or dilated, or
@@ -186,16 +190,16 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
         ValueError: for anything else, or if there are weights for a model.
     """
     if isinstance(name_or_model, str):
-        known = {*builders(), *_LITE, *RESNETS}
+        known = {*builders(), *_LITE, *_MIT, *RESNETS}
         is_preset = name_or_model.startswith(PREFIX)
         if not is_preset and plain(name_or_model) not in known:
             near = difflib.get_close_matches(plain(name_or_model), known, n=3)
             hint = "Nearest" if near else "There are"
             raise ValueError(
-                "Expected `encoder` to be 'resnet18' to '101', 'efficientnet_lite0' to "
-                f"'2', a backbone of keras.applications, '{PREFIX}' and a preset, or a "
-                f"keras.Model. Received: {name_or_model!r}. {hint}: "
-                f"{', '.join(near or sorted(known))}."
+                "Expected `encoder` to be 'resnet18' to '101', 'mit_b0' to 'mit_b5', "
+                "'efficientnet_lite0' to '2', a backbone of keras.applications, "
+                f"'{PREFIX}' and a preset, or a keras.Model. Received: "
+                f"{name_or_model!r}. {hint}: {', '.join(near or sorted(known))}."
             )
         return
     is_model = isinstance(name_or_model, keras.Model)
@@ -215,7 +219,7 @@ def encoder_endings(name_or_model: Any) -> tuple[str, ...]:
     """The endings of the files of weights that this backbone has."""
     if not isinstance(name_or_model, str) or name_or_model.startswith(PREFIX):
         return (".keras",)
-    if plain(name_or_model) in RESNETS:
+    if plain(name_or_model) in (*_MIT, *RESNETS):
         return (".keras", *TENSOR_FILES)
     return (".keras", ".pth" if plain(name_or_model) in _LITE else ".h5")
 
@@ -235,6 +239,8 @@ def _by_name(name: str, channels: int, weights: str | None) -> Backbone:
             f"{' and its weights' if weights else ''}. Received: {channels}. Make them "
             "RGB: of files in folders `channels=3` repeats grey and leaves out alpha."
         )
+    if plain(name) in _MIT:
+        return mit_backbone(_MIT[plain(name)], channels, start)
     if is_resnet:
         depth = int(plain(name).removeprefix("resnet"))
         return resnet(depth, channels=channels, weights=start)
