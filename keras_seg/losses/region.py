@@ -37,7 +37,7 @@ class _RegionLoss(SegmentationLoss):
 
     def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
         """Return the loss of each class, `[num_classes]`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each loss has its own
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")

@@ -38,7 +38,7 @@ class _ClassMean(ConfusionMatrixMetric):
 
     def quotients(self, matrix: Any) -> tuple[Any, Any]:
         """Return numerator and denominator of each class."""
-        raise NotImplementedError
+        raise NotImplementedError  # each score has its own
 
     def get_config(self) -> dict:
         return super().get_config() | {"absent": self.absent}

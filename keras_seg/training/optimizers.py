@@ -229,11 +229,11 @@ class _Grouped(keras.optimizers.Optimizer):
 
     def build_moments(self, variables: list[keras.Variable]) -> None:
         """Add what `direction` remembers of each variable."""
-        raise NotImplementedError
+        raise NotImplementedError  # each optimizer has its own
 
     def direction(self, gradient: Any, index: int) -> Any:
         """What to subtract from a variable, for a learning rate of 1."""
-        raise NotImplementedError
+        raise NotImplementedError  # each optimizer has its own
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
