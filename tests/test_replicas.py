@@ -161,6 +161,6 @@ def test_two_replicas_take_the_steps_of_one_device_and_lose_no_pixel():
 
 @pytest.mark.slow
 def test_eight_shards_take_the_steps_of_one_device():
-    pytest.importorskip("jax")
+    pytest.importorskip("jax", reason="JAX isn't installed")
     flags = "--xla_force_host_platform_device_count=8"
     assert_same_steps(printed_by(SHARDS, KERAS_BACKEND="jax", XLA_FLAGS=flags))

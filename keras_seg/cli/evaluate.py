@@ -21,7 +21,7 @@ def evaluate(options: argparse.Namespace) -> None:
         run |= {"train_split": None, "val_split": None}  # "train" is that of the set
     source = data_source(run, options.split or "val")
     model = load_model(options.run)
-    bar = progress(len(source), "image")
+    bar = progress(len(source), "image", f"Scoring {split}")
     scores = keras_seg.evaluate(model, source, progress=bar.update)
     print(f"\n{scores}")
     path = metrics_file(options.run, None if split == validated else split)

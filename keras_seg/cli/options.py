@@ -213,8 +213,8 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     add(
         "--ignore",
         metavar="IDS",
-        help="folder: ids of pixels to ignore, as 0,255 (default: 255, unless --ids "
-        "has it)",
+        help="folder: ids of pixels to ignore, as 0,255, or with --colors colours, as "
+        "'#804000' (default: 255, unless --ids has it)",
     )
     add(
         "--ids",

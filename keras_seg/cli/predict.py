@@ -41,7 +41,7 @@ def predict(options: argparse.Namespace) -> int:
             Image.fromarray(overlay(visible(image), mask, palette)).save(aside)
 
     failed = []
-    bar = progress(len(names), "image")
+    bar = progress(len(names), "image", "Predicting")
     for path, error in predict_files(
         model, names, write, batch_size=options.batch_size
     ):

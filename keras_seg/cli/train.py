@@ -329,7 +329,9 @@ def _finish(
     model = load_model(out)
     scores = record.scores
     if scores is None or scores.images < len(validation):
-        bar = progress(len(validation), "image", verbose=output.is_talking)
+        bar = progress(
+            len(validation), "image", f"Scoring {split}", verbose=output.is_talking
+        )
         scores = keras_seg.evaluate(model, validation, progress=_checked(bar.update))
         write_scores(scores, out / METRICS, split)
     keras.utils.save_img(out / SAMPLES, sample_sheet(model, validation), scale=False)

@@ -100,7 +100,7 @@ class SegmentationLoss(keras.losses.Loss):
             weight: Float `[batch, height, width]`, 0 where the pixel is ignored, else
                 its `sample_weight`, or 1.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each loss has its own
 
     def cross_entropy(self, label: Mask, y_pred: Logits) -> Tensor:
         """-log p of each pixel's class, `[batch, height, width]`, at most 1e25."""

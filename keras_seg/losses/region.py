@@ -35,7 +35,7 @@ class _RegionLoss(SegmentationLoss):
 
     def of_classes(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         """Return the loss of each class, `[num_classes]`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each loss has its own
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")

@@ -114,7 +114,7 @@ class _Progress(keras.callbacks.Callback):
         self._note_waiting()
 
     def _show_epoch(self, logs: dict[str, Any]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # a table and JSON have their own
 
     def _is_best(self) -> bool:
         return self.best is not None and self.best.epoch == self._epoch + 1

@@ -408,7 +408,7 @@ def test_presets_need_kerashub(monkeypatch):
 
 
 def test_a_preset_brings_its_own_scale_and_offset(tmp_path):
-    keras_hub = pytest.importorskip("keras_hub")
+    keras_hub = pytest.importorskip("keras_hub", reason="KerasHub isn't installed")
     own = keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],

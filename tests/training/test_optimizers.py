@@ -681,7 +681,7 @@ def test_weights_after_20_steps_are_those_of_torch(name, tmp_path, python_of_pee
 
 @pytest.mark.slow
 def test_all_of_this_holds_on_jax():
-    pytest.importorskip("jax")
+    pytest.importorskip("jax", reason="JAX isn't installed")
     command = [sys.executable, "-m", "pytest", __file__, "-n", "0", "-q"]
     environment = os.environ | {"KERAS_BACKEND": "jax"}
     done = subprocess.run(

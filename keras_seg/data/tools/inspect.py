@@ -97,7 +97,7 @@ def _look_at(
     shown: Counter[int] = Counter()
     with_unknown: list[Example] = []
     channels, with_alpha, opaque = 0, 0, True
-    for example in read_examples(source, indices, verbose=verbose):
+    for example in read_examples(source, indices, split, verbose=verbose):
         problems += problems_of_example(split, example, channels)
         if example.error:
             continue

@@ -164,7 +164,7 @@ def write_sbd(folder, root):
     (folder / "train.txt").write_text("sbd_000000\ntrain_000001\n")
     (folder / "val.txt").write_text("val_000001\n")
     ids = data.voc(root, "train_aug")[3][1].astype(np.uint8)
-    savemat = pytest.importorskip("scipy.io").savemat
+    savemat = pytest.importorskip("scipy.io", reason="SciPy isn't installed").savemat
     savemat(folder / "cls/sbd_000000.mat", {"GTcls": {"Segmentation": ids}})
 
 
