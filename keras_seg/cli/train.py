@@ -109,6 +109,8 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         encoder=options.encoder,
         normalization=options.normalization,
         upsampling=options.upsampling,
+        auxiliary=options.auxiliary,
+        fresh_head=options.fresh_head or None,
         encoder_weights=options.encoder_weights,
         weights=options.weights,
     )

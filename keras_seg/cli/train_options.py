@@ -17,7 +17,7 @@ from keras_seg.cli.option_types import (
     widths,
 )
 
-MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+MODELS = ("unet", "fcn", "deeplab_v3", "fcn32s", "fcn16s", "fcn8s")
 
 
 def add_train_options(command: argparse.ArgumentParser) -> None:
@@ -40,19 +40,35 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--encoder",
         metavar="NAME",
-        help="unet: backbone in place of its own encoder: efficientnet_lite0, "
-        "resnet50, or another of keras.applications",
+        help="backbone of fcn and deeplab_v3 (default: resnet50), and of unet in place "
+        "of its own encoder: efficientnet_lite0, resnet50, or another of "
+        "keras.applications",
     )
     add(
         "--encoder-weights",
         metavar="W",
-        help="initial weights of the encoder (fcn: of its VGG16): imagenet, or a file",
+        help="initial weights of the encoder (fcn32s, fcn16s, fcn8s: of their VGG16): "
+        "imagenet, or a file",
     )
     add(
         "--weights",
         metavar="W",
-        help="initial weights of the whole model: a file (.keras; fcn: .caffemodel "
-        "too), or the folder of a run",
+        help="initial weights of the whole model: a file (.keras; fcn32s, fcn16s, "
+        "fcn8s: .caffemodel; fcn, deeplab_v3: .pth and .safetensors of torchvision), "
+        "the folder of a run, or for fcn and deeplab_v3 coco_voc",
+    )
+    add(
+        "--fresh-head",
+        action="store_true",
+        help="fcn, deeplab_v3: leave out the scores in the file of --weights, which is "
+        "of another number of classes",
+    )
+    add(
+        "--auxiliary",
+        type=factor,
+        metavar="X",
+        help="fcn, deeplab_v3: weight of the loss of an auxiliary head that is trained "
+        "too (default: 0, no head)",
     )
     add(
         "--freeze-encoder",
@@ -77,8 +93,8 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
-        help="upsampling method of the decoder (default: nearest with --encoder, else "
-        "transpose)",
+        help="unet, fcn32s, fcn16s, fcn8s: upsampling method of the decoder (default: "
+        "nearest with --encoder, else transpose)",
     )
 
 

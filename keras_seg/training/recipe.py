@@ -38,6 +38,17 @@ from keras_seg.metrics import SegmentationScores
 _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
+#: What each network takes beside the weights that it starts from.
+TAKES: dict[str, tuple[str, ...]] = {
+    "unet": ("widths", "encoder", "normalization", "upsampling"),
+    "fcn": ("encoder", "auxiliary", "fresh_head"),
+    "deeplab_v3": ("encoder", "auxiliary", "fresh_head"),
+    "fcn32s": ("upsampling",),
+    "fcn16s": ("upsampling",),
+    "fcn8s": ("upsampling",),
+}
+#: Backbones of networks that have none of their own.
+DEFAULT_ENCODERS = {"fcn": "resnet50", "deeplab_v3": "resnet50"}
 _LOSSES: dict[str, Any] = {
     "cross_entropy": WeightedCrossEntropy,
     "focal": Focal,
@@ -59,21 +70,27 @@ def build_model(
     encoder: str | None = None,
     normalization: str | None = None,
     upsampling: str | None = None,
+    auxiliary: float | None = None,
+    fresh_head: bool | None = None,
     encoder_weights: str | None = None,
     weights: str | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Build a network with the defaults of `keras-seg train`.
 
     Args:
-        name: "unet", "fcn32s", "fcn16s" or "fcn8s".
+        name: "unet", "fcn", "deeplab_v3", "fcn32s", "fcn16s" or "fcn8s".
         num_classes: Number of classes, the background among them.
         channels: Channels of the images.
         widths: U-Net: filters per level. None means (16, 32, 64, 128), or with an
             encoder (16, 32, 64, 128, 256) in the decoder.
-        encoder: U-Net: name of the backbone that replaces its own path down.
+        encoder: Name of the backbone; of a U-Net that which replaces its own path down.
+            None means "resnet50" for "fcn" and "deeplab_v3".
         normalization: U-Net: "none", "batch" or "group". None means "batch".
-        upsampling: "transpose", "bilinear" or, U-Net only, "nearest". None means
-            "nearest" with an encoder, else "transpose".
+        upsampling: U-Net and the FCNs of VGG16: "transpose", "bilinear" or, U-Net only,
+            "nearest". None means "nearest" with an encoder, else "transpose".
+        auxiliary: "fcn" and "deeplab_v3": weight of the loss of an auxiliary head. None
+            means 0, no head.
+        fresh_head: Likewise: whether the scores in the file of `weights` are left out.
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
@@ -89,25 +106,33 @@ def build_model(
         >>> arguments["widths"], arguments["normalization"]
         ((16, 32, 64, 128), 'batch')
     """
-    arguments: dict[str, Any] = {
-        "upsampling": upsampling or ("nearest" if encoder else "transpose"),
-        "encoder_weights": encoder_weights,
-        "weights": weights,
+    given = {
+        "widths": widths,
+        "encoder": encoder or DEFAULT_ENCODERS.get(name),
+        "normalization": normalization,
+        "upsampling": upsampling,
+        "auxiliary": auxiliary,
+        "fresh_head": fresh_head,
     }
-    of_unet = {"widths": widths, "encoder": encoder, "normalization": normalization}
+    takes = TAKES[name]
+    for option, value in given.items():
+        if value is not None and option not in takes:
+            raise ValueError(
+                f"Expected `{option}` for "
+                f"{', '.join(n for n in TAKES if option in TAKES[n])} only. Received: "
+                f"{value!r} for {name!r}"
+            )
+    arguments = {option: given[option] for option in takes}
+    arguments |= {"encoder_weights": encoder_weights, "weights": weights}
+    if "upsampling" in takes:
+        usual = "nearest" if given["encoder"] else "transpose"
+        arguments["upsampling"] = upsampling or usual
     if name == "unet":
-        arguments |= {
-            "encoder": encoder,
-            "widths": tuple(widths or (_DECODER_WIDTHS if encoder else _WIDTHS)),
-            "normalization": normalization or "batch",
-        }
-    else:
-        for option, value in of_unet.items():
-            if value is not None:
-                raise ValueError(
-                    f"Expected `{option}` for a U-Net only. Received: {value!r} for "
-                    f"{name!r}"
-                )
+        usual_widths = _DECODER_WIDTHS if encoder else _WIDTHS
+        arguments["widths"] = tuple(widths or usual_widths)
+        arguments["normalization"] = normalization or "batch"
+    if "auxiliary" in takes:
+        arguments |= {"auxiliary": auxiliary or 0.0, "fresh_head": bool(fresh_head)}
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
     return model, arguments

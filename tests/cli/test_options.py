@@ -23,6 +23,16 @@ from keras_seg.cli import main
             "train --model fcn8s --normalization batch",
             "Expected --normalization with --model unet only. Received: --model fcn8s",
         ),
+        (
+            "train --model fcn8s --auxiliary 0.5",
+            "Expected --auxiliary with --model fcn or deeplab_v3 only. Received: --mod",
+        ),
+        ("train --fresh-head", "Expected --fresh-head with --model fcn or deeplab_v3"),
+        ("train --model fcn --fresh-head", "Expected --weights with --fresh-head."),
+        (
+            "train --model fcn --weights coco",
+            "Expected --weights to be None, 'coco_voc'",
+        ),
         ("train --encoder nosuch", "Expected --encoder to be a backbone"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),
         (
