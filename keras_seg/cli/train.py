@@ -121,6 +121,8 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
             encoder=options.encoder,
             normalization=options.normalization,
             upsampling=options.upsampling,
+            auxiliary=options.auxiliary,
+            fresh_head=options.fresh_head or None,
             **dict.fromkeys(weights_from) if goes_on else weights_from,
         )
         if options.devices > 1:

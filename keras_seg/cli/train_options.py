@@ -64,7 +64,21 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="W",
         help="initial weights of the whole model: a file (.keras, or of another "
-        "project: .pth, .safetensors, .caffemodel), or the folder of a run",
+        "project: .pth, .safetensors, .caffemodel), the folder of a run, or coco_voc "
+        "(fcn, deeplab_v3: those of torchvision)",
+    )
+    add(
+        "--fresh-head",
+        action="store_true",
+        help="leave out the scores in the file of --weights, which is of another "
+        "number of classes",
+    )
+    add(
+        "--auxiliary",
+        type=factor,
+        metavar="X",
+        help="weight of the loss of an auxiliary head that is trained too, of fcn and "
+        "others (default: 0, no head)",
     )
     add(
         "--freeze-encoder",

@@ -40,7 +40,14 @@ _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
 #: Arguments that not all models have, and that `keras-seg train` has options for.
-ARGUMENTS = ("widths", "encoder", "normalization", "upsampling")
+ARGUMENTS = (
+    "widths",
+    "encoder",
+    "normalization",
+    "upsampling",
+    "auxiliary",
+    "fresh_head",
+)
 _LOSSES: dict[str, Any] = {
     "cross_entropy": WeightedCrossEntropy,
     "focal": Focal,
@@ -81,6 +88,8 @@ def build_model(
     encoder: str | None = None,
     normalization: str | None = None,
     upsampling: str | None = None,
+    auxiliary: float | None = None,
+    fresh_head: bool | None = None,
     encoder_weights: str | None = None,
     weights: str | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
@@ -100,6 +109,10 @@ def build_model(
         upsampling: "transpose", "bilinear" or "nearest", for models that let one
             choose. None means what the model has; for a U-Net "nearest" with an
             encoder, else "transpose".
+        auxiliary: Weight of the loss of an auxiliary head, for models that have one.
+            None means 0, no head.
+        fresh_head: Whether the scores in the file of `weights` are left out. None means
+            not.
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
@@ -120,6 +133,8 @@ def build_model(
         "encoder": encoder,
         "normalization": normalization,
         "upsampling": upsampling,
+        "auxiliary": auxiliary,
+        "fresh_head": fresh_head,
     }
     # Where None would mean what the paper has.
     defaults = {
@@ -127,6 +142,8 @@ def build_model(
         "encoder": None,
         "normalization": "batch",
         "upsampling": "nearest" if encoder else "transpose",
+        "auxiliary": 0.0,
+        "fresh_head": False,
     }
     parameters = _parameters(name)
     arguments: dict[str, Any] = {}

@@ -40,6 +40,16 @@ from keras_seg.cli.train_options import MODELS
             "train --model fcn8s --normalization batch",
             "has it: attention_unet, unet. Received: --model fcn8s",
         ),
+        (
+            "train --model fcn8s --auxiliary 0.5",
+            "Expected --auxiliary with a --model that has it: deeplab_v3, fcn. Receive",
+        ),
+        ("train --fresh-head", "Expected --fresh-head with a --model that has it: "),
+        ("train --model fcn --fresh-head", "Expected --weights with --fresh-head."),
+        (
+            "train --model fcn --weights coco",
+            "Expected --weights to be None, 'coco_voc'",
+        ),
         ("train --encoder nosuch", "Expected --encoder to be 'resnet18'"),
         ("train --encoder resnet5", "Received: 'resnet5'. Nearest: resnet50"),
         (

@@ -1,6 +1,7 @@
 """Any backbone as an encoder: images to features by level."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def encoder(
     name_or_model: str | keras.Model,
     *,
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
-    weights: str | None = None,
+    weights: str | os.PathLike | None = None,
     output_stride: int = 32,
     dilate_first: bool = False,
     scale: PerChannel | None = None,
@@ -126,6 +127,7 @@ def encoder(
     """
     input_shape = check_input_shape(input_shape)
     check_word("output_stride", output_stride, (8, 16, 32))
+    weights = None if weights is None else os.fspath(weights)
     check_encoder(name_or_model, weights)
     if isinstance(name_or_model, Encoder):
         if output_stride != 32 or scale is not None or offset is not None:
