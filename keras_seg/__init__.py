@@ -9,8 +9,10 @@ __all__ = [
     "Scores",
     "callbacks",
     "data",
+    "deeplab_v3",
     "evaluate",
     "export",
+    "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
@@ -49,7 +51,7 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict_files,
         predict_mask,
     )
-    from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.models import deeplab_v3, fcn, fcn8s, fcn16s, fcn32s, unet
     from keras_seg.training import callbacks
 
 

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_seg.models import encoder
+from keras_seg.models.encoders.resnet import resnet
 
 
 def tiny(size=(None, None), *, channels=3, kind="functional", padding="same", levels=5):
@@ -32,6 +33,12 @@ def patches(channels=3):
         x = layers.Conv2D(width, stride, strides=stride, name=f"patch{k}")(x)
         x = x + layers.Conv2D(width, 3, padding="same", name=f"conv{k}")(x)
     return keras.Model(image, x, name="patches")
+
+
+def narrow_resnet(channels=3):
+    """A ResNet-18 with a sixteenth of its filters."""
+    keras.utils.set_random_seed(0)
+    return resnet(18, channels=channels, width=4).model
 
 
 def tiny_encoder():

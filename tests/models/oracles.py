@@ -63,6 +63,28 @@ net = randomized(smp.encoders.get_encoder(
 run(net, lambda x: {f"P{k}": y for k, y in enumerate(net(x)) if k > 0})
 """
 
+SEGMENTATION = """
+from torchvision.models import segmentation
+
+net = getattr(segmentation, name)(
+    weights=None, weights_backbone=None, num_classes=21, aux_loss=True
+)
+randomized(net)
+
+
+def outputs(x):
+    features = net.backbone(x)
+    scores = {
+        "score": net.classifier(features["out"]),
+        "auxiliary_score": net.aux_classifier(features["aux"]),
+    }
+    logits = net(x)
+    return scores | {"logits": logits["out"], "auxiliary": logits["aux"]}
+
+
+run(net, outputs)
+"""
+
 
 def padded(images):
     """Images padded with 0 at the bottom and right to multiples of 32."""

@@ -10,13 +10,10 @@ from keras_seg.models import encoder
 from keras_seg.models.encoders.dilation import dilate
 from keras_seg.models.encoders.resnet import resnet
 from tests.models import oracles
-from tests.models.shapes_only import no_numbers
+from tests.models.shapes_only import learning, no_numbers
+from tests.models.torch_names import changed, torch_names
 
 SIZES = [(128, 160), (65, 97)]
-
-
-def learning(model):
-    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
 
 @pytest.mark.parametrize(
@@ -86,25 +83,6 @@ def test_with_dilate_first_all_convolutions_of_a_stage_have_its_dilation():
 # -------------------------------------------------------------- files of weights
 
 
-def torch_names(model):
-    """Tensors of PyTorch with a model's shapes, by torchvision's names."""
-    parts = {
-        **{"kernel": "weight", "gamma": "weight", "beta": "bias"},
-        **{"moving_mean": "running_mean", "moving_variance": "running_var"},
-    }
-    tensors = {}
-    for variable in model.variables:
-        *_, layer, part = variable.path.split("/")
-        stage, _, rest = layer.partition("_")
-        block, _, rest = rest.partition("_")
-        module = ".".join(filter(None, (stage, block, rest.replace("_", "."))))
-        value = variable.numpy()
-        if value.ndim == 4:
-            value = value.transpose(3, 2, 0, 1)
-        tensors[f"{module}.{parts[part]}"] = value
-    return tensors
-
-
 @pytest.fixture(scope="module")
 def narrow():
     keras.utils.set_random_seed(0)
@@ -138,10 +116,6 @@ def test_weights_come_from_tensors_of_torchvision(narrow, prefix, monkeypatch):
         np.testing.assert_array_equal(weight, wanted)
 
 
-def changed(tensors, **others):
-    return {k: v for k, v in (tensors | others).items() if v is not None}
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -167,43 +141,28 @@ def test_what_does_not_fit_is_told_by_name(narrow, change, said, monkeypatch):
 # -------------------------------------------------------------- published weights
 
 
-@pytest.fixture
-def cache(monkeypatch, tmp_path):
-    """A folder in place of Keras's cache, and no network."""
-
-    def offline(address, *_):
-        raise OSError("no network")
-
-    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
-    monkeypatch.setattr(
-        "keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path)
-    )
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    return tmp_path / "models"
-
-
-def test_offline_the_error_says_the_address_and_the_place(cache):
+def test_offline_the_error_says_the_address_and_the_place(weights_cache):
     with pytest.raises(OSError, match="Couldn't download https://download") as caught:
         encoder("resnet50", weights="imagenet")
     said = str(caught.value)
     assert "https://download.pytorch.org/models/resnet50-0676ba61.pth" in said
-    assert f"Put resnet50-0676ba61.pth into {cache} and try again" in said
+    assert f"Put resnet50-0676ba61.pth into {weights_cache} and try again" in said
 
 
-def test_another_file_in_the_cache_is_told_by_its_checksum(cache):
-    cache.mkdir()
-    path = cache / "resnet18-f37072fd.pth"
+def test_another_file_in_the_cache_is_told_by_its_checksum(weights_cache):
+    weights_cache.mkdir()
+    path = weights_cache / "resnet18-f37072fd.pth"
     path.write_bytes(b"half a file")
     found = hashlib.sha256(b"half a file").hexdigest()
     with pytest.raises(ValueError, match=f"begins with f37072fd. Received: {found}"):
         encoder("resnet18", weights="imagenet")
 
 
-def test_a_file_in_the_cache_is_read(cache, narrow, monkeypatch):
+def test_a_file_in_the_cache_is_read(weights_cache, narrow, monkeypatch):
     content = b"weights"
     digits = hashlib.sha256(content).hexdigest()[:8]
-    cache.mkdir()
-    (cache / f"net-{digits}.pth").write_bytes(content)
+    weights_cache.mkdir()
+    (weights_cache / f"net-{digits}.pth").write_bytes(content)
     monkeypatch.setattr(
         "keras_seg.models.encoders.resnet._ADDRESSES",
         {18: f"https://a/net-{digits}.pth"},
@@ -216,7 +175,7 @@ def test_a_file_in_the_cache_is_read(cache, narrow, monkeypatch):
 
     monkeypatch.setattr("keras_seg.models.weights.resnet.read_tensors", tensors)
     resnet(18, width=4, weights="imagenet")
-    assert read == [str(cache / f"net-{digits}.pth")]
+    assert read == [str(weights_cache / f"net-{digits}.pth")]
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])

@@ -1,5 +1,6 @@
 """Weights of torchvision's FCN and DeepLabV3, from its files and from our own."""
 
+import os
 import re
 import warnings
 from typing import Any
@@ -15,6 +16,7 @@ from keras_seg.models.weights.by_name import (
 )
 from keras_seg.models.weights.by_rule import Tensors, inside, named_by_rule
 from keras_seg.models.weights.download import download
+from keras_seg.models.weights.files import check_weights
 from keras_seg.models.weights.rules import DEEPLAB_V3, FCN, RESNET
 from keras_seg.models.weights.tensors import TENSOR_FILES, read_tensors
 
@@ -24,7 +26,7 @@ ENDINGS = (".keras", *TENSOR_FILES)
 #: The name of torchvision's weights, and its files (COCO_WITH_VOC_LABELS_V1).
 COCO_VOC = "coco_voc"
 _ADDRESS = "https://download.pytorch.org/models/"
-_COCO_VOC = {
+_FILES = {
     ("fcn", "resnet50"): "fcn_resnet50_coco-1167a1af.pth",
     ("fcn", "resnet101"): "fcn_resnet101_coco-7ecb50ca.pth",
     ("deeplab_v3", "resnet50"): "deeplabv3_resnet50_coco-cd0a2569.pth",
@@ -49,14 +51,52 @@ _KINDS = [
 ]
 
 
-def coco_voc(net: str, encoder: Any, num_classes: int, fresh_head: bool) -> str:
-    """Return the file of torchvision's weights of a net; download it if need be.
+def check_starts(
+    net: str,
+    encoder: Any,
+    num_classes: int,
+    *,
+    encoder_weights: str | os.PathLike | None,
+    weights: str | os.PathLike | None,
+    fresh_head: bool,
+    encoder_endings: tuple[str, ...],
+) -> tuple[str | None, str | None]:
+    """Return where the weights of an encoder and of a net are, if they are there.
+
+    Args:
+        net: "fcn" or "deeplab_v3".
+        encoder: The builder's argument.
+        num_classes: The number of classes of the model.
+        encoder_weights: None, "imagenet" or a file.
+        weights: None, "coco_voc", a file, or the folder of a run.
+        fresh_head: Whether the scores in a file are left out.
+        encoder_endings: What the names of files of the encoder's weights end in.
+
+    Returns:
+        The encoder's: None, "imagenet" or a path. The net's: None or a path.
 
     Raises:
-        ValueError: for another encoder or number of classes than torchvision's.
-        OSError: where the download fails, with the place for the file.
+        ValueError: for arguments that don't go together.
+        FileNotFoundError: if there is no such file.
+        OSError: where a download fails, with the place for the file.
     """
-    encoders = [name for known, name in _COCO_VOC if known == net]
+    if fresh_head and weights is None:
+        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
+    encoder_weights, weights = check_weights(
+        encoder_weights,
+        weights,
+        endings=ENDINGS,
+        encoder_endings=encoder_endings,
+        names=(COCO_VOC,),
+    )
+    if weights == COCO_VOC:
+        weights = _coco_voc(net, encoder, num_classes, fresh_head)
+    return encoder_weights, weights
+
+
+def _coco_voc(net: str, encoder: Any, num_classes: int, fresh_head: bool) -> str:
+    """The file of torchvision's weights of a net, downloaded if need be."""
+    encoders = [name for known, name in _FILES if known == net]
     name = encoder.lower() if isinstance(encoder, str) else encoder
     if name not in encoders:
         raise ValueError(
@@ -65,7 +105,7 @@ def coco_voc(net: str, encoder: Any, num_classes: int, fresh_head: bool) -> str:
         )
     if num_classes != 21 and not fresh_head:
         raise _other_classes(COCO_VOC, num_classes, 21)
-    return download(_ADDRESS + _COCO_VOC[net, name])
+    return download(_ADDRESS + _FILES[net, name])
 
 
 def load_net(
