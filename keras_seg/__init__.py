@@ -10,21 +10,27 @@ __all__ = [
     "callbacks",
     "data",
     "deeplab_v3",
+    "deeplab_v3_plus",
     "evaluate",
     "export",
     "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
+    "fpn",
     "labels",
+    "linknet",
     "losses",
     "metrics",
     "models",
     "predict",
     "predict_files",
     "predict_mask",
+    "pspnet",
     "training",
     "unet",
+    "unet_plus_plus",
+    "upernet",
     "visualize",
 ]
 
@@ -51,7 +57,20 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict_files,
         predict_mask,
     )
-    from keras_seg.models import deeplab_v3, fcn, fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.models import (
+        deeplab_v3,
+        deeplab_v3_plus,
+        fcn,
+        fcn8s,
+        fcn16s,
+        fcn32s,
+        fpn,
+        linknet,
+        pspnet,
+        unet,
+        unet_plus_plus,
+        upernet,
+    )
     from keras_seg.training import callbacks
 
 

@@ -5,9 +5,9 @@ import importlib
 import pytest
 
 PUBLIC = {
-    "keras_seg": "Scores callbacks data deeplab_v3 evaluate export fcn fcn16s fcn32s "
-    "fcn8s labels losses metrics models predict predict_files predict_mask training "
-    "unet visualize",
+    "keras_seg": "Scores callbacks data deeplab_v3 deeplab_v3_plus evaluate export fcn "
+    "fcn16s fcn32s fcn8s fpn labels linknet losses metrics models predict "
+    "predict_files predict_mask pspnet training unet unet_plus_plus upernet visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
     "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
@@ -18,8 +18,8 @@ PUBLIC = {
     "TopKCrossEntropy Tversky WeightedCrossEntropy",
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
-    "keras_seg.models": "deeplab_v3 efficientnet_lite encoder fcn fcn16s fcn32s fcn8s "
-    "unet",
+    "keras_seg.models": "deeplab_v3 deeplab_v3_plus efficientnet_lite encoder fcn "
+    "fcn16s fcn32s fcn8s fpn linknet pspnet unet unet_plus_plus upernet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
     "TensorBoard optimizer",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
