@@ -11,13 +11,12 @@ import keras
 from keras_seg.models.weights.by_name import (
     Named,
     assign,
-    layers_with_weights,
     load_model,
     named_weights,
     tell,
 )
 from keras_seg.models.weights.by_rule import Tensors, inside, named_by_rule
-from keras_seg.models.weights.encoders import encoder_rule, fixed_weights
+from keras_seg.models.weights.encoders import encoder_rule, fixed_weights, has
 from keras_seg.models.weights.rules import RULES
 from keras_seg.models.weights.tensors import TENSOR_FILES, read_tensors
 
@@ -63,11 +62,9 @@ _KINDS = [
     (r"decode_head\..*", "", "a net of mmsegmentation or a SegFormer"),
     (r"(layer4\.0|encoder\.layer4\.0)\..*", "", "a ResNet, for `encoder_weights`"),
 ]
-#: What such files have and our nets don't use: a classifier of images beside the
-#: decoder, stages of a ResNet below the last level, EfficientNet's last convolution.
-_UNUSED = re.compile(
-    r"classification_head\..*|encoder/\w+/layer\d_.*|encoder\._(conv_head|bn1)"
-)
+#: What such files have and our nets don't: a classifier of images beside the decoder,
+#: EfficientNet's last convolution, and (see `_named`) stages of a ResNet behind P3.
+_UNUSED = r"classification_head\..*|encoder\._(conv_head|bn1)"
 
 
 def load_net(
@@ -118,8 +115,11 @@ def _named(model: keras.Model, tensors: Tensors, net: str, path: str) -> Named:
     ]
     named = named_by_rule(model, tensors, rules, where=path)
     named |= {f"{prefix}/{n}": w for n, w in fixed_weights(backbone).items()}
-    known = dict(layers_with_weights(model))
-    return {n: w for n, w in named.items() if n in known or not _UNUSED.fullmatch(n)}
+    unused = _UNUSED
+    for stage in ("layer3", "layer4"):
+        if not has(backbone, f"{stage}_0_conv1"):
+            unused += rf"|{prefix}/{stage}_.*"
+    return {n: w for n, w in named.items() if not re.fullmatch(unused, n)}
 
 
 def _check_kind(tensors: Tensors, net: str, path: str) -> None:
