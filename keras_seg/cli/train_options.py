@@ -26,7 +26,13 @@ MODELS = (
     "fcn8s",
     "fcn",
     "deeplab_v3",
+    "deeplab_v3_plus",
+    "fpn",
+    "linknet",
+    "pspnet",
     "segformer",
+    "unet_plus_plus",
+    "upernet",
 )
 
 

@@ -28,7 +28,8 @@ from keras_seg.models.encoders.encoder import (
     dilated_encoder,
     encoder_endings,
 )
-from keras_seg.models.weights.torchvision import check_starts, load_net
+from keras_seg.models.weights.nets import load_net
+from keras_seg.models.weights.torchvision import check_starts
 
 
 def fcn(
