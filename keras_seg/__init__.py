@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Scores",
     "attention_unet",
+    "bisenet_v2",
     "callbacks",
     "data",
     "deeplab_v3",
@@ -61,6 +62,7 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
     )
     from keras_seg.models import (
         attention_unet,
+        bisenet_v2,
         deeplab_v3,
         deeplab_v3_plus,
         fcn,

@@ -21,6 +21,7 @@ from keras_seg.cli.option_types import (
 MODELS = (
     "unet",
     "attention_unet",
+    "bisenet_v2",
     "fcn32s",
     "fcn16s",
     "fcn8s",

@@ -1,6 +1,7 @@
 """Models: builders of functional `keras.Model`s from images to logits."""
 
 from keras_seg.models.architectures.attention_unet import attention_unet
+from keras_seg.models.architectures.bisenet_v2 import bisenet_v2
 from keras_seg.models.architectures.deeplab_v3 import deeplab_v3
 from keras_seg.models.architectures.deeplab_v3_plus import deeplab_v3_plus
 from keras_seg.models.architectures.fcn import fcn8s, fcn16s, fcn32s
@@ -17,6 +18,7 @@ from keras_seg.models.encoders.encoder import encoder
 
 __all__ = [
     "attention_unet",
+    "bisenet_v2",
     "deeplab_v3",
     "deeplab_v3_plus",
     "efficientnet_lite",

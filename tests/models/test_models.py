@@ -47,6 +47,7 @@ MODELS = {
         "attention_unet",
         DECODER | {"encoder": tiny, "upsampling": "bilinear"},
     ),
+    "bisenet_v2": ("bisenet_v2", {"head_width": 4}),
     "fcn": ("fcn", {"encoder": tiny}),
     "fcn-16-auxiliary": (
         "fcn",
