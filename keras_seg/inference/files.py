@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.ranges import check_integer
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -59,6 +60,7 @@ def predict_files(
         raise ValueError(
             f"Expected a model of 2 to 255 classes. Received: {classes} output channels"
         )
+    batch_size = check_integer("batch_size", batch_size, 1)
     masks_of = _mask_model(model)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)

@@ -17,6 +17,7 @@ from keras_seg.labels import (
 from keras_seg.losses._checks import check_probabilities, logits_before_softmax
 from keras_seg.losses._replicas import number_of_replicas
 from keras_seg.losses._weights import nan_if_any_is, pixel_weights
+from keras_seg.ranges import check_integer
 
 # A cross-entropy is at most this, so that sums of it are finite. Only logits that
 # are further apart come here, and their difference may be beyond float32.
@@ -58,7 +59,7 @@ class SegmentationLoss(keras.losses.Loss):
         dtype: Any = None,
     ):
         super().__init__(name=name or self.default_name, dtype=dtype or "float32")
-        self.ignore = ignore
+        self.ignore = check_integer("ignore", ignore)
         self.from_logits = from_logits
 
     def __call__(self, y_true: Mask, y_pred: Logits, sample_weight: Any = None) -> Any:

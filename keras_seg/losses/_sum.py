@@ -6,6 +6,7 @@ import keras
 
 from keras_seg.labels import Logits, Mask
 from keras_seg.losses._base import SegmentationLoss
+from keras_seg.ranges import check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -37,6 +38,8 @@ class Sum(keras.losses.Loss):
     ):
         super().__init__(name=name)
         self.losses = list(losses)
+        for factor in factors:
+            check_number("factor", factor)
         self.factors = [float(factor) for factor in factors]
 
     def __call__(self, y_true: Mask, y_pred: Logits, sample_weight: Any = None) -> Any:

@@ -13,6 +13,7 @@ from keras_seg.labels import IGNORE, Logits, Mask
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
 from keras_seg.losses._replicas import sum_over_replicas
+from keras_seg.ranges import is_whole
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -80,10 +81,10 @@ class BoundaryF1(SegmentationLoss):
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         for side, least in ((width, 3), (reach, 1)):
-            if not (isinstance(side, int) and side >= least and side % 2):
+            if not (is_whole(side, least) and side % 2):
                 raise ValueError(
                     "Expected `width` and `reach` to be odd numbers of pixels, 3 and 1 "
-                    f"or more. Received: {width}, {reach}"
+                    f"or more. Received: {width!r}, {reach!r}"
                 )
         self.width = width
         self.reach = reach

@@ -17,6 +17,7 @@ from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_pixels, sum_of_pixels
 from keras_seg.losses._replicas import gather_over_replicas
 from keras_seg.losses._weights import check_class_weights, weigh_classes
+from keras_seg.ranges import is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -84,9 +85,10 @@ class WeightedCrossEntropy(SegmentationLoss):
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not 0 <= label_smoothing <= 1:
+        if not is_number(label_smoothing, 0, 1):
             raise ValueError(
-                f"Expected `label_smoothing` to be in 0..1. Received: {label_smoothing}"
+                "Expected `label_smoothing` to be in 0..1. Received: "
+                f"{label_smoothing!r}"
             )
         self.class_weights = check_class_weights(class_weights)
         self.label_smoothing = label_smoothing
@@ -164,8 +166,8 @@ class Focal(SegmentationLoss):
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not gamma >= 0:
-            raise ValueError(f"Expected `gamma` to be 0 or more. Received: {gamma}")
+        if not is_number(gamma, 0):
+            raise ValueError(f"Expected `gamma` to be 0 or more. Received: {gamma!r}")
         self.gamma = gamma
         self.class_weights = check_class_weights(class_weights)
 
@@ -240,7 +242,7 @@ class TopKCrossEntropy(SegmentationLoss):
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not 0 < fraction <= 1:
+        if not (is_number(fraction, 0, 1) and fraction):
             raise ValueError(
                 f"Expected `fraction` to be above 0 and up to 1. Received: {fraction}"
             )

@@ -21,6 +21,7 @@ from keras_seg.labels import IGNORE, Logits, Mask
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
 from keras_seg.losses._replicas import sum_over_replicas
+from keras_seg.ranges import is_number
 
 
 class _RegionLoss(SegmentationLoss):
@@ -198,10 +199,11 @@ class Tversky(_RegionLoss):
         dtype: Any = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not (alpha >= 0 and beta >= 0 and gamma > 0):
+        in_range = all(is_number(number, 0) for number in (alpha, beta, gamma))
+        if not (in_range and gamma):
             raise ValueError(
                 "Expected `alpha` and `beta` to be 0 or more and `gamma` above 0. "
-                f"Received: {alpha}, {beta}, {gamma}"
+                f"Received: {alpha!r}, {beta!r}, {gamma!r}"
             )
         self.alpha = alpha
         self.beta = beta

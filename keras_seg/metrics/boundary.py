@@ -13,6 +13,7 @@ from keras_seg.labels import IGNORE, Logits, Mask, check_num_classes
 from keras_seg.metrics import _formulas as formulas
 from keras_seg.metrics._confusion import true_and_predicted_ids
 from keras_seg.metrics._counts import ExactCounts
+from keras_seg.ranges import is_whole
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -66,9 +67,9 @@ class BoundaryIoU(ExactCounts):
         dtype: Any = None,
     ):
         num_classes = check_num_classes(num_classes, ignore=ignore)
-        if distance < 1:
+        if not is_whole(distance, 1):
             raise ValueError(
-                f"Expected `distance` to be 1 or more. Received: {distance}"
+                f"Expected `distance` to be 1 or more. Received: {distance!r}"
             )
         formulas.check_absent(absent)
         # Of each class, the intersection, then the union; then the invalid pixels.

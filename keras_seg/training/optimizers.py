@@ -16,12 +16,13 @@ each variable by a factor.
 import difflib
 import math
 from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
+
+from keras_seg.ranges import check_integer, check_number
 
 __all__ = ["optimizer"]
 
@@ -107,19 +108,19 @@ def optimizer(
     _check_model(model)
     _check_choice("name", name, _OPTIMIZERS)
     _check_choice("schedule", schedule, ("poly", "cosine", "constant"))
-    _check_number("learning_rate", learning_rate, above=0)
-    _check_integer("steps", steps, 1)
-    _check_integer("warmup", warmup, 0)
+    check_number("learning_rate", learning_rate, above=0)
+    check_integer("steps", steps, 1)
+    check_integer("warmup", warmup, 0)
     if warmup >= steps:
         raise ValueError(
             f"Expected `warmup` to be fewer steps than `steps`, {steps}. "
             f"Received: {warmup}. Both count steps of `fit`, not epochs."
         )
-    _check_number("weight_decay", weight_decay, least=0)
-    _check_number("encoder_rate", encoder_rate, least=0)
+    check_number("weight_decay", weight_decay, least=0)
+    check_number("encoder_rate", encoder_rate, least=0)
     if ema is not None:
-        _check_number("ema", ema, above=0, below=1)
-    _check_integer("accumulate", accumulate, 1)
+        check_number("ema", ema, above=0, below=1)
+    check_integer("accumulate", accumulate, 1)
     if accumulate > steps:
         raise ValueError(
             f"Expected `accumulate` to be at most `steps`, {steps}. "
@@ -133,7 +134,7 @@ def optimizer(
             "share a batch: make that larger."
         )
     if clip is not None:
-        _check_number("clip", clip, above=0)
+        check_number("clip", clip, above=0)
     return _OPTIMIZERS[name](
         _rate(float(learning_rate), schedule, int(steps), int(warmup)),
         weight_decay=float(weight_decay),
@@ -372,33 +373,4 @@ def _check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
     raise ValueError(
         f"Expected `{argument}` to be one of {', '.join(map(repr, choices))}. "
         f"Received: {value!r}.{hint}"
-    )
-
-
-def _check_integer(argument: str, value: Any, least: int) -> None:
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(
-            f"Expected `{argument}` to be a whole number, {least} or more. "
-            f"Received: {value!r}"
-        )
-
-
-def _check_number(
-    argument: str,
-    value: Any,
-    *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    # Written so that NaN isn't in the range.
-    if is_number and math.isfinite(value) and value >= least and above < value < below:
-        return
-    allowed = f"{least:g} or more" if math.isfinite(least) else f"above {above:g}"
-    if math.isfinite(below):
-        allowed += f" and below {below:g}"
-    raise ValueError(
-        f"Expected `{argument}` to be a number {allowed}. Received: {value!r}"
     )

@@ -33,6 +33,7 @@ from keras_seg.losses import (
     WeightedCrossEntropy,
 )
 from keras_seg.metrics import SegmentationScores
+from keras_seg.ranges import check_integer
 
 # Filters per level of a U-Net that trains in minutes without a GPU.
 _WIDTHS = (16, 32, 64, 128)
@@ -98,7 +99,7 @@ def build_model(
     if name == "unet":
         arguments |= {
             "encoder": encoder,
-            "widths": tuple(widths or (_DECODER_WIDTHS if encoder else _WIDTHS)),
+            "widths": _or_default(widths, encoder),
             "normalization": normalization or "batch",
         }
     else:
@@ -111,6 +112,12 @@ def build_model(
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
     return model, arguments
+
+
+def _or_default(widths: Any, encoder: str | None) -> Any:
+    if widths is None:
+        return _DECODER_WIDTHS if encoder else _WIDTHS
+    return tuple(widths) if np.ndim(widths) else widths  # the builder refuses these
 
 
 def build_loss(
@@ -224,7 +231,7 @@ def training_batches(
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Steps in which as many crops are seen as there are examples."""
-    return max(1, len(source) // batch_size)
+    return max(1, len(source) // check_integer("batch_size", batch_size, 1))
 
 
 def spread(source: Source, count: int | None) -> Source:
@@ -235,6 +242,8 @@ def spread(source: Source, count: int | None) -> Source:
         count: How many to take. None, or a number above their own, means all.
     """
     n = len(source)
+    if count is not None:
+        count = check_integer("count", count, 1)
     if count is None or count >= n:
         return source
     return source[np.arange(count) * n // count]

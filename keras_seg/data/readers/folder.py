@@ -42,6 +42,7 @@ from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
+from keras_seg.ranges import is_whole
 
 
 def folder(
@@ -97,7 +98,7 @@ def folder(
         source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
         train, val = source.split(0.8, seed=0)
     """
-    if channels not in (None, 1, 2, 3, 4):
+    if channels is not None and not is_whole(channels, 1, 4):
         raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
     classes = _classes(pairs, class_names, ids, ignore, palette)

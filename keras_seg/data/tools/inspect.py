@@ -18,6 +18,7 @@ from keras_seg.data.tools.inspect_rules import (
     problems_of_shared_files,
     problems_of_split,
 )
+from keras_seg.ranges import check_integer
 
 
 def inspect(
@@ -44,7 +45,7 @@ def inspect(
         `report.serious` whether training would go wrong.
 
     Raises:
-        ValueError: for splits with other classes than the first.
+        ValueError: for splits with other classes than the first, or examples below 1.
 
     Example:
         >>> from keras_seg.data import arrays
@@ -54,6 +55,8 @@ def inspect(
         >>> report.serious, report.problems[0].kind, report.problems[0].example
         (True, 'unknown_ids', 'example 0')
     """
+    if examples is not None:
+        examples = check_integer("examples", examples, 1)
     splits = {"all": source} if isinstance(source, Source) else dict(source)
     class_names = next(iter(splits.values())).class_names
     problems: list[Problem] = []
