@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_seg.arguments import check_integer
 from keras_seg.data.decode.image import count_channels, read_image
 from keras_seg.inference.one_device import predict_on_batch
 
@@ -60,6 +61,7 @@ def predict_files(
         raise ValueError(
             f"Expected a model of 2 to 255 classes. Received: {classes} output channels"
         )
+    batch_size = check_integer("batch_size", batch_size, 1)
     masks_of = _mask_model(model)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seg.arguments import check_integer
 from keras_seg.labels import (
     IGNORE,
     DType,
@@ -61,7 +62,7 @@ class SegmentationLoss(keras.losses.Loss):
         dtype: DType = None,
     ):
         super().__init__(name=name or self.default_name, dtype=dtype or "float32")
-        self.ignore = ignore
+        self.ignore = check_integer("ignore", ignore)
         self.from_logits = from_logits
 
     def __call__(

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seg.arguments import check_integer
 from keras_seg.terminal import is_terminal
 from keras_seg.training.timing import DataWait, RunTimes
 
@@ -77,6 +78,7 @@ class _Progress(keras.callbacks.Callback):
         super().__init__()
         self.best = best
         self._wait = DataWait()
+        validate_every = check_integer("validate_every", validate_every, 1)
         self._times = RunTimes(validate_every, self._wait)
         self._epoch = 0
         self._noted = False

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg import models
+from keras_seg.arguments import check_integer
 from keras_seg.data import Source, standard_augmentation
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.losses import (
@@ -129,7 +130,8 @@ def build_model(
         ((16, 32, 64, 128), 'batch')
     """
     given = {
-        "widths": None if widths is None else tuple(widths),
+        # The builder refuses what is no sequence.
+        "widths": tuple(widths) if isinstance(widths, Sequence) else widths,
         "encoder": encoder,
         "normalization": normalization,
         "upsampling": upsampling,
@@ -149,9 +151,9 @@ def build_model(
     arguments: dict[str, Any] = {}
     for argument, value in given.items():
         if argument in parameters:
-            arguments[argument] = (
-                value or parameters[argument].default or defaults[argument]
-            )
+            default = parameters[argument].default
+            default = defaults[argument] if default is None else default
+            arguments[argument] = default if value is None else value
         elif value is not None:
             raise ValueError(
                 f"Expected `{argument}` with a model that has it: "
@@ -274,7 +276,7 @@ def training_batches(
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Steps in which as many crops are seen as there are examples."""
-    return max(1, len(source) // batch_size)
+    return max(1, len(source) // check_integer("batch_size", batch_size, 1))
 
 
 def spread(source: Source, count: int | None) -> Source:
@@ -285,6 +287,8 @@ def spread(source: Source, count: int | None) -> Source:
         count: How many to take. None, or a number above their own, means all.
     """
     n = len(source)
+    if count is not None:
+        count = check_integer("count", count, 1)
     if count is None or count >= n:
         return source
     return source[np.arange(count) * n // count]

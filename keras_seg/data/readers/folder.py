@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
 from keras_seg.data.decode.image import count_channels, read_image
 from keras_seg.data.decode.png import (
@@ -97,7 +98,7 @@ def folder(
         source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
         train, val = source.split(0.8, seed=0)
     """
-    if channels not in (None, 1, 2, 3, 4):
+    if channels is not None and not is_whole(channels, 1, 4):
         raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
     classes = _classes(pairs, class_names, ids, ignore, palette)

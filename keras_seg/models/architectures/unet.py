@@ -275,7 +275,7 @@ def check_widths(
     """
     if widths is None:
         widths = default if encoder is None else (16, 32, 64, 128, 256)
-    checked = tuple(widths) if np.ndim(widths) == 1 else ()
+    checked = tuple(widths) if isinstance(widths, Sequence | np.ndarray) else ()
     enough = len(checked) >= 2 if encoder is None else len(checked) == 5
     if not enough or not all(map(is_positive, checked)):
         count = "two or more positive integers, from full resolution to the bottom"
