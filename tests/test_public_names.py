@@ -20,7 +20,7 @@ PUBLIC = {
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
     "keras_seg.models": "efficientnet_lite encoder fcn16s fcn32s fcn8s unet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
-    "TensorBoard optimizer",
+    "TensorBoard mirrored optimizer synchronize_batch_normalization",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
     "save_mask visible",
 }
