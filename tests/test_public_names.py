@@ -25,7 +25,7 @@ PUBLIC = {
     "unet unet_plus_plus "
     "upernet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
-    "TensorBoard optimizer",
+    "TensorBoard mirrored optimizer synchronize_batch_normalization",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
     "save_mask visible",
 }

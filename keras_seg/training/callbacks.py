@@ -15,6 +15,7 @@ from keras_seg.arguments import check_integer, is_whole
 from keras_seg.data import Source
 from keras_seg.files import written_aside
 from keras_seg.inference import Scores, evaluate
+from keras_seg.inference.one_device import without_distribution
 
 # Words in the names of numbers that get smaller, or larger, while a model gets better.
 _SMALLER = ("loss", "error", "mae", "mse", "rmse", "entropy", "divergence")
@@ -99,7 +100,8 @@ class BestModel(keras.callbacks.Callback):
         if self._is_better(value):
             score = {"monitor": self.monitor, "value": value, "epoch": epoch + 1}
             with written_aside(self.path, sync=True) as aside:
-                self.model.save(aside)
+                with without_distribution():  # Keras makes variables as it saves
+                    self.model.save(aside)
                 with zipfile.ZipFile(aside, "a") as archive:
                     archive.comment = json.dumps({"keras_seg.best": score}).encode()
             self.best, self.epoch = value, epoch + 1

@@ -26,7 +26,7 @@ from keras_seg.cli.train_options import MODELS
         ),
         (
             "train --model fcn8s --encoder vgg16",
-            "attention_unet, deeplab_v3, fcn, segformer, unet. Received: --model fcn8s",
+            "Expected --encoder with a --model that has it: attention_unet, deeplab_v3, ",
         ),
         (
             "train --model segformer --upsampling nearest",
@@ -38,13 +38,13 @@ from keras_seg.cli.train_options import MODELS
         ),
         (
             "train --model fcn8s --normalization batch",
-            "has it: attention_unet, unet. Received: --model fcn8s",
+            "has it: attention_unet, unet, unet_plus_plus. Received: --model fcn8s",
         ),
         (
             "train --model fcn8s --auxiliary 0.5",
-            "Expected --auxiliary with a --model that has it: deeplab_v3, fcn. Receive",
+            "Expected --auxiliary with a --model that has it: bisenet_v2, deeplab_v3, d",
         ),
-        ("train --fresh-head", "Expected --fresh-head with a --model that has it: "),
+        ("train --model fcn8s --fresh-head", "Expected --fresh-head with a --model th"),
         ("train --model fcn --fresh-head", "Expected --weights with --fresh-head."),
         (
             "train --model fcn --weights coco",

@@ -98,8 +98,8 @@ def test_a_dilated_network_gets_its_encoder_head_and_fresh_scores(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("fcn", {"widths": (4, 8)}, r"`widths` with .*, unet. Received: \(4, 8\)"),
-        ("fcn8s", {"auxiliary": 0.5}, "`auxiliary` with a model that has it: dee"),
+        ("fcn", {"widths": (4, 8)}, r"`widths` with .*, unet, .* Received: \(4, 8\)"),
+        ("fcn8s", {"auxiliary": 0.5}, "`auxiliary` with a model that has it: bis"),
         ("fcn", {"upsampling": "nearest"}, "`upsampling` with a model that has it: a"),
     ],
 )
