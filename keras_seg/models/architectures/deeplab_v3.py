@@ -101,8 +101,8 @@ def deeplab_v3(
         )
     encoder_weights, weights = check_starts(
         "deeplab_v3",
-        encoder,
         num_classes,
+        encoder,
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
@@ -125,13 +125,7 @@ def deeplab_v3(
     x = score(x, num_classes)
     logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
     model = with_auxiliary(
-        image,
-        logits,
-        features,
-        auxiliary,
-        output_stride=output_stride,
-        activation=activation,
-        name=name,
+        image, logits, features, auxiliary, output_stride, activation, name
     )
     if weights is not None:
         load_net(trained_part(model), weights, "deeplab_v3", fresh_head=fresh_head)
@@ -141,11 +135,7 @@ def deeplab_v3(
 def _pyramid(x: Any, width: int, rates: tuple[int, ...], *, dropout: float) -> Any:
     """Atrous spatial pyramid pooling: one pixel, three dilations, and the whole image.
 
-    Args:
-        x: Features.
-        width: Filters of each branch, and of what joins them.
-        rates: Dilations of the 3x3 convolutions.
-        dropout: Share of activations dropped at the end.
+    Each branch, and what joins them, has `width` filters; `rates` are the dilations.
     """
     branches = [conv_norm_relu(x, width, 1, name="aspp", number=0)]
     for k, rate in enumerate(rates, start=1):
