@@ -67,10 +67,11 @@ def trained_part(model: keras.Model) -> keras.Model:
 class WithAuxiliary(keras.Model):
     """A model from images to logits, whose `fit` trains an auxiliary head too.
 
-    Called with `training=True` it returns a dictionary of "logits" and "auxiliary"
-    logits; for a training loop of one's own, `model.compute_loss(x, y, y_pred)` has the
-    loss of both. A saved file holds the model without the head: it loads as a plain
-    functional model that isn't compiled. `with_auxiliary` makes one.
+    Called, it returns logits, also with `training=True`. A training loop of one's own
+    has both from `y_pred = model.trained(x, training=True)`, a dictionary of "logits"
+    and "auxiliary", and the loss of both from `model.compute_loss(x, y, y_pred)`. A
+    saved file holds the model without the head: it loads as a plain functional model
+    that isn't compiled. `with_auxiliary` makes one.
 
     Args:
         inputs: A symbolic image.
@@ -86,9 +87,17 @@ class WithAuxiliary(keras.Model):
         self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
     ):
         super().__init__(inputs, outputs, name=name, **kwargs)
+        self._fits = False
+
+    def train_step(self, *args: Any) -> Any:  # of TensorFlow: data; of JAX: state, data
+        self._fits = True
+        try:
+            return super().train_step(*args)
+        finally:
+            self._fits = False
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if training:
+        if training and self._fits:
             return self.trained(inputs, training=True)
         return super().call(inputs, training=training, mask=mask)
 
@@ -100,7 +109,7 @@ class WithAuxiliary(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        if not isinstance(y_pred, dict):  # when it is validated
+        if not isinstance(y_pred, dict):  # as in `evaluate`
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         loss = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
         # The compiled loss alone: the line above has the model's own losses already.
