@@ -103,6 +103,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         tf.config.experimental.enable_op_determinism()
     weights_from = {"encoder_weights": options.encoder_weights}
     weights_from["weights"] = options.weights
+    weights_from["fresh_head"] = options.fresh_head or None
     # The weights of a run that goes on are in its checkpoint; files may be gone.
     goes_on = earlier is not None and any((out / CHECKPOINTS).glob("*.checkpoint"))
     model, arguments = build_model(
@@ -113,9 +114,11 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         encoder=options.encoder,
         normalization=options.normalization,
         upsampling=options.upsampling,
+        auxiliary=options.auxiliary,
         **dict.fromkeys(weights_from) if goes_on else weights_from,
     )
-    resolved |= arguments | weights_from | {"parameters": model.count_params()}
+    resolved |= arguments | weights_from | {"fresh_head": options.fresh_head}
+    resolved["parameters"] = model.count_params()
     compile_model(model, recipe.build_optimizer(model, resolved), loss)
     if options.cache:
         training, validation = map(keras_seg.data.cached, (training, validation))

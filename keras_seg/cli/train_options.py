@@ -17,7 +17,10 @@ from keras_seg.cli.option_types import (
     widths,
 )
 
-MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+MODELS = (
+    *("unet", "unet_plus_plus", "fcn", "deeplab_v3", "deeplab_v3_plus", "pspnet"),
+    *("upernet", "fpn", "linknet", "fcn32s", "fcn16s", "fcn8s"),
+)
 
 
 def add_train_options(command: argparse.ArgumentParser) -> None:
@@ -34,25 +37,42 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--widths",
         type=widths,
         metavar="N,N,...",
-        help="unet: filters per level, from full resolution down (default: "
-        "16,32,64,128; with --encoder 16,32,64,128,256)",
+        help="unet, unet_plus_plus: filters per level, from full resolution down "
+        "(default: 16,32,64,128; with --encoder 16,32,64,128,256)",
     )
     add(
         "--encoder",
         metavar="NAME",
-        help="unet: backbone in place of its own encoder: efficientnet_lite0, "
-        "resnet50, or another of keras.applications",
+        help="backbone: resnet18 to resnet101, efficientnet_lite0, or another of "
+        "keras.applications (default: unet and unet_plus_plus have their own encoder, "
+        "fcn and deeplab_v3 resnet50, others resnet34)",
     )
     add(
         "--encoder-weights",
         metavar="W",
-        help="initial weights of the encoder (fcn: of its VGG16): imagenet, or a file",
+        help="initial weights of the encoder (fcn32s, fcn16s, fcn8s: of their VGG16): "
+        "imagenet, or a file",
     )
     add(
         "--weights",
         metavar="W",
-        help="initial weights of the whole model: a file (.keras; fcn: .caffemodel "
-        "too), or the folder of a run",
+        help="initial weights of the whole model: a file (.keras; fcn32s, fcn16s, "
+        "fcn8s: .caffemodel; fcn, deeplab_v3: .pth and .safetensors of torchvision; "
+        "others: of segmentation_models_pytorch), the folder of a run, or for fcn and "
+        "deeplab_v3 coco_voc",
+    )
+    add(
+        "--fresh-head",
+        action="store_true",
+        help="leave out the scores in the file of --weights, which is of another "
+        "number of classes (not fcn32s, fcn16s, fcn8s)",
+    )
+    add(
+        "--auxiliary",
+        type=factor,
+        metavar="X",
+        help="weight of the loss of an auxiliary head that is trained too (default: 0, "
+        "no head; not unet, pspnet, fcn32s, fcn16s, fcn8s)",
     )
     add(
         "--freeze-encoder",
@@ -72,13 +92,13 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--normalization",
         choices=("none", "batch", "group"),
-        help="unet: normalization layers (default: batch)",
+        help="unet, unet_plus_plus: normalization layers (default: batch)",
     )
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
-        help="upsampling method of the decoder (default: nearest with --encoder, else "
-        "transpose)",
+        help="unet, fcn32s, fcn16s, fcn8s: upsampling method of the decoder (default: "
+        "nearest with --encoder, else transpose)",
     )
 
 

@@ -11,7 +11,12 @@ from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.training.freezing import FreezeEncoder, freeze_batch_normalization
 from keras_seg.training.optimizers import optimizer
-from keras_seg.training.recipe import build_loss, steps_per_epoch
+from keras_seg.training.recipe import (
+    DEFAULT_ENCODERS,
+    TAKES,
+    build_loss,
+    steps_per_epoch,
+)
 from keras_seg.training.tensorboard import check_tensorboard
 
 # Defaults for drawn shapes, which are small and fill the image, and for all other data.
@@ -31,18 +36,21 @@ _OF_PHOTOS = {
 
 def check_options(options: argparse.Namespace) -> None:
     """Raise for options that don't go together."""
-    if options.model != "unet":
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: --model "
-                    f"{options.model}"
-                )
+    for name in sorted({name for takes in TAKES.values() for name in takes}):
+        given = getattr(options, name) not in (None, False)
+        if given and name not in TAKES[options.model]:
+            models = [model for model, takes in TAKES.items() if name in takes]
+            raise ValueError(
+                f"Expected --{name.replace('_', '-')} with --model "
+                f"{' or '.join(models)} only. Received: --model {options.model}"
+            )
+    if options.fresh_head and options.weights is None:
+        raise ValueError("Expected --weights with --fresh-head.")
     # Of any weights, which take long to count.
     build_loss(options.loss, None if options.class_weights == "none" else [1.0])
     if options.tensorboard:
         check_tensorboard()
-    if options.encoder is None:
+    if options.encoder is None and options.model not in DEFAULT_ENCODERS:
         for name in ("freeze_encoder", "freeze_batch_norm", "encoder_rate"):
             if getattr(options, name) not in (None, False):
                 flag = f"--{name.replace('_', '-')}"
@@ -54,14 +62,15 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
     values: dict[str, Any] = dict(
         _OF_SHAPES if options["data"] == "shapes" else _OF_PHOTOS
     )
+    encoder = options["encoder"] or DEFAULT_ENCODERS.get(options["model"])
     batch_size = options["batch_size"] or values["batch_size"]
     steps = options["steps_per_epoch"] or steps_per_epoch(training, batch_size)
     values |= {
         "steps_per_epoch": steps,
-        "schedule": "poly" if options["encoder"] else "cosine",
+        "schedule": "poly" if encoder else "cosine",
         "warmup": min(100, options["epochs"] * steps // 10),
     }
-    if options["encoder"]:
+    if encoder:
         values["encoder_rate"] = 0.1 if options["encoder_weights"] else 1.0
     return {**options} | {k: v for k, v in values.items() if options[k] is None}
 

@@ -38,6 +38,27 @@ from keras_seg.metrics import SegmentationScores
 _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
+
+_USUAL = ("encoder", "auxiliary", "fresh_head")
+#: What each network takes beside the weights that it starts from.
+TAKES: dict[str, tuple[str, ...]] = {
+    "unet": ("widths", "encoder", "normalization", "upsampling", "fresh_head"),
+    "unet_plus_plus": ("widths", "normalization", *_USUAL),
+    "fcn": _USUAL,
+    "deeplab_v3": _USUAL,
+    "deeplab_v3_plus": _USUAL,
+    "fpn": _USUAL,
+    "linknet": _USUAL,
+    "pspnet": ("encoder", "fresh_head"),
+    "upernet": _USUAL,
+    "fcn32s": ("upsampling",),
+    "fcn16s": ("upsampling",),
+    "fcn8s": ("upsampling",),
+}
+#: Backbones of networks that have none of their own.
+DEFAULT_ENCODERS = {"fcn": "resnet50", "deeplab_v3": "resnet50"} | dict.fromkeys(
+    ("deeplab_v3_plus", "fpn", "linknet", "pspnet", "upernet"), "resnet34"
+)
 _LOSSES: dict[str, Any] = {
     "cross_entropy": WeightedCrossEntropy,
     "focal": Focal,
@@ -59,21 +80,26 @@ def build_model(
     encoder: str | None = None,
     normalization: str | None = None,
     upsampling: str | None = None,
+    auxiliary: float | None = None,
+    fresh_head: bool | None = None,
     encoder_weights: str | None = None,
     weights: str | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Build a network with the defaults of `keras-seg train`.
 
     Args:
-        name: "unet", "fcn32s", "fcn16s" or "fcn8s".
+        name: The name of a builder in `keras_seg`, one of `TAKES`.
         num_classes: Number of classes, the background among them.
         channels: Channels of the images.
-        widths: U-Net: filters per level. None means (16, 32, 64, 128), or with an
-            encoder (16, 32, 64, 128, 256) in the decoder.
-        encoder: U-Net: name of the backbone that replaces its own path down.
-        normalization: U-Net: "none", "batch" or "group". None means "batch".
-        upsampling: "transpose", "bilinear" or, U-Net only, "nearest". None means
-            "nearest" with an encoder, else "transpose".
+        widths: U-Net and UNet++: filters per level. None means (16, 32, 64, 128), or
+            with an encoder (16, 32, 64, 128, 256) in the decoder.
+        encoder: Name of the backbone; of a U-Net or UNet++ that which replaces its own
+            path down. None means what `DEFAULT_ENCODERS` has for the others.
+        normalization: U-Net and UNet++: "none", "batch" or "group". None means "batch".
+        upsampling: U-Net and the FCNs of VGG16: "transpose", "bilinear" or, U-Net only,
+            "nearest". None means "nearest" with an encoder, else "transpose".
+        auxiliary: Weight of the loss of an auxiliary head. None means 0, no head.
+        fresh_head: Whether the scores in the file of `weights` are left out.
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
@@ -89,25 +115,35 @@ def build_model(
         >>> arguments["widths"], arguments["normalization"]
         ((16, 32, 64, 128), 'batch')
     """
-    arguments: dict[str, Any] = {
-        "upsampling": upsampling or ("nearest" if encoder else "transpose"),
-        "encoder_weights": encoder_weights,
-        "weights": weights,
+    given = {
+        "widths": widths,
+        "encoder": encoder or DEFAULT_ENCODERS.get(name),
+        "normalization": normalization,
+        "upsampling": upsampling,
+        "auxiliary": auxiliary,
+        "fresh_head": fresh_head,
     }
-    of_unet = {"widths": widths, "encoder": encoder, "normalization": normalization}
-    if name == "unet":
-        arguments |= {
-            "encoder": encoder,
-            "widths": tuple(widths or (_DECODER_WIDTHS if encoder else _WIDTHS)),
-            "normalization": normalization or "batch",
-        }
-    else:
-        for option, value in of_unet.items():
-            if value is not None:
-                raise ValueError(
-                    f"Expected `{option}` for a U-Net only. Received: {value!r} for "
-                    f"{name!r}"
-                )
+    takes = TAKES[name]
+    for option, value in given.items():
+        if value is not None and option not in takes:
+            raise ValueError(
+                f"Expected `{option}` for "
+                f"{', '.join(n for n in TAKES if option in TAKES[n])} only. Received: "
+                f"{value!r} for {name!r}"
+            )
+    arguments = {option: given[option] for option in takes}
+    arguments |= {"encoder_weights": encoder_weights, "weights": weights}
+    if "upsampling" in takes:
+        usual = "nearest" if given["encoder"] else "transpose"
+        arguments["upsampling"] = upsampling or usual
+    if "widths" in takes:
+        usual_widths = _DECODER_WIDTHS if encoder else _WIDTHS
+        arguments["widths"] = tuple(widths or usual_widths)
+        arguments["normalization"] = normalization or "batch"
+    if "auxiliary" in takes:
+        arguments["auxiliary"] = auxiliary or 0.0
+    if "fresh_head" in takes:
+        arguments["fresh_head"] = bool(fresh_head)
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
     return model, arguments

@@ -21,7 +21,17 @@ from keras_seg.cli import main
         ("train --model fcn8s --encoder vgg16", "Expected --encoder with --model unet"),
         (
             "train --model fcn8s --normalization batch",
-            "Expected --normalization with --model unet only. Received: --model fcn8s",
+            "Expected --normalization with --model unet or unet_plus_plus only. Rec",
+        ),
+        (
+            "train --model fcn8s --auxiliary 0.5",
+            "Expected --auxiliary with --model unet_plus_plus or fcn or deeplab_v3 or",
+        ),
+        ("train --model fcn8s --fresh-head", "Expected --fresh-head with --model unet"),
+        ("train --model fcn --fresh-head", "Expected --weights with --fresh-head."),
+        (
+            "train --model fcn --weights coco",
+            "Expected --weights to be None, 'coco_voc'",
         ),
         ("train --encoder nosuch", "Expected --encoder to be a backbone"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_seg
 from keras_seg.losses import Dice, WeightedCrossEntropy
@@ -191,6 +192,17 @@ def test_weights_alone_keep_those_of_the_head(tmp_path):
         np.testing.assert_array_equal(weight, wanted)
 
 
+@pytest.mark.usefixtures("tensorflow_only")
+def test_an_export_is_the_model_without_the_head(tmp_path):
+    model = build()
+    keras_seg.export(model, tmp_path / "export")
+    reader = tf.train.load_checkpoint(str(tmp_path / "export" / "variables/variables"))
+    shapes = [*reader.get_variable_to_shape_map().values()]
+    assert [1, 1, 4, 3] in shapes  # the scores
+    assert [3, 3, 10, 2] not in shapes  # the head, on ten channels of P4
+    assert model.trained.get_layer("auxiliary_conv").kernel.shape == (3, 3, 10, 2)
+
+
 def test_a_frozen_model_has_a_frozen_head():
     model = build()
     model.trainable = False
@@ -206,6 +218,46 @@ def test_a_head_needs_level_p4():
     keras_seg.fcn(3, encoder=made, output_stride=32)
     with pytest.raises(ValueError, match=r"levels P4, P5 for an FCN\. Missing: P4"):
         keras_seg.fcn(3, encoder=made, output_stride=32, auxiliary=0.5)
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+import keras_seg
+from keras_seg.losses import WeightedCrossEntropy
+from tests.models.test_auxiliary import build, data
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+
+def losses(strategy):
+    with strategy.scope():
+        model = build()
+        for layer in model.trained._flatten_layers():
+            if "norm" in layer.name:  # whose statistics are those of each replica
+                layer.trainable = False
+        model.compile(keras.optimizers.SGD(0.1), WeightedCrossEntropy())
+    x, y = (np.concatenate([a, a[::-1]]) for a in data())
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    return model.fit(batches, epochs=3, verbose=0).history["loss"]
+
+one = losses(tf.distribute.get_strategy())
+several = losses(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+np.testing.assert_allclose(several, one, rtol=1e-3)
+assert one[-1] != one[0]
+"""
+
+
+@pytest.mark.slow
+def test_several_replicas_train_as_one_does():
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

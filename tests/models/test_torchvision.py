@@ -167,6 +167,14 @@ def test_weights_come_from_tensors_of_torchvision(net, file):
     same(model, build(net, weights=path))
 
 
+def test_names_of_a_net_that_was_trained_in_a_wrapper_are_known(tmp_path):
+    model, tensors = shared("fcn")
+    for prefix in ("module.", "_orig_mod.module."):
+        wrapped = {prefix + name: tensor for name, tensor in tensors.items()}
+        write_safetensors(tmp_path / "net.safetensors", wrapped)
+        same(model, build("fcn", weights=tmp_path / "net.safetensors"))
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_the_head_in_a_file_is_left_out_and_without_one_it_starts_anew(net, file):
     model, tensors = shared(net)

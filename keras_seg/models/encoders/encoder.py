@@ -1,5 +1,6 @@
 """Any backbone as an encoder: images to features by level."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def encoder(
     name_or_model: str | keras.Model,
     *,
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
-    weights: str | None = None,
+    weights: str | os.PathLike | None = None,
     output_stride: int = 32,
     dilate_first: bool = False,
     deepest: str = "P5",
@@ -124,6 +125,7 @@ def encoder(
     input_shape = check_input_shape(input_shape)
     check_word("output_stride", output_stride, (8, 16, 32))
     check_word("deepest", deepest, tuple(STRIDES))
+    weights = None if weights is None else os.fspath(weights)
     check_encoder(name_or_model, weights)
     if isinstance(name_or_model, Encoder):
         if output_stride != 32 or scale is not None or offset is not None:
@@ -196,8 +198,8 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
         is_preset = name_or_model.startswith(PREFIX)
         if not is_preset and plain(name_or_model) not in known:
             raise ValueError(
-                "Expected `encoder` to be 'resnet18' to '101', 'efficientnet_lite0' to "
-                f"'2', a backbone of keras.applications, '{PREFIX}' and a preset, or a "
+                "Expected `encoder` to be a backbone of keras.applications, "
+                f"'efficientnet_lite0' to '2', '{PREFIX}' and a preset, or a "
                 f"keras.Model. Received: {name_or_model!r}. There are: "
                 f"{', '.join(sorted(known))}."
             )
