@@ -21,7 +21,6 @@ def with_auxiliary(
     logits: Logits,
     features: Features,
     weight: float,
-    *,
     output_stride: int,
     activation: Any,
     name: str,

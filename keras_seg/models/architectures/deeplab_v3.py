@@ -101,8 +101,8 @@ def deeplab_v3(
         )
     encoder_weights, weights = check_starts(
         "deeplab_v3",
-        encoder,
         num_classes,
+        encoder,
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
@@ -126,13 +126,7 @@ def deeplab_v3(
     x = score(x, num_classes)
     logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
     model = with_auxiliary(
-        image,
-        logits,
-        features,
-        auxiliary,
-        output_stride=output_stride,
-        activation=activation,
-        name=name,
+        image, logits, features, auxiliary, output_stride, activation, name
     )
     if weights is not None:
         load_net(trained_part(model), weights, "deeplab_v3", fresh_head=fresh_head)

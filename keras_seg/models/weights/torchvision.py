@@ -20,8 +20,8 @@ _FILES = {
 
 def check_starts(
     net: str,
-    encoder: Any,
     num_classes: int,
+    encoder: Any,
     *,
     encoder_weights: str | os.PathLike | None,
     weights: str | os.PathLike | None,
@@ -32,8 +32,8 @@ def check_starts(
 
     Args:
         net: "fcn" or "deeplab_v3".
-        encoder: The builder's argument.
         num_classes: The number of classes of the model.
+        encoder: The builder's argument.
         encoder_weights: None, "imagenet" or a file.
         weights: None, "coco_voc", a file, or the folder of a run.
         fresh_head: Whether the scores in a file are left out.
