@@ -110,6 +110,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         tf.config.experimental.enable_op_determinism()
     weights_from = {"encoder_weights": options.encoder_weights}
     weights_from["weights"] = options.weights
+    weights_from["fresh_head"] = options.fresh_head or None
     # The weights of a run that goes on are in its checkpoint; files may be gone.
     goes_on = earlier is not None and any((out / CHECKPOINTS).glob("*.checkpoint"))
     with strategy.scope():
@@ -122,12 +123,12 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
             normalization=options.normalization,
             upsampling=options.upsampling,
             auxiliary=options.auxiliary,
-            fresh_head=options.fresh_head or None,
             **dict.fromkeys(weights_from) if goes_on else weights_from,
         )
         if options.devices > 1:
             synchronize_batch_normalization(model)
-        resolved |= arguments | weights_from | {"parameters": model.count_params()}
+        resolved |= arguments | weights_from | {"fresh_head": options.fresh_head}
+        resolved["parameters"] = model.count_params()
         compile_model(model, recipe.build_optimizer(model, resolved), loss)
     if options.cache:
         training, validation = map(keras_seg.data.cached, (training, validation))

@@ -26,7 +26,7 @@ from keras_seg.cli.train_options import MODELS
         ),
         (
             "train --model fcn8s --encoder vgg16",
-            "Expected --encoder with a --model that has it: attention_unet, deeplab_v3, ",
+            "Expected --encoder with a --model that has it: attention_unet, deeplab_v",
         ),
         (
             "train --model segformer --upsampling nearest",
@@ -42,7 +42,7 @@ from keras_seg.cli.train_options import MODELS
         ),
         (
             "train --model fcn8s --auxiliary 0.5",
-            "Expected --auxiliary with a --model that has it: bisenet_v2, deeplab_v3, d",
+            "Expected --auxiliary with a --model that has it: bisenet_v2, deeplab_v",
         ),
         ("train --model fcn8s --fresh-head", "Expected --fresh-head with a --model th"),
         ("train --model fcn --fresh-head", "Expected --weights with --fresh-head."),

@@ -63,32 +63,15 @@ MODELS = {
         "deeplab_v3_plus",
         {"encoder": tiny, "head_width": 6, "skip_width": 3},
     ),
-    "deeplab_v3_plus-8-auxiliary": (
-        "deeplab_v3_plus",
-        {"encoder": narrow_resnet, "head_width": 6, "output_stride": 8}
-        | {"auxiliary": 0.4},
-    ),
     "fpn": ("fpn", {"encoder": tiny, "pyramid_width": 6, "head_width": 4}),
     "linknet": ("linknet", {"encoder": tiny, "head_width": 4}),
-    "linknet-p2": ("linknet", {"encoder": patches, "head_width": 4, "dropout": 0.5}),
     "pspnet": ("pspnet", {"encoder": tiny, "head_width": 6}),
-    "pspnet-p5-auxiliary": (
-        "pspnet",
-        {"encoder": narrow_resnet, "head_width": 6, "level": "P5", "auxiliary": 0.4},
-    ),
     "upernet": ("upernet", {"encoder": patches, "head_width": 6}),
     "unet_plus_plus": ("unet_plus_plus", UNET | {"auxiliary": 1.0}),
     "unet_plus_plus-encoder": ("unet_plus_plus", DECODER | {"encoder": tiny}),
-    "unet_plus_plus-encoder-p2": (
-        "unet_plus_plus",
-        DECODER | {"encoder": patches, "auxiliary": 0.5, "dropout": 0.5},
-    ),
 }
 #: Those that together hold every kind of layer but attention (see test_mit.py).
-HEAVY = (
-    *("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3"),
-    *("deeplab_v3_plus", "fpn", "pspnet", "upernet"),
-)
+HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3", "upernet")
 #: The first model of each builder.
 BUILDERS = {builder: name for name, (builder, _) in reversed(MODELS.items())}
 

@@ -9,7 +9,7 @@ import pytest
 
 import keras_seg
 from keras_seg.models import encoder
-from keras_seg.models.weights import torchvision
+from keras_seg.models.weights import nets, torchvision
 from keras_seg.models.weights.tensors import read_tensors
 from tests.models import oracles
 from tests.models.backbones import narrow_resnet, tiny
@@ -251,7 +251,7 @@ def test_files_of_other_nets_are_told_what_they_are(net, names, said, file, tmp_
         path = tmp_path / "other.safetensors"
         write_safetensors(path, {name: np.zeros(3, "float32") for name in names})
     with pytest.raises(ValueError, match=rf"\.safetensors: .*{said}"):
-        torchvision.load_net(shared(net)[0].trained, str(path), net)
+        nets.load_net(shared(net)[0].trained, str(path), net)
 
 
 def test_what_does_not_fit_is_told_by_name(file):
@@ -260,10 +260,10 @@ def test_what_does_not_fit_is_told_by_name(file):
     )
     model = shared("fcn")[0].trained
     with pytest.raises(ValueError, match="Left over: encoder/resnet18/layer3_2_conv1"):
-        torchvision.load_net(model, str(path), "fcn")
+        nets.load_net(model, str(path), "fcn")
     path = file("fcn", **{"classifier.0.weight": np.zeros((7, 32, 3, 3), "f4")})
     with pytest.raises(ValueError, match=r"layer 'head_conv'.*\(3, 3, 32, 7\)"):
-        torchvision.load_net(model, str(path), "fcn")
+        nets.load_net(model, str(path), "fcn")
 
 
 # ------------------------------------------------------------------ published weights

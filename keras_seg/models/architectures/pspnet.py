@@ -17,7 +17,7 @@ import keras
 from keras import layers
 
 from keras_seg.labels import Features, Logits
-from keras_seg.models.arguments import check_word
+from keras_seg.models.arguments import check_factor, check_word
 from keras_seg.models.blocks import conv_norm_relu, score
 from keras_seg.models.encoded import check_width, encoder_decoder
 from keras_seg.models.pyramids import pooling_pyramid
@@ -81,6 +81,7 @@ def pspnet(
     """
     check_word("level", level, ("P3", "P5"))
     check_width("head_width", head_width)
+    check_factor("auxiliary", auxiliary)
     if auxiliary and level == "P3":
         raise ValueError(
             "Expected level='P5' with `auxiliary`, whose head is on level 'P4'. "
