@@ -48,10 +48,11 @@ def check_integer(
         ValueError: for anything else, naming it.
     """
     if not is_whole(value, -most - 1 if least is None else least, most):
-        at_least = "" if least is None else f" >= {least}"
-        at_most = f", at most {most}" if is_whole(value, most, 10**400) else ""
+        at_least = "" if least is None else f", {least} or more"
+        is_too_large = is_whole(value, most + 1, value)
+        at_most = f" and at most {most:,}" if is_too_large else ""
         raise ValueError(
-            f"Expected `{argument}` to be an integer{at_least}{at_most}. Received: "
+            f"Expected `{argument}` to be a whole number{at_least}{at_most}. Received: "
             f"{value!r}"
         )
     return int(value)

@@ -588,7 +588,10 @@ def test_the_last_batch_is_kept_or_dropped_and_counted(drop_remainder, shard, le
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "`batch_size` to be an integer >= 1. Received: 0"),
+        (
+            {"batch_size": 0},
+            "`batch_size` to be a whole number, 1 or more. Received: 0",
+        ),
         ({"batch_size": 2.0}, "`batch_size`.*2.0"),
         ({"seed": 0.5}, "`seed`.*0.5"),
         ({"first_epoch": -1}, "`first_epoch`.*-1"),
