@@ -166,10 +166,9 @@ class KerasNet(Net):
 
     @functools.cached_property
     def _memory(self) -> PassMemory:
+        height, width = self.sides(by_tiles=True)
         sizes = [
-            tuple(
-                side.for_output(n) or side.first for side in self.sides(by_tiles=True)
-            )
+            (height.for_output(n) or height.first, width.for_output(n) or width.first)
             for n in (64, 320)
         ]
         return PassMemory(self.model, sizes)

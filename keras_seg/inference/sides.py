@@ -9,6 +9,7 @@ MICCAI 2015, https://arxiv.org/abs/1505.04597, figure 2.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,7 +55,7 @@ class Side:
 
 def sides_of(
     model: keras.Model,
-    takes: Callable[[keras.Model, Sequence[int]], bool] = lambda model, size: True,
+    takes: Callable[[keras.Model, Any], bool] = lambda model, size: True,
 ) -> tuple[Side, Side]:
     """Heights and widths that a model can take.
 
@@ -78,11 +79,12 @@ def sides_of(
         tried = tried or (size, margins)
         fits = all(m >= 0 and m % 1 == 0 for m in margins)
         if fits and _margins(model, larger) == margins:
-            return tuple(
-                _side(*x, first, step) for x in zip(fixed, margins, strict=True)
+            return (
+                _side(fixed[0], margins[0], first, step),
+                _side(fixed[1], margins[1], first, step),
             )
     if tried is None:  # its first prediction will say what it wants
-        return tuple(_side(side, 0, 1, 1) for side in fixed)
+        return _side(fixed[0], 0, 1, 1), _side(fixed[1], 0, 1, 1)
     size, margins = tried
     given = [round(a - 2 * m) for a, m in zip(size, margins, strict=True)]
     raise ValueError(
