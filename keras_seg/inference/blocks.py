@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from keras_seg.inference.memory import free_memory
 from keras_seg.inference.nets import SHARE, Net
@@ -45,6 +46,12 @@ class Block(NamedTuple):
     left: int
     scores: np.ndarray
     is_raw: bool
+
+    def probabilities(self, net: Net) -> np.ndarray:
+        """The scores as probabilities."""
+        if self.is_raw and not net.are_probabilities:
+            return ops.convert_to_numpy(ops.softmax(self.scores))
+        return self.scores
 
     def of(self, maps: np.ndarray) -> np.ndarray:
         """The same rectangle of other maps, `[batch, height, width, ...]`."""
@@ -144,6 +151,13 @@ def tiles_of(
         spans(*x, passes.overlap) for x in zip(size, sides, tile, strict=True)
     )
     return rows, columns
+
+
+def check_tile(net: Net, passes: Passes) -> None:
+    """Raise if a tile is too small for a model."""
+    if passes.tile is not None:
+        for side, tile in zip(net.sides(by_tiles=True), passes.tile, strict=True):
+            spans(1, side, tile, 0.0)
 
 
 def batch_that_fits(net: Net, at_most: int, size: Size, passes: Passes) -> int:

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_seg.data import Source
 from keras_seg.inference.blocks import blocks
@@ -62,13 +61,11 @@ def predict(
     """
     passes = check_passes(tile, overlap, flips, scales)
     net = as_net(model)
-    finished = net.are_probabilities
+    _ = net.are_probabilities  # or an error before the work
     images = _check_image(image, net.input_shape, passes)[None]
     found: Any = None
     for block in blocks(net, images, passes):
-        scores = block.scores
-        if block.is_raw and not finished:
-            scores = ops.convert_to_numpy(ops.softmax(scores))
+        scores = block.probabilities(net)
         if scores.shape[1:3] == images.shape[1:3]:
             return scores[0]
         if found is None:

@@ -144,6 +144,31 @@ class Scores:
         values = self._values(per_class=False)
         return values if self.loss is None else {"loss": self.loss, **values}
 
+    def as_json(self) -> dict[str, Any]:
+        """All of it but the loss, as JSON can hold it: None for numbers there aren't.
+
+        (The loss is that of one compilation; a model that was loaded has none.)
+        """
+        classes = {
+            name: _without_nan(getattr(self, name))
+            for name in ("iou", "precision", "recall", "dice")
+        }
+        images = [_without_nan(image._asdict()) for image in self.worst_images()]
+        boundary = (
+            {} if self.boundary_iou is None else {"boundary_iou": self.boundary_iou}
+        )
+        low, high = self.mean_iou_interval
+        return {
+            **_without_nan(self._values(per_class=False) | boundary),
+            "mean_iou_interval": None if math.isnan(low) else [low, high],
+            **classes,
+            "ignored_pixels": self.ignored_pixels,
+            "invalid_pixels": self.invalid_pixels,
+            "images": self.images,
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "images_by_loss": images,
+        }
+
     def _values(self, *, per_class: bool) -> dict[str, float]:
         metric = SegmentationScores(
             len(self.class_names), class_names=self.class_names, per_class=per_class
@@ -210,6 +235,13 @@ def bootstrap_interval(hits: Any, unions: Any) -> tuple[float, float]:
         found.append(mean_iou(times @ hits, times @ unions))
     low, high = np.nanpercentile(np.concatenate(found), _ENDS)
     return float(low), float(high)
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def _number(value: float) -> str:

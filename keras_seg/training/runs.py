@@ -1,7 +1,6 @@
 """The folder of a run: files that say all that the next command needs to know."""
 
 import contextlib
-import dataclasses
 import datetime
 import math
 import os
@@ -269,26 +268,34 @@ def _numbers(logs: dict[str, Any] | None) -> dict[str, float | None]:
     return {k: value if math.isfinite(value) else None for k, value in values.items()}
 
 
-def write_scores(scores: Scores, path: Path, split: str) -> None:
-    """Write scores as JSON, with null for the IoU of a class that is absent."""
-    values = dataclasses.replace(scores, loss=None).as_dict()  # not known later
-    content = {
-        **_numbers(values),
-        "iou": _numbers(scores.iou),
-        "ignored_pixels": scores.ignored_pixels,
-        "images": scores.images,
-        "split": split,
-    }
-    write_json(path, content)
+def write_scores(
+    scores: Scores, path: Path, split: str, options: Mapping[str, Any] | None = None
+) -> None:
+    """Write scores as JSON, with null for numbers that there aren't.
+
+    Args:
+        scores: The scores.
+        path: File to write.
+        split: Name of what was scored.
+        options: How images went through the model, if not as they are.
+    """
+    content = scores.as_json() | {"split": split} | dict(options or {})
+    long = ("confusion_matrix", "images_by_loss")  # after what people read
+    write_json(path, content | {key: content.pop(key) for key in long})
 
 
-def metrics_file(run: Path, split: str | None) -> Path:
-    """Where the scores of a split go; None stands for the split of validation."""
-    if split is None:
-        return run / METRICS
+def metrics_file(run: Path, split: str | None, *more: str) -> Path:
+    """Where the scores of a split go.
+
+    Args:
+        run: The folder of the run.
+        split: None stands for the split of validation.
+        more: What else they differ in from the run's own scores.
+    """
     # A split may be the path of a list.
-    name = re.sub(r"[^\w.-]+", "_", Path(split).stem)
-    return run / f"{Path(METRICS).stem}_{name}.json"
+    words = [*([] if split is None else [Path(split).stem]), *more]
+    name = re.sub(r"[^\w.-]+", "_", "_".join([Path(METRICS).stem, *words]))
+    return run / f"{name}.json"
 
 
 def now() -> str:
