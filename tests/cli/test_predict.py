@@ -212,7 +212,7 @@ def test_images_of_any_kind_are_made_what_the_model_takes(
     expected = np.where(mask == 0, shown, half)
     laid = np.asarray(Image.open("out/x_overlay.jpg"))
     expected = as_jpeg(np.broadcast_to(expected, laid.shape))
-    assert np.abs(laid - expected).mean() <= 3  # of rounding to grey, and more in a JPEG of noise
+    assert np.abs(laid - expected).mean() <= 3  # rounding to grey, in a JPEG
 
 
 def test_channels_that_cannot_be_made_are_told(photos, capsys):
