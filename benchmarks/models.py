@@ -40,7 +40,7 @@ MODELS: list[tuple[str, dict[str, Any]]] = [
     ("unet", {"encoder": "efficientnet_lite0"}),
     ("unet", {"encoder": "MobileNetV2"}),
     ("unet", {"encoder": "EfficientNetB0"}),
-    ("unet", {"encoder": "ResNet50"}),
+    ("unet", {"encoder": "resnet50"}),
     ("unet", {"encoder": "DenseNet121"}),
     ("unet", {"encoder": "VGG16"}),
     ("unet", {"encoder": "ConvNeXtTiny"}),

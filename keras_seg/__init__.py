@@ -7,10 +7,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Scores",
+    "attention_unet",
     "callbacks",
     "data",
+    "deeplab_v3",
     "evaluate",
     "export",
+    "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
@@ -21,6 +24,7 @@ __all__ = [
     "predict",
     "predict_files",
     "predict_mask",
+    "segformer",
     "training",
     "unet",
     "visualize",
@@ -49,7 +53,16 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict_files,
         predict_mask,
     )
-    from keras_seg.models import fcn8s, fcn16s, fcn32s, unet
+    from keras_seg.models import (
+        attention_unet,
+        deeplab_v3,
+        fcn,
+        fcn8s,
+        fcn16s,
+        fcn32s,
+        segformer,
+        unet,
+    )
     from keras_seg.training import callbacks
 
 

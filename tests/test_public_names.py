@@ -5,20 +5,21 @@ import importlib
 import pytest
 
 PUBLIC = {
-    "keras_seg": "Scores callbacks data evaluate export fcn16s fcn32s fcn8s labels "
-    "losses metrics models predict predict_files predict_mask training unet "
-    "visualize",
+    "keras_seg": "Scores attention_unet callbacks data deeplab_v3 evaluate export fcn "
+    "fcn16s fcn32s fcn8s labels losses metrics models predict predict_files "
+    "predict_mask segformer training unet visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
     "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
     "standard_augmentation tfds voc write_voc",
-    "keras_seg.labels": "Features IGNORE Image Logits Mask check_labels "
-    "check_num_classes",
+    "keras_seg.labels": "DType Features FilePath IGNORE Image Index Logits Mask "
+    "PixelWeights Tensor Window check_labels check_num_classes",
     "keras_seg.losses": "BoundaryF1 Dice Focal Jaccard Lovasz SegmentationLoss Sum "
     "TopKCrossEntropy Tversky WeightedCrossEntropy",
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
-    "keras_seg.models": "efficientnet_lite encoder fcn16s fcn32s fcn8s unet",
+    "keras_seg.models": "attention_unet deeplab_v3 efficientnet_lite encoder fcn "
+    "fcn16s fcn32s fcn8s segformer unet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
     "TensorBoard optimizer",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "

@@ -3,22 +3,94 @@
 import argparse
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
 
 import keras_seg
-from keras_seg.cli.data_options import with_absolute_paths
+from keras_seg.cli.data_options import DataOptions, with_absolute_paths
 from keras_seg.cli.options import parser
-from keras_seg.training.runs import read_run
+from keras_seg.training.run_files import read_run
 
 # Options that say where and how a run begins, and what is printed: they aren't taken
 # from it.
 OF_THE_START = ("out", "overwrite", "like", "resume", "extend", "quiet", "json")
+
+# Options that may change when a run goes on, epochs with --extend.
+_CHANGEABLE = ("epochs", "devices")
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TrainOptions(DataOptions, kw_only=True):
+    """What options of `train` may be in run.json: ranges are checked by their users."""
+
+    model: str = "unet"
+    widths: list[int] | None = None
+    encoder: str | None = None
+    encoder_weights: str | None = None
+    weights: str | None = None
+    freeze_encoder: bool | int | None = None
+    freeze_batch_norm: bool = False
+    normalization: str | None = None
+    upsampling: str | None = None
+    size: _Count | None = None
+    scale: tuple[float, float] | None = None
+    batch_size: _Count | None = None
+    epochs: _Count = 10
+    steps_per_epoch: _Count | None = None
+    validate_every: _Count = 1
+    val_images: _Count | None = None
+    loss: str = "cross_entropy"
+    class_weights: str = "none"
+    learning_rate: float | None = None
+    optimizer: str = "adamw"
+    schedule: str | None = None
+    warmup: int | None = None
+    weight_decay: float = 1e-4
+    encoder_rate: float | None = None
+    ema: float | None = None
+    accumulate: _Count = 1
+    clip: float | None = None
+    augment: str | None = None
+    early_stop: _Count | None = None
+    cache: bool = False
+    deterministic: bool = False
+    seed: int = 0
+    precision: str = "float32"
+    devices: _Count = 1
+    tensorboard: bool = False
+
+
+class _EarlierRun(TrainOptions, kw_only=True):
+    """What run.json must say to be continued or imitated."""
+
+    given: TrainOptions | None = None
+    versions: dict[str, Any] | None = None
+    state: str | None = None
+    epochs_done: int | None = None
+    is_trained: bool | None = None
+    seconds: float = 0
 
 
 def options_to_keep(options: argparse.Namespace) -> dict[str, Any]:
     """Options as run.json has them, so that another run can take them."""
     values = with_absolute_paths(vars(options))
     return {k: v for k, v in values.items() if k not in OF_THE_START}
+
+
+def options_given(
+    kept: Mapping[str, Any], earlier: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Options as they were given when a run began, but for those that changed since.
+
+    Args:
+        kept: What `options_to_keep` gives of the options now.
+        earlier: What run.json of the run says, None for a run that begins.
+    """
+    if earlier is None:
+        return dict(kept)
+    return earlier["given"] | {name: kept[name] for name in _CHANGEABLE}
 
 
 def options_like(options: argparse.Namespace, words: Sequence[str]) -> Any:
@@ -28,7 +100,7 @@ def options_like(options: argparse.Namespace, words: Sequence[str]) -> Any:
         options: Those of the command line.
         words: The command line.
     """
-    run = read_run(options.like)
+    run = _read(options.like)
     return _parsed(words, {k: run["given"][k] for k in _names(run, options.like)})
 
 
@@ -50,12 +122,19 @@ def options_to_resume(
                 f"Expected --resume without --{name}: it continues in the run's folder."
             )
     path = options.resume
-    run = read_run(path)
+    run = _read(path)
     values = {k: run[k] for k in _names(run, path)}
     taken = _parsed(words, values)
     given = options_to_keep(taken)
     for name, value in values.items():
         if given[name] == _as_option(value) or (name == "epochs" and options.extend):
+            continue
+        if name == "devices":
+            warnings.warn(
+                f"This run goes on with --devices {given[name]} in place of {value}. "
+                "The result is the same but for rounding and for dropout.",
+                stacklevel=2,
+            )
             continue
         hint = "Leave it out, or begin a run of its own: --like takes its options."
         if name == "epochs":
@@ -78,6 +157,12 @@ def options_to_resume(
         )
     _note_versions(run)
     return taken, run
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What run.json says, whose options have the right types."""
+    read_run(path, _EarlierRun)
+    return read_run(path)
 
 
 def _names(run: Mapping[str, Any], path: Any) -> list[str]:

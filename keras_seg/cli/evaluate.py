@@ -7,7 +7,8 @@ import keras_seg
 from keras_seg.cli.data_options import DataOptions, data_source
 from keras_seg.cli.options import PATHS
 from keras_seg.terminal import progress
-from keras_seg.training.runs import load_model, metrics_file, read_run, write_scores
+from keras_seg.training.run_files import load_model, metrics_file, read_run
+from keras_seg.training.runs import write_scores
 
 # How images go through the model by default.
 _PASSES: dict[str, Any] = {

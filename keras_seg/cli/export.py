@@ -3,7 +3,7 @@
 import argparse
 
 import keras_seg
-from keras_seg.training.runs import load_model, read_run
+from keras_seg.training.run_files import load_model, read_run
 
 
 def export(options: argparse.Namespace) -> None:

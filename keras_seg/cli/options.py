@@ -4,7 +4,9 @@ Nothing here waits for TensorFlow: `--help` and mistyped options are answered at
 """
 
 import argparse
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -313,12 +315,31 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are short: its usage would fill the screen."""
+    """A parser whose errors are short, and suggest what a mistyped word meant.
+
+    The usage, which argparse puts before them, would fill the screen.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, rest = super().parse_known_args(args, namespace)
+        if rest:  # said here, where the options of the command are known
+            known = re.findall(r"--([a-z-]+)", self.format_help())
+            hint = _nearest(rest[0].partition("=")[0].lstrip("-"), known, "--")
+            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        return options, rest
 
     def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice is not None:
+            message += _nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
         self.exit(
             2, f"{self.prog}: error: {message}\n`{self.prog} --help` says more.\n"
         )
+
+
+def _nearest(word: str, known: Sequence[str], dashes: str = "") -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f". Did you mean {dashes}{near[0]}?" if near else ""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

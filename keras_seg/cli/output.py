@@ -10,7 +10,7 @@ from typing import Any
 from keras_seg.inference import Scores
 from keras_seg.training.callbacks import BestModel
 from keras_seg.training.progress import JSONLines, ProgressTable, duration, print_json
-from keras_seg.training.runs import METRICS, MODEL, read_run
+from keras_seg.training.run_files import METRICS, MODEL, read_run
 
 
 class Output:

@@ -16,7 +16,7 @@ from PIL import Image
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
 from keras_seg.training.progress import LiveLine, duration
-from keras_seg.training.runs import load_model, read_run
+from keras_seg.training.run_files import load_model, read_run
 from keras_seg.visualize import overlay, save_mask, visible
 
 _IMAGES = (".jpg", ".jpeg", ".png")

@@ -14,7 +14,12 @@ import keras_seg
 from keras_seg.cli import interrupt
 from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
-from keras_seg.cli.earlier import options_like, options_to_keep, options_to_resume
+from keras_seg.cli.earlier import (
+    options_given,
+    options_like,
+    options_to_keep,
+    options_to_resume,
+)
 from keras_seg.cli.messages import translated
 from keras_seg.cli.output import Output
 from keras_seg.data import Source
@@ -30,6 +35,7 @@ from keras_seg.training.callbacks import (
     Validate,
 )
 from keras_seg.training.checkpoint import Checkpoint
+from keras_seg.training.devices import mirrored, synchronize_batch_normalization
 from keras_seg.training.nan import NonFiniteLossError, StopOnNaN
 from keras_seg.training.pictures import sample_sheet
 from keras_seg.training.progress import JSONLines, ProgressTable
@@ -40,7 +46,7 @@ from keras_seg.training.recipe import (
     spread,
     training_batches,
 )
-from keras_seg.training.runs import (
+from keras_seg.training.run_files import (
     CHECKPOINTS,
     HISTORY,
     METRICS,
@@ -48,12 +54,14 @@ from keras_seg.training.runs import (
     SAMPLES,
     SAVED_MODEL,
     TENSORBOARD,
+    load_model,
+)
+from keras_seg.training.runs import (
     RunRecord,
     check_folder,
     claimed_folder,
     describe,
     free_folder,
-    load_model,
     write_scores,
 )
 from keras_seg.training.tensorboard import TensorBoard
@@ -74,6 +82,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     elif options.like:
         options = options_like(options, words)
     recipe.check_options(options)
+    strategy = mirrored(options.devices)  # before TensorFlow uses the CPU
     output = Output(quiet=options.quiet, json=options.json)
     out = (
         options.resume
@@ -88,9 +97,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     _look_at_some({"train": training, "val": validation}, options, output)
     image, _ = training[0]
     kept = options_to_keep(options)
-    resolved = {**kept, "given": kept}
-    if earlier is not None:  # what was given when it began
-        resolved["given"] = earlier["given"] | {"epochs": options.epochs}
+    resolved = {**kept, "given": options_given(kept, earlier)}
     resolved = recipe.with_defaults(resolved, training)
     augment = recipe.augmentation(resolved)
     weights = recipe.class_weights(training, options.class_weights)
@@ -101,19 +108,25 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     keras.config.set_dtype_policy(options.precision)
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    model, arguments = build_model(
-        options.model,
-        training.num_classes,
-        channels=image.shape[-1],
-        widths=options.widths,
-        encoder=options.encoder,
-        normalization=options.normalization,
-        upsampling=options.upsampling,
-        encoder_weights=options.encoder_weights,
-        weights=options.weights,
-    )
-    resolved |= arguments | {"parameters": model.count_params()}
-    compile_model(model, recipe.build_optimizer(model, resolved), loss)
+    weights_from = {"encoder_weights": options.encoder_weights}
+    weights_from["weights"] = options.weights
+    # The weights of a run that goes on are in its checkpoint; files may be gone.
+    goes_on = earlier is not None and any((out / CHECKPOINTS).glob("*.checkpoint"))
+    with strategy.scope():
+        model, arguments = build_model(
+            options.model,
+            training.num_classes,
+            channels=image.shape[-1],
+            widths=options.widths,
+            encoder=options.encoder,
+            normalization=options.normalization,
+            upsampling=options.upsampling,
+            **dict.fromkeys(weights_from) if goes_on else weights_from,
+        )
+        if options.devices > 1:
+            synchronize_batch_normalization(model)
+        resolved |= arguments | weights_from | {"parameters": model.count_params()}
+        compile_model(model, recipe.build_optimizer(model, resolved), loss)
     if options.cache:
         training, validation = map(keras_seg.data.cached, (training, validation))
     with (

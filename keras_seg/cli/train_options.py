@@ -17,7 +17,17 @@ from keras_seg.cli.option_types import (
     widths,
 )
 
-MODELS = ("unet", "fcn32s", "fcn16s", "fcn8s")
+#: Names of the functions that build models; a test compares them with those there are.
+MODELS = (
+    "unet",
+    "attention_unet",
+    "fcn32s",
+    "fcn16s",
+    "fcn8s",
+    "fcn",
+    "deeplab_v3",
+    "segformer",
+)
 
 
 def add_train_options(command: argparse.ArgumentParser) -> None:
@@ -34,25 +44,27 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--widths",
         type=widths,
         metavar="N,N,...",
-        help="unet: filters per level, from full resolution down (default: "
-        "16,32,64,128; with --encoder 16,32,64,128,256)",
+        help="filters per level, from full resolution down, of unet and others "
+        "(default: 16,32,64,128; with --encoder 16,32,64,128,256)",
     )
     add(
         "--encoder",
         metavar="NAME",
-        help="unet: backbone in place of its own encoder: efficientnet_lite0, "
-        "resnet50, or another of keras.applications",
+        help="backbone: resnet18 to resnet101, efficientnet_lite0, mit_b0 to mit_b5, "
+        "or one of keras.applications (default: unet has its own, segformer mit_b0, "
+        "others resnet50)",
     )
     add(
         "--encoder-weights",
         metavar="W",
-        help="initial weights of the encoder (fcn: of its VGG16): imagenet, or a file",
+        help="initial weights of the encoder (fcn32s, fcn16s, fcn8s: of their VGG16): "
+        "imagenet (not for mit_b0 to mit_b5), or a file",
     )
     add(
         "--weights",
         metavar="W",
-        help="initial weights of the whole model: a file (.keras; fcn: .caffemodel "
-        "too), or the folder of a run",
+        help="initial weights of the whole model: a file (.keras, or of another "
+        "project: .pth, .safetensors, .caffemodel), or the folder of a run",
     )
     add(
         "--freeze-encoder",
@@ -72,13 +84,13 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--normalization",
         choices=("none", "batch", "group"),
-        help="unet: normalization layers (default: batch)",
+        help="normalization layers, of unet and others (default: batch)",
     )
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
-        help="upsampling method of the decoder (default: nearest with --encoder, else "
-        "transpose)",
+        help="upsampling method of the decoder, of unet and others (default of unet: "
+        "nearest with --encoder, else transpose)",
     )
 
 
@@ -103,6 +115,13 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="N",
         help="crops per step (default: 16 for shapes, else 8)",
+    )
+    add(
+        "--devices",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="GPUs that share each batch; without a GPU, parts of the CPU, to try it",
     )
     add("--epochs", type=positive, default=10, metavar="N", help="number of epochs")
     add(

@@ -11,17 +11,23 @@ from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.training.freezing import FreezeEncoder, freeze_batch_normalization
 from keras_seg.training.optimizers import optimizer
-from keras_seg.training.recipe import build_loss, steps_per_epoch
+from keras_seg.training.recipe import (
+    ARGUMENTS,
+    build_loss,
+    default_encoder,
+    models_with,
+    steps_per_epoch,
+)
 from keras_seg.training.tensorboard import check_tensorboard
 
 # Defaults for drawn shapes, which are small and fill the image, and for all other data.
-_OF_SHAPES = {
+_OF_SHAPES: dict[str, Any] = {
     "size": 64,
     "scale": (0.8, 1.25),
     "batch_size": 16,
     "learning_rate": 3e-3,
 }
-_OF_PHOTOS = {
+_OF_PHOTOS: dict[str, Any] = {
     "size": 256,
     "scale": (0.5, 2.0),
     "batch_size": 8,
@@ -31,37 +37,58 @@ _OF_PHOTOS = {
 
 def check_options(options: argparse.Namespace) -> None:
     """Raise for options that don't go together."""
-    if options.model != "unet":
-        for name in ("widths", "encoder", "normalization"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"Expected --{name} with --model unet only. Received: --model "
-                    f"{options.model}"
-                )
+    for name in ARGUMENTS:
+        models = models_with(name)
+        if getattr(options, name) is not None and options.model not in models:
+            raise ValueError(
+                f"Expected --{name} with a --model that has it: {', '.join(models)}. "
+                f"Received: --model {options.model}"
+            )
     # Of any weights, which take long to count.
     build_loss(options.loss, None if options.class_weights == "none" else [1.0])
     if options.tensorboard:
         check_tensorboard()
-    if options.encoder is None:
+    if options.devices > 1:
+        _check_devices(options)
+    if options.encoder is None and default_encoder(options.model) is None:
         for name in ("freeze_encoder", "freeze_batch_norm", "encoder_rate"):
             if getattr(options, name) not in (None, False):
                 flag = f"--{name.replace('_', '-')}"
                 raise ValueError(f"Expected --encoder with {flag}.")
 
 
+def _check_devices(options: argparse.Namespace) -> None:
+    """Raise for options that don't go with several devices."""
+    for name, unset in (("ema", None), ("accumulate", 1)):
+        if getattr(options, name) != unset:
+            raise ValueError(
+                f"Expected --{name} with one device. Received: --devices "
+                f"{options.devices}. Keras does it on one device only."
+            )
+    batch_size = options.batch_size or _values_of(options.data)["batch_size"]
+    if batch_size % options.devices:
+        raise ValueError(
+            f"Expected a batch size that {options.devices} devices can share equally. "
+            f"Received: --batch-size {batch_size}. It counts the crops of all devices."
+        )
+
+
+def _values_of(data_set: str) -> dict[str, Any]:
+    return _OF_SHAPES if data_set == "shapes" else _OF_PHOTOS
+
+
 def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any]:
     """Options with their defaults, where these depend on other options."""
-    values: dict[str, Any] = dict(
-        _OF_SHAPES if options["data"] == "shapes" else _OF_PHOTOS
-    )
+    values: dict[str, Any] = dict(_values_of(options["data"]))
     batch_size = options["batch_size"] or values["batch_size"]
     steps = options["steps_per_epoch"] or steps_per_epoch(training, batch_size)
     values |= {
         "steps_per_epoch": steps,
-        "schedule": "poly" if options["encoder"] else "cosine",
+        "encoder": options["encoder"] or default_encoder(options["model"]),
         "warmup": min(100, options["epochs"] * steps // 10),
     }
-    if options["encoder"]:
+    values["schedule"] = "poly" if values["encoder"] else "cosine"
+    if values["encoder"]:
         values["encoder_rate"] = 0.1 if options["encoder_weights"] else 1.0
     return {**options} | {k: v for k, v in values.items() if options[k] is None}
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_seg.data.color import as_dtype, color_map, recolor
 from keras_seg.data.geometry import Geometry, Warp, bend, round_to_int, swap_if
-from keras_seg.labels import Image
+from keras_seg.labels import Image, Tensor
 
 # Numbers that are drawn for the geometry of an example, and then for its colours.
 _DRAWS = (7, 3)
@@ -85,7 +85,7 @@ class StandardAugmentation:
             )
 
     def geometry(
-        self, height: Any, width: Any, size: Any, seed: Any
+        self, height: Tensor, width: Tensor, size: Any, seed: Tensor
     ) -> Geometry | Warp:
         """Draw the geometry of one example.
 
@@ -137,7 +137,9 @@ class StandardAugmentation:
             left_right if self.flip else never,
         ), never
 
-    def image(self, window: Image, geometry: Geometry | Warp, seed: Any) -> tf.Tensor:
+    def image(
+        self, window: Image, geometry: Geometry | Warp, seed: Tensor
+    ) -> tf.Tensor:
         """Apply geometry and colour to the pixels of the window: uint8 `[h, w, C]`."""
         if not self._recolors(window):
             return as_dtype(geometry.image(window), tf.uint8)
@@ -156,7 +158,7 @@ class StandardAugmentation:
         )
         return as_dtype(image, tf.uint8)
 
-    def recolor(self, image: Image, seed: Any) -> tf.Tensor:
+    def recolor(self, image: Image, seed: Tensor) -> tf.Tensor:
         """Change brightness, contrast and saturation of an RGB image.
 
         The factors of `color.color_map` are drawn from 1 - color .. 1 + color.
@@ -176,7 +178,7 @@ class StandardAugmentation:
     def _recolors(self, image: Image) -> bool:
         return image.shape[-1] == 3 and self.color > 0
 
-    def _color_map(self, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def _color_map(self, seed: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draw the colour map of one example."""
         _, draw = _draw(seed)
         return color_map(*tf.unstack(1 - self.color + 2 * self.color * draw))
@@ -186,7 +188,7 @@ class StandardAugmentation:
 standard_augmentation = StandardAugmentation
 
 
-def _draw(seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _draw(seed: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Random numbers in 0..1: those of an example's geometry, and of its colours."""
     geometry, _ = _DRAWS
     numbers = tf.random.stateless_uniform([sum(_DRAWS)], seed)

@@ -19,7 +19,8 @@ from keras_seg.data.order import (
     steps_of_epochs,
 )
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
-from keras_seg.labels import IGNORE, Image, Mask
+from keras_seg.data.suggestions import Hint, refuse
+from keras_seg.labels import IGNORE, Image, Index, Mask, Tensor, Window
 
 
 class Examples(Protocol):
@@ -27,19 +28,25 @@ class Examples(Protocol):
 
     num_classes: int
     names: Sequence[str]
+    problem: Hint | None
 
     def __len__(self) -> int: ...
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Size of an example, if it is known without reading it."""
 
-    def _pixels(self, index: Any, window: Any = None, mask_size: Any = None) -> Image:
+    def _pixels(
+        self,
+        index: Index,
+        window: Window = None,
+        mask_size: Tensor = None,
+    ) -> Image:
         """Read an image, or a window of it, checked: uint8."""
 
-    def _ids(self, index: Any) -> Mask:
+    def _ids(self, index: Index) -> Mask:
         """Read a mask, checked: uint8."""
 
-    def _read(self, index: Any) -> tuple[Image, Mask]:
+    def _read(self, index: Index) -> tuple[Image, Mask]:
         """Read a whole example, checked."""
 
 
@@ -80,6 +87,7 @@ def whole_images(source: Examples) -> tf.data.Dataset:
         >>> shapes(3, size=(20, 30)).whole_images().element_spec[1].shape
         TensorShape([1, 20, 30])
     """
+    refuse(source.problem)
     return pairs(source).batch(1, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -140,8 +148,9 @@ def batches(
         never resized but by `augment` and `letterbox`.
 
     Raises:
-        ValueError: for a Source without examples, an argument out of range, or images
-            that are larger than `size`, as far as sizes are known without reading all.
+        ValueError: for a Source without examples, or with a `problem`; an argument out
+            of range; or images that are larger than `size`, as far as sizes are known
+            without reading all.
         tf.errors.InvalidArgumentError: while reading, naming the file.
 
     Example:
@@ -151,6 +160,7 @@ def batches(
         >>> [masks.shape[0] for images, masks in batches]
         [4, 4, 2]
     """
+    refuse(source.problem)
     batch_size = _check_integer("batch_size", batch_size, 1)
     first_epoch = _check_integer("first_epoch", first_epoch, 0)
     first_step = _check_integer("first_step", first_step, 0)
@@ -182,10 +192,10 @@ def batches(
     if size is not None and augment is None and not letterbox:
         _check_fit(source, size)
 
-    def index_of(step: Any) -> Any:
+    def index_of(step: Tensor) -> Any:
         return example_of(step, n, shuffle=shuffle, seed=seed)
 
-    def read(step: Any) -> Any:
+    def read(step: Tensor) -> Any:
         index = index_of(step)
         example_seed = tf.stack([tf.constant(seed, tf.int64), step])
         if isinstance(augment, StandardAugmentation):
@@ -244,10 +254,10 @@ def batches(
 
 def _read_augmented(
     source: Examples,
-    index: Any,
+    index: Index,
     augment: StandardAugmentation,
     size: tuple[int, int] | None,
-    seed: Any,
+    seed: Tensor,
 ) -> tuple[Image, Mask]:
     """Read the window of an example that its geometry needs."""
     mask = source._ids(index)
@@ -258,7 +268,7 @@ def _read_augmented(
 
 
 def _augmented(
-    augment: Callable[..., Any], image: Image, mask: Mask, seed: Any
+    augment: Callable[..., Any], image: Image, mask: Mask, seed: Tensor
 ) -> tuple[Image, Mask]:
     """What a function of the user makes of an example, checked but for ids."""
     image, mask = augment(image, tf.cast(mask, tf.int32), seed)
@@ -268,7 +278,7 @@ def _augmented(
     return as_dtype(image, tf.uint8), mask
 
 
-def _in_order(source: Examples, read: Callable[[Any], Any]) -> tf.data.Dataset:
+def _in_order(source: Examples, read: Callable[[Index], Any]) -> tf.data.Dataset:
     """What `read` makes of each index."""
     n = len(source)
     data = read_in_order(steps_in_order(n), read, lambda index: source.names[index])

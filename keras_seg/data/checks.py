@@ -12,11 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.labels import IGNORE, Image, Mask
+from keras_seg.labels import IGNORE, Image, Mask, Tensor
 from keras_seg.palette import VOC_GREYS
 
 
-def require(condition: Any, message: Callable[[], str]) -> None:
+def require(condition: Tensor, message: Callable[[], str]) -> None:
     """Raise unless `condition` holds; `message` is called in eager mode only."""
     if tf.executing_eagerly():
         if not bool(condition):
@@ -153,7 +153,7 @@ def _likely_cause(strays: Sequence[int], num_classes: int) -> str:
     )
 
 
-def check_same_size(image_size: Any, mask_size: Any) -> None:
+def check_same_size(image_size: Tensor, mask_size: Any) -> None:
     """Raise unless image and mask have one (height, width)."""
 
     def message() -> str:

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.labels import Image
+from keras_seg.labels import Image, Tensor
 
 # Luminance of red, green and blue (ITU-R BT.601).
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def color_map(
-    brightness: Any, contrast: Any, saturation: Any
+    brightness: Tensor, contrast: Tensor, saturation: Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Combine three factors into one linear map, x' = x matrix + offset.
 

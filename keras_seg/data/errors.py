@@ -20,11 +20,12 @@ import tensorflow as tf
 from keras_seg.data.checks import NamedError, reason
 from keras_seg.data.decode.numpy_op import until_exit
 from keras_seg.data.order import examples_before
+from keras_seg.labels import Index, Tensor
 
 
 def read_in_order(
     steps: tf.data.Dataset,
-    read: Callable[[Any], Any],
+    read: Callable[[Index], Any],
     name: Callable[[int], str],
     *,
     stride: int = 1,
@@ -43,7 +44,7 @@ def read_in_order(
     """
     traced = tf.function(read).get_concrete_function(tf.TensorSpec((), tf.int64))
 
-    def read_unless_sentinel(slot: Any, element: Any) -> Any:
+    def read_unless_sentinel(slot: Tensor, element: Any) -> Any:
         step, is_sentinel = element
         nothing = tf.nest.map_structure(
             lambda t: tf.zeros([side or 0 for side in t.shape], t.dtype),
@@ -53,7 +54,7 @@ def read_in_order(
         return slot, step, is_sentinel, values
 
     @until_exit
-    def explain(step: Any) -> str:
+    def explain(step: Tensor) -> str:
         return explanation(read, int(step), name)
 
     def is_example(expected: Any, element: Any) -> Any:
@@ -79,7 +80,7 @@ def read_in_order(
 
 
 def explanation(
-    read: Callable[[Any], Any], step: int, name: Callable[[int], str]
+    read: Callable[[Index], Any], step: int, name: Callable[[int], str]
 ) -> str:
     """Read a step again, in eager mode, to say what is wrong with it."""
     try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_seg.labels import IGNORE, Image, Mask
+from keras_seg.labels import IGNORE, Image, Mask, Tensor
 
 
 class Geometry(NamedTuple):
@@ -115,7 +115,7 @@ def letterbox(side: tf.Tensor, size: tuple[int, int]) -> Geometry:
 
 
 def bend(
-    straight: Geometry, side: tf.Tensor, angle: tf.Tensor, elastic: float, seed: Any
+    straight: Geometry, side: tf.Tensor, angle: tf.Tensor, elastic: float, seed: Tensor
 ) -> Warp:
     """Turn a geometry by an angle about the middle of its window, and bend it."""
     size = straight.size
@@ -147,7 +147,7 @@ def bend(
     return Warp(tf.concat([first, last - first + 1], 0), points, side)
 
 
-def _nearest(start: Any, length: Any, count: Any, flip: Any) -> tf.Tensor:
+def _nearest(start: Tensor, length: Tensor, count: Tensor, flip: Tensor) -> tf.Tensor:
     """The `count` pixels that lie nearest, when a line of pixels is resized."""
     order = _if(flip, lambda k: count - 1 - k, tf.range(count))
     return start + (2 * order + 1) * length // (2 * count)
@@ -160,12 +160,14 @@ def _pick(pixels: Image | Mask, at: tf.Tensor) -> tf.Tensor:
     return tf.gather(flat, at[..., 0] * sides[1] + at[..., 1])
 
 
-def swap_if(condition: Any, pair: Any) -> tf.Tensor:
+def swap_if(condition: Tensor, pair: Any) -> tf.Tensor:
     """(height, width), or (width, height) where a condition holds."""
     return _if(condition, lambda p: p[::-1], tf.convert_to_tensor(pair))
 
 
-def _if(condition: Any, change: Callable[[tf.Tensor], tf.Tensor], x: Any) -> tf.Tensor:
+def _if(
+    condition: Tensor, change: Callable[[tf.Tensor], tf.Tensor], x: Any
+) -> tf.Tensor:
     """`change(x)` where a condition holds; tf.cond where that isn't known yet."""
     known = tf.get_static_value(condition)
     if known is None:

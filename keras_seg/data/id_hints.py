@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from keras_seg.data.suggestions import Arguments, spelled
+from keras_seg.data.suggestions import Arguments, Hint, spelled
 from keras_seg.labels import IGNORE
 from keras_seg.palette import VOC_GREYS
 
@@ -49,13 +48,6 @@ class IdCounts:
         numbered = sum(self.consecutive.values())
         several = {n for n in self.consecutive if n > 0}
         return numbered >= 0.9 * self.masks and len(several) > 1 and max(several) > 2
-
-
-class Hint(NamedTuple):
-    """A likely cause in words, and the arguments that would mend it."""
-
-    text: str
-    arguments: Arguments
 
 
 def cause_of_unknown_ids(

@@ -38,4 +38,6 @@ def joined(one: Any, other: Any) -> dict[str, Any]:
         "mask_path": either(one._path("mask"), other._path("mask")),
         "size": lambda i: one.size(i) if i < first else other.size(i - first),
         "origin": f"{one._origin or 'Source'} + {other._origin or 'Source'}",
+        # Half of them can be learned from.
+        "problem": one.problem if other.problem else None,
     }

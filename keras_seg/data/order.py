@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_seg.labels import Tensor
+
 # After so many steps, and at the end, comes a sentinel: a slot that isn't read. It
 # shows what is missing before it, however many examples failed.
 _SENTINEL = 32
@@ -47,7 +49,7 @@ def steps_of_epochs(
 
     examples = examples_of_shard(length, shard)
 
-    def epoch_steps(epoch: Any) -> tf.data.Dataset:
+    def epoch_steps(epoch: Tensor) -> tf.data.Dataset:
         return _with_sentinels(epoch * length + index, count, examples)
 
     first_epoch = first_step // length
@@ -56,7 +58,7 @@ def steps_of_epochs(
     return _opened_iterators(first_epoch).flat_map(epoch_steps)
 
 
-def example_of(step: Any, length: int, *, shuffle: bool, seed: int) -> Any:
+def example_of(step: Tensor, length: int, *, shuffle: bool, seed: int) -> Any:
     """Index of the example that a step of a run reads.
 
     Args:
@@ -76,7 +78,7 @@ def steps_in_order(length: int) -> tf.data.Dataset:
     return _with_sentinels(0, 1, length)
 
 
-def examples_before(slot: Any) -> Any:
+def examples_before(slot: Tensor) -> Any:
     """How many of the slots before this one aren't sentinels."""
     return slot - slot // (_SENTINEL + 1)
 
@@ -103,7 +105,9 @@ def _opened_iterators(first: int) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensors(0).map(take)
 
 
-def _with_sentinels(first: Any, stride: int, examples: int | None) -> tf.data.Dataset:
+def _with_sentinels(
+    first: Tensor, stride: int, examples: int | None
+) -> tf.data.Dataset:
     """Steps first, first + stride, ..., `examples` of them or without end."""
     last = 2**62 if examples is None else examples + examples // _SENTINEL
 

@@ -1,11 +1,9 @@
 """Examples of many sizes -> the size of a batch: padding, random crops."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from keras_seg.data.checks import require
-from keras_seg.labels import IGNORE, Image, Mask
+from keras_seg.labels import IGNORE, Image, Mask, Tensor
 
 
 def pad_to(
@@ -35,7 +33,7 @@ def pad_to(
     return tf.ensure_shape(image, (*sides, channels)), tf.ensure_shape(mask, sides)
 
 
-def require_fits(image_size: Any, size: tuple[int, int]) -> None:
+def require_fits(image_size: Tensor, size: tuple[int, int]) -> None:
     """Raise if a (height, width) is larger than the size of the batch."""
     height, width = image_size[0], image_size[1]
     require(
@@ -49,7 +47,7 @@ def require_fits(image_size: Any, size: tuple[int, int]) -> None:
 
 
 def random_crop(
-    image: Image, mask: Mask, size: tuple[int, int], seed: Any
+    image: Image, mask: Mask, size: tuple[int, int], seed: Tensor
 ) -> tuple[Image, Mask]:
     """Crop what is larger than `size`, image and mask at the same place."""
     sides = tf.shape(mask)

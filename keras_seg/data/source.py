@@ -32,7 +32,16 @@ from keras_seg.data.checks import (
 from keras_seg.data.color import as_dtype
 from keras_seg.data.errors import explanation
 from keras_seg.data.joined import joined
-from keras_seg.labels import IGNORE, Image, Mask, check_num_classes
+from keras_seg.data.suggestions import Hint
+from keras_seg.labels import (
+    IGNORE,
+    Image,
+    Index,
+    Mask,
+    Tensor,
+    Window,
+    check_num_classes,
+)
 
 
 class Source:
@@ -61,12 +70,16 @@ class Source:
         size: Function (index: int) -> (height, width), where sizes are known without
             reading.
         origin: Where the examples are from, for `repr`: "voc('VOC2012', 'train')".
+        problem: Why a model can't learn from these masks, and the arguments that would
+            mend it; None if the reader knows of nothing. `inspect` reports it, and
+            `batches`, `evaluate` and `prepare` refuse the examples.
 
     Attributes:
         class_names: Tuple of the names.
         num_classes: Number of the names.
         names: Sequence of what errors call the examples.
         palette: uint8 `[num_classes, 3]`.
+        problem: As above.
         value_range: The range of images, (0, 255).
 
     Raises:
@@ -104,15 +117,16 @@ class Source:
         self,
         length: int,
         image: Callable[..., Image],
-        mask: Callable[[Any], Mask],
+        mask: Callable[[Index], Mask],
         *,
         class_names: Sequence[str] | Mapping[int, str],
         names: Sequence[str] | None = None,
         palette: Any = None,
-        image_path: Callable[[Any], Any] | None = None,
-        mask_path: Callable[[Any], Any] | None = None,
+        image_path: Callable[[Index], Any] | None = None,
+        mask_path: Callable[[Index], Any] | None = None,
         size: Callable[[int], tuple[int, int] | None] | None = None,
         origin: str | None = None,
+        problem: Hint | None = None,
     ):
         self._length = check_length(length)
         self.class_names = check_class_names(class_names)
@@ -134,6 +148,7 @@ class Source:
         self._mask_path = mask_path
         self._size = size
         self._origin = origin
+        self.problem = problem
         #: Which of the reader's examples these are; None for all.
         self._indices: np.ndarray | None = None
 
@@ -232,7 +247,7 @@ class Source:
         table = tf.constant(table_of_ids(ids, self.class_names, class_names))
         mapped = copy.copy(self)
 
-        def mask(index: Any) -> tf.Tensor:
+        def mask(index: Index) -> tf.Tensor:
             ids = tf.convert_to_tensor(self._mask(index))
             check_mask(ids)
             check_ids(ids, self.num_classes)
@@ -277,14 +292,19 @@ class Source:
         path = self._path("image")
         return None if path is None else os.fsdecode(path(tf.constant(index)).numpy())
 
-    def _read(self, index: Any) -> tuple[Image, Mask]:
+    def _read(self, index: Index) -> tuple[Image, Mask]:
         """Read a whole example, checked."""
         image, mask = self._pixels(index), self._ids(index)
         with naming(lambda: self._name("image", index)):
             check_same_size(tf.shape(image)[:2], tf.shape(mask))
         return image, mask
 
-    def _pixels(self, index: Any, window: Any = None, mask_size: Any = None) -> Image:
+    def _pixels(
+        self,
+        index: Index,
+        window: Window = None,
+        mask_size: Tensor = None,
+    ) -> Image:
         """Read an image, or a window of it, checked: uint8."""
         options = {}
         if window is not None and self._takes_window:
@@ -311,7 +331,7 @@ class Source:
         top, left, height, width = tf.unstack(window)
         return image[top : top + height, left : left + width]
 
-    def _ids(self, index: Any) -> Mask:
+    def _ids(self, index: Index) -> Mask:
         """Read a mask, checked: uint8, which holds every id and is quick to move."""
         with naming(lambda: self._name("mask", index)):
             mask = tf.convert_to_tensor(self._mask(self._reader_index(index)))
@@ -333,12 +353,12 @@ class Source:
             return self.names[int(index)]
         return path(index).numpy().decode(errors="replace")
 
-    def _path(self, kind: str) -> Callable[[Any], tf.Tensor] | None:
+    def _path(self, kind: str) -> Callable[[Index], tf.Tensor] | None:
         """Function from an index to the path of an image or mask, if it has one."""
         path = {"image": self._image_path, "mask": self._mask_path}[kind]
         return None if path is None else lambda index: path(self._reader_index(index))
 
-    def _reader_index(self, index: Any) -> Any:
+    def _reader_index(self, index: Index) -> Any:
         """The index of an example for the functions of the reader."""
         return index if self._indices is None else tf.gather(self._indices, index)
 

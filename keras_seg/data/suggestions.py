@@ -6,10 +6,17 @@ what is between backticks, at one place.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Values of arguments by name.
 Arguments = dict[str, Any]
+
+
+class Hint(NamedTuple):
+    """A likely cause in words, and the arguments that would mend it."""
+
+    text: str
+    arguments: Arguments
 
 
 class SuggestionError(ValueError):
@@ -27,6 +34,12 @@ class SuggestionError(ValueError):
 
 class MissingFilesError(SuggestionError, FileNotFoundError):
     """Files that aren't there, where other arguments would find them."""
+
+
+def refuse(problem: Hint | None) -> None:
+    """Raise if there is a problem."""
+    if problem is not None:
+        raise SuggestionError(problem.text, problem.arguments)
 
 
 def spelled(arguments: Mapping[str, Any]) -> str:

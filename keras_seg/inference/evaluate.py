@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data import Source
+from keras_seg.data.suggestions import refuse
 from keras_seg.inference.blocks import batch_that_fits
 from keras_seg.inference.counting import Counted
 from keras_seg.inference.nets import as_net
+from keras_seg.inference.one_device import without_distribution
 from keras_seg.inference.passes import check_passes
 from keras_seg.inference.predict import Model
 from keras_seg.inference.scores import Scores
@@ -22,6 +24,7 @@ _BATCH_PIXELS = 8 * 256 * 256
 _WAITING_PIXELS = 16 * _BATCH_PIXELS
 
 
+@without_distribution()
 def evaluate(
     model: Model,
     source: Source,
@@ -37,7 +40,8 @@ def evaluate(
 
     Images are neither resized nor padded, so the scores are those of the masks that
     `predict_mask` gives with the same options. Images that have one size are predicted
-    together.
+    together, on one device: a model that several devices train is scored as on one of
+    them.
 
     Args:
         model: A model from images to logits, or to probabilities. Or the folder of a
@@ -58,9 +62,10 @@ def evaluate(
 
     Raises:
         TypeError: for examples that are no Source.
-        ValueError: for a Source without examples, a model of another number of classes
-            or channels than the examples have, outputs that aren't finite, an option
-            out of range, and an example that can't be read, naming its file.
+        ValueError: for a Source without examples or with a `problem`, a model of
+            another number of classes or channels than the examples have, outputs that
+            aren't finite, an option out of range, and an example that can't be read,
+            naming its file.
         MemoryError: if a tile doesn't fit into memory.
 
     Example:
@@ -79,6 +84,7 @@ def evaluate(
         )
     if not len(source):
         raise ValueError("Expected examples to score. Received: a Source without any.")
+    refuse(source.problem)
     net = as_net(model)
     if net.num_classes != source.num_classes:
         raise ValueError(

@@ -24,6 +24,7 @@ from keras_seg.inference.memory import (
     has_gpu,
     takes,
 )
+from keras_seg.inference.one_device import predict_on_batch
 from keras_seg.inference.sides import Side, sides_of
 from keras_seg.labels import IGNORE
 from keras_seg.models.outputs import check_finite, count_classes, ends_in_softmax
@@ -134,13 +135,12 @@ class KerasNet(Net):
         return sides_of(self.model, takes)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        # Not model(images): in graph mode maps are freed as soon as they are used.
-        scores = np.asarray(self.model.predict_on_batch(images), np.float32)
+        scores = np.asarray(predict_on_batch(self.model, images), np.float32)
         check_finite(self.model, scores)
         return scores
 
     def masks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._mask_model.predict_on_batch(images)
+        return predict_on_batch(self._mask_model, images)
 
     @functools.cached_property
     def _mask_model(self) -> keras.Model:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_seg.inference.one_device import without_distribution
 from keras_seg.metrics import SegmentationScores
 
 # Of the interval: how often images are drawn anew, from which seed, and the
@@ -169,6 +170,7 @@ class Scores:
             "images_by_loss": images,
         }
 
+    @without_distribution()
     def _values(self, *, per_class: bool) -> dict[str, float]:
         metric = SegmentationScores(
             len(self.class_names), class_names=self.class_names, per_class=per_class

@@ -8,8 +8,11 @@ from keras import ops
 
 from keras_seg.labels import (
     IGNORE,
+    DType,
     Logits,
     Mask,
+    PixelWeights,
+    Tensor,
     check_labels,
     check_num_classes,
     fit_masks,
@@ -55,13 +58,15 @@ class SegmentationLoss(keras.losses.Loss):
         ignore: int = IGNORE,
         from_logits: bool = True,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(name=name or self.default_name, dtype=dtype or "float32")
         self.ignore = ignore
         self.from_logits = from_logits
 
-    def __call__(self, y_true: Mask, y_pred: Logits, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: Mask, y_pred: Logits, sample_weight: PixelWeights = None
+    ) -> Tensor:
         # Not Keras's __call__: it would multiply the map of weights onto the mean
         # (and turn labels into floats on the way).
         with keras.name_scope(self.name):
@@ -82,7 +87,7 @@ class SegmentationLoss(keras.losses.Loss):
             # Keras adds up what the replicas give, and all give the same.
             return loss / number_of_replicas()
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         """Return the loss of the pixels of a batch, a scalar.
 
         Under `tf.distribute` the batch is that of all replicas: sums over pixels have
@@ -97,7 +102,7 @@ class SegmentationLoss(keras.losses.Loss):
         """
         raise NotImplementedError
 
-    def cross_entropy(self, label: Mask, y_pred: Logits) -> Any:
+    def cross_entropy(self, label: Mask, y_pred: Logits) -> Tensor:
         """-log p of each pixel's class, `[batch, height, width]`, at most 1e25."""
         if self.from_logits and keras.backend.backend() != "tensorflow":
             # Keras multiplies by one-hot labels there: 0 times infinity.
@@ -109,7 +114,7 @@ class SegmentationLoss(keras.losses.Loss):
             )
         return ops.where(loss > _LARGEST, _LARGEST, loss)
 
-    def mean_cross_entropy(self, y_pred: Logits) -> Any:
+    def mean_cross_entropy(self, y_pred: Logits) -> Tensor:
         """Mean of -log p over the classes, `[batch, height, width]`."""
         if self.from_logits:
             loss = -ops.log_softmax(y_pred)
@@ -117,7 +122,7 @@ class SegmentationLoss(keras.losses.Loss):
             loss = -ops.log(ops.maximum(y_pred, keras.config.epsilon()))
         return ops.mean(ops.where(loss > _LARGEST, _LARGEST, loss), axis=-1)
 
-    def probabilities(self, y_pred: Logits) -> Any:
+    def probabilities(self, y_pred: Logits) -> Tensor:
         """Probability of each class, `[batch, height, width, num_classes]`."""
         return ops.softmax(y_pred) if self.from_logits else y_pred
 

@@ -6,11 +6,11 @@ pixels: once the sum is large, the last digits of what is added are lost.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import ops
 
+from keras_seg.labels import Tensor
 from keras_seg.losses._replicas import sum_over_replicas
 
 # Pixels that are added one after another in float32. All equal, they lose 4e-6 of
@@ -18,7 +18,7 @@ from keras_seg.losses._replicas import sum_over_replicas
 _BLOCK = 128
 
 
-def sum_of_pixels(x: Any) -> Any:
+def sum_of_pixels(x: Tensor) -> Tensor:
     """Sum over batch, height and width, to a relative error below 1e-5.
 
     Args:
@@ -46,7 +46,7 @@ def _sum_of_rows() -> Callable:
     import tensorflow as tf
 
     @tf.custom_gradient
-    def sum_of_rows(x: Any) -> tuple[Any, Callable]:
+    def sum_of_rows(x: Tensor) -> tuple[Tensor, Callable]:
         channels = x.shape[-1]
         flat = tf.reshape(x, [-1])
         end = tf.size(flat) // (_BLOCK * channels) * (_BLOCK * channels)
@@ -55,7 +55,7 @@ def _sum_of_rows() -> Callable:
         sums = [tf.reduce_sum(part, axis=1) for part in (blocks, rest)]
         total = tf.reduce_sum(tf.cast(tf.concat(sums, 0), tf.float64), axis=0)
 
-        def gradient(upstream: Any) -> Any:
+        def gradient(upstream: Tensor) -> Tensor:
             return tf.broadcast_to(upstream, tf.shape(x))
 
         return tf.cast(total, x.dtype), gradient
@@ -63,7 +63,7 @@ def _sum_of_rows() -> Callable:
     return sum_of_rows
 
 
-def running_sum(x: Any) -> Any:
+def running_sum(x: Tensor) -> Tensor:
     """Sums of the first 1, 2, 3, ... numbers on the last axis; without a gradient."""
     x = ops.stop_gradient(x)
     if keras.backend.backend() != "tensorflow":
@@ -72,14 +72,14 @@ def running_sum(x: Any) -> Any:
     return ops.cast(ops.cumsum(ops.cast(x, "float64"), axis=-1), x.dtype)
 
 
-def mean_of_pixels(x: Any, weight: Any) -> Any:
+def mean_of_pixels(x: Tensor, weight: Tensor) -> Tensor:
     """sum(weight x) / sum(weight) over the pixels of all replicas; 0 without weight."""
     sums = ops.stack([sum_of_pixels(weight * x), sum_of_pixels(weight)])
     sums = sum_over_replicas(sums)
     return ops.divide_no_nan(sums[0], sums[1])
 
 
-def mean_of_present(loss: Any, pixels: Any) -> Any:
+def mean_of_present(loss: Tensor, pixels: Tensor) -> Tensor:
     """Mean of `loss` over the classes that have pixels; 0 if none has."""
     present = ops.cast(pixels > 0, loss.dtype)
     return ops.divide_no_nan(ops.sum(present * loss), ops.sum(present))

@@ -1,8 +1,8 @@
 """Reductions over the replicas of `tf.distribute`; elsewhere there is one replica."""
 
-from typing import Any
-
 import keras
+
+from keras_seg.labels import Tensor
 
 
 def number_of_replicas() -> int:
@@ -15,7 +15,7 @@ def number_of_replicas() -> int:
     return 1 if replica is None else replica.num_replicas_in_sync
 
 
-def sum_over_replicas(x: Any) -> Any:
+def sum_over_replicas(x: Tensor) -> Tensor:
     """The sum of `x` over all replicas, with its gradient."""
     if number_of_replicas() == 1:
         return x
@@ -25,7 +25,7 @@ def sum_over_replicas(x: Any) -> Any:
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
-def gather_over_replicas(x: Any) -> Any:
+def gather_over_replicas(x: Tensor) -> Tensor:
     """`x` of all replicas, one after another on the first axis, with its gradient."""
     if number_of_replicas() == 1:
         return x

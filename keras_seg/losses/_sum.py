@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_seg.labels import Logits, Mask
+from keras_seg.labels import Logits, Mask, PixelWeights, Tensor
 from keras_seg.losses._base import SegmentationLoss
 
 
@@ -39,7 +39,9 @@ class Sum(keras.losses.Loss):
         self.losses = list(losses)
         self.factors = [float(factor) for factor in factors]
 
-    def __call__(self, y_true: Mask, y_pred: Logits, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: Mask, y_pred: Logits, sample_weight: PixelWeights = None
+    ) -> Tensor:
         return sum(
             factor * loss(y_true, y_pred, sample_weight)
             for factor, loss in zip(self.factors, self.losses, strict=True)

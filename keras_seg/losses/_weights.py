@@ -5,10 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seg.labels import Mask
+from keras_seg.labels import DType, Mask, PixelWeights, Tensor
 
 
-def pixel_weights(sample_weight: Any, labelled: Any, dtype: Any) -> Any:
+def pixel_weights(
+    sample_weight: PixelWeights, labelled: Tensor, dtype: DType
+) -> Tensor:
     """Weight of each pixel, `[batch, height, width]`, 0 where it isn't labelled.
 
     A weight of a labelled pixel that is no finite number of 0 or more becomes NaN. On
@@ -36,7 +38,7 @@ def pixel_weights(sample_weight: Any, labelled: Any, dtype: Any) -> Any:
     return ops.where(fine, weight, float("nan"))
 
 
-def nan_if_any_is(weight: Any, loss: Any) -> Any:
+def nan_if_any_is(weight: Tensor, loss: Tensor) -> Tensor:
     """The loss, or NaN with a gradient of NaN if a weight is NaN."""
     spoilt = ops.any(ops.isnan(weight))
     return loss * ops.where(spoilt, ops.cast(float("nan"), loss.dtype), 1)
@@ -56,8 +58,8 @@ def check_class_weights(class_weights: Any) -> list[float] | None:
 
 
 def weigh_classes(
-    weight: Any, class_weights: list[float] | None, label: Mask, num_classes: int
-) -> Any:
+    weight: Tensor, class_weights: list[float] | None, label: Mask, num_classes: int
+) -> Tensor:
     """Multiply the weight of each pixel by that of its class."""
     if class_weights is None:
         return weight
@@ -69,7 +71,7 @@ def weigh_classes(
     return weight * ops.take(ops.convert_to_tensor(class_weights, weight.dtype), label)
 
 
-def _fit_to(labelled: Any, sample_weight: Any) -> Any:
+def _fit_to(labelled: Tensor, sample_weight: PixelWeights) -> Tensor:
     """Weights that broadcast to `[batch, height, width]`."""
     given, masks = tuple(sample_weight.shape), tuple(labelled.shape)
     if len(given) == 1:

@@ -4,12 +4,10 @@ Bokhovkin and Burnaev, "Boundary Loss for Remote Sensing Imagery Semantic Segmen
 ISNN 2019, https://arxiv.org/abs/1905.07852, section 3.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.labels import IGNORE, DType, Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
 from keras_seg.losses._replicas import sum_over_replicas
@@ -76,7 +74,7 @@ class BoundaryF1(SegmentationLoss):
         ignore: int = IGNORE,
         from_logits: bool = True,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         for side, least in ((width, 3), (reach, 1)):
@@ -88,7 +86,7 @@ class BoundaryF1(SegmentationLoss):
         self.width = width
         self.reach = reach
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         q = self.probabilities(y_pred)
         y = ops.one_hot(label, q.shape[-1], dtype=q.dtype)
         weight = weight[..., None]
@@ -111,13 +109,13 @@ class BoundaryF1(SegmentationLoss):
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)
         return mean_of_present(1 - f1, all_true)
 
-    def _boundary(self, x: Any) -> Any:
+    def _boundary(self, x: Tensor) -> Tensor:
         return _pool(1 - x, self.width) - (1 - x)
 
     def get_config(self) -> dict:
         return super().get_config() | {"width": self.width, "reach": self.reach}
 
 
-def _pool(x: Any, size: int) -> Any:
+def _pool(x: Tensor, size: int) -> Tensor:
     """The largest of the size x size pixels around each one that are in the image."""
     return ops.max_pool(x, size, strides=1, padding="same")

@@ -7,12 +7,11 @@ https://arxiv.org/abs/1605.06885, section 3.3.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.labels import IGNORE, DType, Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_pixels, sum_of_pixels
 from keras_seg.losses._replicas import gather_over_replicas
@@ -81,7 +80,7 @@ class WeightedCrossEntropy(SegmentationLoss):
         ignore: int = IGNORE,
         from_logits: bool = True,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         if not 0 <= label_smoothing <= 1:
@@ -91,7 +90,7 @@ class WeightedCrossEntropy(SegmentationLoss):
         self.class_weights = check_class_weights(class_weights)
         self.label_smoothing = label_smoothing
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
         loss = self.cross_entropy(label, y_pred)
         if self.label_smoothing:
@@ -161,7 +160,7 @@ class Focal(SegmentationLoss):
         ignore: int = IGNORE,
         from_logits: bool = True,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         if not gamma >= 0:
@@ -169,7 +168,7 @@ class Focal(SegmentationLoss):
         self.gamma = gamma
         self.class_weights = check_class_weights(class_weights)
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
         cross_entropy = self.cross_entropy(label, y_pred)
         # Not 0, where a power below 1 has no gradient.
@@ -237,7 +236,7 @@ class TopKCrossEntropy(SegmentationLoss):
         ignore: int = IGNORE,
         from_logits: bool = True,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         if not 0 < fraction <= 1:
@@ -247,7 +246,7 @@ class TopKCrossEntropy(SegmentationLoss):
         self.fraction = fraction
         self.class_weights = check_class_weights(class_weights)
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         counted = ops.reshape(ops.cast(weight > 0, y_pred.dtype), (-1,))
         weight = weigh_classes(weight, self.class_weights, label, y_pred.shape[-1])
         cross_entropy = ops.reshape(self.cross_entropy(label, y_pred), (-1,))

@@ -5,12 +5,10 @@ the optimization of the intersection-over-union measure in neural networks", CVP
 https://arxiv.org/abs/1705.08790, section 3 and algorithm 1.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
-from keras_seg.labels import Logits, Mask
+from keras_seg.labels import Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, running_sum, sum_of_pixels
 from keras_seg.losses._replicas import gather_over_replicas
@@ -64,7 +62,7 @@ class Lovasz(SegmentationLoss):
 
     default_name = "lovasz"
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         num_classes = y_pred.shape[-1]
         q = ops.reshape(self.probabilities(y_pred), (-1, num_classes))
         label, weight = ops.reshape(label, (-1,)), ops.reshape(weight, (-1,))

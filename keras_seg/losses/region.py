@@ -12,12 +12,10 @@ MLMI 2017, https://arxiv.org/abs/1706.05721, equation 3. Focal Tversky: Abraham 
 Khan, ISBI 2019, https://arxiv.org/abs/1810.07842, equation 4.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, Logits, Mask
+from keras_seg.labels import IGNORE, DType, Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
 from keras_seg.losses._replicas import sum_over_replicas
@@ -26,7 +24,7 @@ from keras_seg.losses._replicas import sum_over_replicas
 class _RegionLoss(SegmentationLoss):
     """Mean over the present classes of a function of tp, fp and fn."""
 
-    def of_pixels(self, label: Mask, y_pred: Logits, weight: Any) -> Any:
+    def of_pixels(self, label: Mask, y_pred: Logits, weight: Tensor) -> Tensor:
         q = self.probabilities(y_pred)
         y = ops.one_hot(label, q.shape[-1], dtype=q.dtype)
         sq, sy = q * weight[..., None], y * weight[..., None]
@@ -35,7 +33,7 @@ class _RegionLoss(SegmentationLoss):
         loss = self.of_classes(tp, predicted - tp, true - tp)
         return mean_of_present(loss, true)
 
-    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         """Return the loss of each class, `[num_classes]`."""
         raise NotImplementedError
 
@@ -84,7 +82,7 @@ class Dice(_RegionLoss):
 
     default_name = "dice"
 
-    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         return 1 - ops.divide_no_nan(2 * tp, 2 * tp + fp + fn)
 
 
@@ -132,7 +130,7 @@ class Jaccard(_RegionLoss):
 
     default_name = "jaccard"
 
-    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         return 1 - ops.divide_no_nan(tp, tp + fp + fn)
 
 
@@ -195,7 +193,7 @@ class Tversky(_RegionLoss):
         ignore: int = IGNORE,
         from_logits: bool = True,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         if not (alpha >= 0 and beta >= 0 and gamma > 0):
@@ -207,7 +205,7 @@ class Tversky(_RegionLoss):
         self.beta = beta
         self.gamma = gamma
 
-    def of_classes(self, tp: Any, fp: Any, fn: Any) -> Any:
+    def of_classes(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         index = ops.divide_no_nan(tp, tp + self.alpha * fp + self.beta * fn)
         if self.gamma == 1:
             return 1 - index

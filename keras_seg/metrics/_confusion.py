@@ -1,15 +1,16 @@
 """The confusion matrix: pixels counted by their true and their predicted class."""
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
 
 from keras_seg.labels import (
     IGNORE,
+    DType,
     Logits,
     Mask,
+    PixelWeights,
+    Tensor,
     as_ids,
     check_num_classes,
     fit_masks,
@@ -40,7 +41,7 @@ class ConfusionMatrixMetric(ExactCounts):
         *,
         ignore: int = IGNORE,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         num_classes = check_num_classes(num_classes, ignore=ignore)
         # The matrix, row after row, then the ignored pixels, then the invalid ones.
@@ -53,7 +54,10 @@ class ConfusionMatrixMetric(ExactCounts):
         self.ignore = ignore
 
     def update_state(
-        self, y_true: Mask, y_pred: Logits | Mask, sample_weight: Any = None
+        self,
+        y_true: Mask,
+        y_pred: Logits | Mask,
+        sample_weight: PixelWeights = None,
     ) -> None:
         """Count the pixels of a batch.
 
@@ -67,7 +71,9 @@ class ConfusionMatrixMetric(ExactCounts):
         counts = bincount(ops.reshape(cells, (1, -1)), self.num_classes**2 + 2)
         self.add_counts(counts[0])
 
-    def cells(self, y_true: Mask, y_pred: Logits | Mask, sample_weight: Any) -> Any:
+    def cells(
+        self, y_true: Mask, y_pred: Logits | Mask, sample_weight: PixelWeights
+    ) -> Tensor:
         """Which count each pixel belongs to, int32 `[batch, height, width]`."""
         y_true, y_pred = true_and_predicted_ids(
             y_true, y_pred, sample_weight, self.num_classes, self.name
@@ -78,7 +84,7 @@ class ConfusionMatrixMetric(ExactCounts):
         cell = ops.where(known, cell, n * n + 1)
         return ops.where(y_true == self.ignore, n * n, cell)
 
-    def add_matrix(self, matrix: Any) -> None:
+    def add_matrix(self, matrix: Tensor) -> None:
         """Add the counts of a confusion matrix made elsewhere.
 
         Args:
@@ -94,12 +100,12 @@ class ConfusionMatrixMetric(ExactCounts):
             )
         self.add_large_counts(np.append(counts.ravel().astype(np.int64), [0, 0]))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """Return the score of all pixels counted so far."""
         n = self.num_classes
         return self.of_matrix(ops.reshape(self.float_counts()[: n * n], (n, n)))
 
-    def of_matrix(self, matrix: Any) -> Any:
+    def of_matrix(self, matrix: Tensor) -> Tensor:
         """Return the score of a confusion matrix of floats."""
         raise NotImplementedError
 
@@ -131,7 +137,7 @@ class ConfusionMatrixMetric(ExactCounts):
 def true_and_predicted_ids(
     y_true: Mask,
     y_pred: Logits | Mask,
-    sample_weight: Any,
+    sample_weight: PixelWeights,
     num_classes: int,
     name: str,
 ) -> tuple[Mask, Mask]:

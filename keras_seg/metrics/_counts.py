@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_seg.labels import DType, Tensor
+
 # Counts are kept as high * 2**20 + low: exact far beyond 2**32 pixels where integers
 # have 32 bits (JAX), also after the counts of a thousand replicas were added up.
 _CARRY = 2**20
@@ -23,13 +25,13 @@ class ExactCounts(keras.metrics.Metric):
     # Keras's callbacks read it for `mode="auto"`: more is better.
     _direction = "up"
 
-    def __init__(self, size: int, *, name: str | None = None, dtype: Any = None):
+    def __init__(self, size: int, *, name: str | None = None, dtype: DType = None):
         super().__init__(name=name, dtype=dtype)
         # "int" has 64 bits on TensorFlow, whose GPUs hold no 32-bit variables.
         self._low = self.add_variable((size,), "zeros", dtype="int", name="low")
         self._high = self.add_variable((size,), "zeros", dtype="int", name="high")
 
-    def add_counts(self, counts: Any) -> None:
+    def add_counts(self, counts: Tensor) -> None:
         """Add non-negative counts below 2**31 - 2**20, those of a batch."""
         self._add(0, counts)
 
@@ -37,7 +39,7 @@ class ExactCounts(keras.metrics.Metric):
         """Add non-negative counts of int64."""
         self._add(counts // _CARRY, counts % _CARRY)
 
-    def _add(self, high: Any, low: Any) -> None:
+    def _add(self, high: Tensor, low: Tensor) -> None:
         strategy = _strategy_outside_of(self._low)
         if strategy is None:
             self._add_here(high, low)
@@ -52,7 +54,7 @@ class ExactCounts(keras.metrics.Metric):
 
         strategy.run(add_on_first_replica)
 
-    def _add_here(self, high: Any, low: Any) -> None:
+    def _add_here(self, high: Tensor, low: Tensor) -> None:
         low = self._low + ops.cast(low, self._low.dtype)
         high = ops.cast(high, self._high.dtype)
         self._high.assign(self._high + high + low // _CARRY)
@@ -63,7 +65,7 @@ class ExactCounts(keras.metrics.Metric):
         high = ops.convert_to_numpy(self._high).astype(np.int64)
         return high * _CARRY + ops.convert_to_numpy(self._low).astype(np.int64)
 
-    def float_counts(self) -> Any:
+    def float_counts(self) -> Tensor:
         """The counts as floats of the metric's dtype, to calculate with."""
         high, low = (ops.cast(x, self.dtype) for x in (self._high, self._low))
         return high * _CARRY + low
@@ -86,7 +88,7 @@ def _strategy_outside_of(variable: Any) -> Any:
     return strategy if replica is None or replica.strategy is not strategy else None
 
 
-def bincount(x: Any, size: int) -> Any:
+def bincount(x: Tensor, size: int) -> Tensor:
     """How often each of 0..size - 1 occurs in each row of `x`: int `[rows, size]`."""
     if keras.backend.backend() == "tensorflow":
         # 20 times faster than segment_sum on a CPU in graph mode, and XLA takes it.

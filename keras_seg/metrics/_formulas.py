@@ -7,9 +7,9 @@
 Matrices may have further axes in front.
 """
 
-from typing import Any
-
 from keras import ops
+
+from keras_seg.labels import Tensor
 
 # What an absent class counts in a mean; "skip" leaves it out.
 ABSENT = {"skip": None, "zero": 0.0, "one": 1.0, "nan": float("nan")}
@@ -24,30 +24,30 @@ def check_absent(absent: str) -> str:
     return absent
 
 
-def iou(matrix: Any) -> tuple[Any, Any]:
+def iou(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Intersection and union of each class: tp_c, tp_c + fp_c + fn_c."""
     tp, fp, fn = _parts(matrix)
     return tp, tp + fp + fn
 
 
-def dice(matrix: Any) -> tuple[Any, Any]:
+def dice(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Numerator and denominator of each class: 2 tp_c, 2 tp_c + fp_c + fn_c."""
     tp, fp, fn = _parts(matrix)
     return 2 * tp, 2 * tp + fp + fn
 
 
-def accuracy(matrix: Any) -> tuple[Any, Any]:
+def accuracy(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels found and true pixels of each class: tp_c, tp_c + fn_c."""
     tp, _, fn = _parts(matrix)
     return tp, tp + fn
 
 
-def of_classes(hits: Any, pixels: Any, absent_value: float) -> Any:
+def of_classes(hits: Tensor, pixels: Tensor, absent_value: float) -> Tensor:
     """Hits / pixels of each class, `absent_value` where a class has no pixels."""
     return ops.where(pixels > 0, ops.divide_no_nan(hits, pixels), absent_value)
 
 
-def mean_of_classes(hits: Any, pixels: Any, absent: str) -> Any:
+def mean_of_classes(hits: Tensor, pixels: Tensor, absent: str) -> Tensor:
     """Mean of hits / pixels over the last axis, absent where a class has no pixels."""
     value = ABSENT[absent]
     if value is not None:
@@ -56,13 +56,13 @@ def mean_of_classes(hits: Any, pixels: Any, absent: str) -> Any:
     return ops.divide_no_nan(ops.sum(of_classes(hits, pixels, 0.0), -1), number)
 
 
-def pixel_accuracy(matrix: Any) -> Any:
+def pixel_accuracy(matrix: Tensor) -> Tensor:
     """Share of the pixels whose class is predicted right."""
     tp, true = accuracy(matrix)
     return ops.divide_no_nan(ops.sum(tp), ops.sum(true))
 
 
-def frequency_weighted_iou(matrix: Any) -> Any:
+def frequency_weighted_iou(matrix: Tensor) -> Tensor:
     """IoU of the classes, averaged over the pixels."""
     _, true = accuracy(matrix)
     # Both sums in one order: else a perfect score may be 1.0000001.
@@ -70,7 +70,7 @@ def frequency_weighted_iou(matrix: Any) -> Any:
     return ops.divide_no_nan(weighted, ops.sum(true))
 
 
-def _parts(matrix: Any) -> tuple[Any, Any, Any]:
+def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """tp, fp and fn of each class."""
     tp = ops.diagonal(matrix, axis1=-2, axis2=-1)
     return tp, ops.sum(matrix, -2) - tp, ops.sum(matrix, -1) - tp

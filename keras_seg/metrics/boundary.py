@@ -4,12 +4,18 @@ Cheng, Girshick, Dollar, Berg and Kirillov, "Boundary IoU: Improving Object-Cent
 Image Segmentation Evaluation", CVPR 2021, https://arxiv.org/abs/2103.16562, section 4.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
-from keras_seg.labels import IGNORE, Logits, Mask, check_num_classes
+from keras_seg.labels import (
+    IGNORE,
+    DType,
+    Logits,
+    Mask,
+    PixelWeights,
+    Tensor,
+    check_num_classes,
+)
 from keras_seg.metrics import _formulas as formulas
 from keras_seg.metrics._confusion import true_and_predicted_ids
 from keras_seg.metrics._counts import ExactCounts
@@ -63,7 +69,7 @@ class BoundaryIoU(ExactCounts):
         ignore: int = IGNORE,
         absent: str = "skip",
         name: str = "boundary_iou",
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         num_classes = check_num_classes(num_classes, ignore=ignore)
         if distance < 1:
@@ -79,7 +85,10 @@ class BoundaryIoU(ExactCounts):
         self.absent = absent
 
     def update_state(
-        self, y_true: Mask, y_pred: Logits | Mask, sample_weight: Any = None
+        self,
+        y_true: Mask,
+        y_pred: Logits | Mask,
+        sample_weight: PixelWeights = None,
     ) -> None:
         """Count the boundary pixels of a batch.
 
@@ -102,7 +111,7 @@ class BoundaryIoU(ExactCounts):
         counts.append(ops.sum(ops.cast(invalid, "int32"), keepdims=True)[0, 0])
         self.add_counts(ops.concatenate(counts))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """Return the score of all images counted so far."""
         counts = self.float_counts()
         n = self.num_classes
@@ -125,7 +134,7 @@ class BoundaryIoU(ExactCounts):
             "absent": self.absent,
         }
 
-    def _bands(self, y: Mask, labelled: Any) -> Any:
+    def _bands(self, y: Mask, labelled: Tensor) -> Tensor:
         """Boundary bands, bool `[batch, height, width, num_classes]`.
 
         A pixel is in the band of its class if any pixel in a window that reaches
@@ -141,5 +150,5 @@ class BoundaryIoU(ExactCounts):
         return region & labelled & (near > 0)
 
 
-def _pad_with_ones(x: Any, sides: list[list[int]]) -> Any:
+def _pad_with_ones(x: Tensor, sides: list[list[int]]) -> Tensor:
     return 1 - ops.pad(1 - x, sides)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_seg.labels import IGNORE
+from keras_seg.labels import IGNORE, DType, Tensor
 from keras_seg.metrics import _formulas as formulas
 from keras_seg.metrics._confusion import ConfusionMatrixMetric
 
@@ -53,7 +53,7 @@ class _NamedScores(ConfusionMatrixMetric):
         ignore: int,
         absent: str,
         name: str | None,
-        dtype: Any,
+        dtype: DType,
     ):
         super().__init__(num_classes, ignore=ignore, name=name, dtype=dtype)
         self.absent = formulas.check_absent(absent)
@@ -70,7 +70,7 @@ class _NamedScores(ConfusionMatrixMetric):
     def _set_score_names(self, names: Sequence[str]) -> None:
         self.name: str = _Name(self.name, names)
 
-    def _class_iou(self, matrix: Any) -> dict[str, Any]:
+    def _class_iou(self, matrix: Tensor) -> dict[str, Any]:
         value = formulas.ABSENT[self.absent]
         value = float("nan") if value is None else value
         iou = formulas.of_classes(*formulas.iou(matrix), value)
@@ -129,7 +129,7 @@ class ClassIoU(_NamedScores):
         ignore: int = IGNORE,
         absent: str = "skip",
         name: str = "class_iou",
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(
             num_classes,
@@ -141,7 +141,7 @@ class ClassIoU(_NamedScores):
         )
         self._set_score_names([f"iou/{name}" for name in self.class_names])
 
-    def of_matrix(self, matrix: Any) -> dict[str, Any]:
+    def of_matrix(self, matrix: Tensor) -> dict[str, Any]:
         return self._class_iou(matrix)
 
 
@@ -204,7 +204,7 @@ class SegmentationScores(_NamedScores):
         ignore: int = IGNORE,
         absent: str = "skip",
         name: str = "segmentation_scores",
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(
             num_classes,
@@ -218,8 +218,8 @@ class SegmentationScores(_NamedScores):
         names = [f"iou/{name}" for name in self.class_names] if per_class else []
         self._set_score_names([*SCORES, *names])
 
-    def of_matrix(self, matrix: Any) -> dict[str, Any]:
-        def mean(quotients: tuple[Any, Any]) -> Any:
+    def of_matrix(self, matrix: Tensor) -> dict[str, Any]:
+        def mean(quotients: tuple[Tensor, Tensor]) -> Tensor:
             return formulas.mean_of_classes(*quotients, self.absent)
 
         values = (

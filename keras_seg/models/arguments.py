@@ -37,6 +37,15 @@ def check_share(argument: str, share: Any) -> None:
         )
 
 
+def check_factor(argument: str, factor: Any) -> None:
+    """Raise unless this is a finite number of 0 or more."""
+    is_number = isinstance(factor, int | float | np.number) and factor is not True
+    if not (is_number and 0 <= factor < np.inf):
+        raise ValueError(
+            f"Expected `{argument}` to be a number of 0 or more. Received: {factor!r}"
+        )
+
+
 def is_positive(number: Any) -> bool:
     """Whether this is an integer of 1 or more."""
     is_integer = isinstance(number, int | np.integer) and number is not True

@@ -22,6 +22,7 @@ def conv_norm_relu(
     normalization: str = "batch",
     padding: str = "same",
     dilation: int = 1,
+    use_bias: bool = False,
 ) -> Any:
     """A convolution, perhaps normalised, and a ReLU.
 
@@ -36,6 +37,8 @@ def conv_norm_relu(
             or "none". With "none" the convolution has a bias.
         padding: "same" or "valid".
         dilation: Distance of the pixels that the kernel sees.
+        use_bias: Whether a convolution that is normalised has a bias too. It changes
+            nothing, but some published nets have it.
     """
     plain = normalization == "none"
     x = layers.Conv2D(
@@ -44,7 +47,7 @@ def conv_norm_relu(
         padding=padding,
         dilation_rate=dilation,
         activation="relu" if plain else None,
-        use_bias=plain,
+        use_bias=plain or use_bias,
         kernel_initializer="he_normal",
         name=f"{name}_conv{number}",
     )(x)
@@ -73,6 +76,7 @@ def double_conv(
     name: str,
     normalization: str = "batch",
     padding: str = "same",
+    use_bias: bool = False,
 ) -> Any:
     """Two 3x3 convolutions, each followed by a ReLU, and perhaps normalised before."""
     for k in (1, 2):
@@ -84,6 +88,7 @@ def double_conv(
             number=k,
             normalization=normalization,
             padding=padding,
+            use_bias=use_bias,
         )
     return x
 
@@ -115,25 +120,63 @@ def up_convolution(x: Any, filters: int, *, upsampling: str, name: str) -> Any:
     return upsample(x, upsampling=upsampling, name=name)
 
 
-def score(x: Any, num_classes: int, *, kernel_size: int = 1) -> Logits:
+def score(
+    x: Any, num_classes: int, *, kernel_size: int = 1, name: str = "score"
+) -> Logits:
     """A score for each class: the last convolution, in float32 under every policy."""
     return layers.Conv2D(
-        num_classes, kernel_size, padding="same", dtype="float32", name="score"
+        num_classes, kernel_size, padding="same", dtype="float32", name=name
     )(x)
 
 
-def outputs(scores: Logits, *, activation: Any, image: Image | None = None) -> Logits:
+def fcn_head(
+    x: Any,
+    num_classes: int,
+    *,
+    dropout: float,
+    width: int | None = None,
+    name: str = "head",
+    score_name: str = "score",
+) -> Logits:
+    """A 3x3 convolution, normalised, with ReLU; dropout; a score for each class.
+
+    Args:
+        x: Features.
+        num_classes: Number of classes.
+        dropout: Share of activations dropped before they are scored.
+        width: Filters of the 3x3 convolution; None means a quarter of the channels.
+        name: Of the place.
+        score_name: Of the layer of the scores.
+    """
+    width = width or max(1, x.shape[-1] // 4)
+    x = conv_norm_relu(x, width, 3, name=name)
+    x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    return score(x, num_classes, name=score_name)
+
+
+def outputs(
+    scores: Logits, *, activation: Any, image: Image | None = None, prefix: str = ""
+) -> Logits:
     """A model's outputs: float32 under every policy.
 
     Args:
         scores: A score for each class.
         activation: What is made of them. None gives logits.
         image: The image, to whose height and width scores are cropped.
+        prefix: What the names of the layers begin with.
     """
     if image is not None:
-        scores = crop_to(scores, image, name="crop")
+        scores = crop_to(scores, image, name=f"{prefix}crop")
     return layers.Activation(
         activation or "linear",
         dtype="float32",
-        name="probabilities" if activation else "logits",
+        name=f"{prefix}{'probabilities' if activation else 'logits'}",
     )(scores)
+
+
+def enlarge_outputs(
+    scores: Logits, factor: int, *, activation: Any, image: Image, prefix: str = ""
+) -> Logits:
+    """A model's outputs from scores at a stride: enlarged bilinearly, and cropped."""
+    x = UpsampleBilinear(factor, dtype="float32", name=f"{prefix}upsample")(scores)
+    return outputs(x, activation=activation, image=image, prefix=prefix)

@@ -101,6 +101,30 @@ def crop_to(x: Any, like: Any, *, name: str, offset: int | str = 0) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
+class BroadcastTo(layers.Layer):
+    """Repeat a map of one pixel to the height and width of another.
+
+    It is what bilinear interpolation makes of one pixel.
+
+    Args:
+        **kwargs: Of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> BroadcastTo()(np.ones((1, 1, 1, 2)), np.zeros((1, 3, 5, 7))).shape
+        TensorShape([1, 3, 5, 2])
+    """
+
+    def call(self, x: Any, like: Any) -> Any:
+        batch, height, width, _ = ops.shape(like)
+        return ops.broadcast_to(x, (batch, height, width, x.shape[-1]))
+
+    def compute_output_spec(self, x: Any, like: Any) -> keras.KerasTensor:
+        shape = (*like.shape[:3], x.shape[3])
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
 class PadToMultiple(layers.Layer):
     """Pad maps with 0 at the bottom and right to a multiple of so many pixels.
 

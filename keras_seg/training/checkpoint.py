@@ -223,6 +223,8 @@ def _write(path: Path, content: dict[str, Any], variables: list[Any]) -> None:
 
 def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What a checkpoint says, and its arrays; raises one of `_DAMAGED`."""
+    if not path.is_file():  # a pipe, say, which would block
+        raise ValueError("it is no file")
     with zipfile.ZipFile(path) as archive:
         content = json.loads(archive.read(_CONTENT))
         if content["format"] > _FORMAT:

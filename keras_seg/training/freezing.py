@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_seg.training.pytorch_optimizers import GroupedOptimizer
+
 __all__ = ["FreezeEncoder", "freeze_batch_normalization"]
 
 
@@ -16,7 +18,8 @@ class FreezeEncoder(keras.callbacks.Callback):
 
     The optimizer must know the encoder's variables from the beginning, so call
     `optimizer.build(model.trainable_variables)` before `fit`, and freeze nothing
-    yourself.
+    yourself. On JAX, Keras's own optimizers can't leave out variables that they know:
+    take one of `training.optimizer`, without `ema` and not in mixed_float16.
 
     Args:
         epochs: Epochs in which the encoder is frozen. With `initial_epoch=` of `fit`
@@ -26,7 +29,8 @@ class FreezeEncoder(keras.callbacks.Callback):
 
     Raises:
         ValueError: for fewer epochs than 1; when `fit` begins, for a model without a
-            layer "encoder", or an optimizer that wasn't built for it.
+            layer "encoder", or an optimizer that wasn't built for it; on JAX, for an
+            optimizer that can't leave out variables.
 
     Example:
         model = keras_seg.unet(21, encoder="resnet50", encoder_weights="imagenet")
@@ -53,6 +57,8 @@ class FreezeEncoder(keras.callbacks.Callback):
             ) from None
         self._train_encoder(True)
         optimizer = self.model.optimizer
+        if keras.backend.backend() == "jax":
+            _check_leaves_out(optimizer)
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
         known = (
             {id(v) for v in optimizer._trainable_variables} if optimizer.built else {}
@@ -72,6 +78,21 @@ class FreezeEncoder(keras.callbacks.Callback):
         self._encoder.trainable = trains
         if not self.batch_normalization:
             freeze_batch_normalization(self._encoder)
+
+
+def _check_leaves_out(optimizer: Any) -> None:
+    """Raise for an optimizer that can't take a step with some variables frozen."""
+    if isinstance(optimizer, GroupedOptimizer) and not optimizer.use_ema:
+        return
+    received = type(optimizer).__name__
+    if isinstance(optimizer, GroupedOptimizer):
+        received = f"{received} with `ema`"
+    raise ValueError(
+        "Expected an optimizer of `training.optimizer`, without `ema` and not in "
+        f"mixed_float16, to freeze an encoder for some epochs on JAX. Received: "
+        f"{received}. To freeze it for the whole training, set its `trainable` to "
+        "False before the optimizer is made."
+    )
 
 
 def freeze_batch_normalization(encoder: keras.Model) -> None:

@@ -1,31 +1,27 @@
 """The optimizer of a segmentation net: schedule, decay, and a rate for its encoder.
 
 Each optimizer takes the steps that PyTorch's of the same name takes, with parameter
-groups for the encoder and for what isn't decayed:
+groups for the encoder and for what isn't decayed (`pytorch_optimizers.py`).
 
-    AdamW: Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, Algorithm 2
-    Adam: Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980, Algorithm 1
     poly: Chen et al., DeepLab, 2017, https://arxiv.org/abs/1606.00915, section 4.1.1
-
-`keras.optimizers.MultiOptimizer` has no learning rate to read, and clips the gradients
-of each of its optimizers by their own norm. `exclude_from_weight_decay` isn't saved
-with a model. So the classes here keep one rate and one norm, and multiply the rate of
-each variable by a factor.
 """
 
-import difflib
-import math
-from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_seg.arguments import check_choice, check_integer, check_number
+from keras_seg.training.pytorch_optimizers import SGD, Adam, AdamW, GroupedOptimizer
+
 __all__ = ["optimizer"]
 
-_ENCODER = "encoder/"
+_OPTIMIZERS: dict[str, type[GroupedOptimizer]] = {
+    "adamw": AdamW,
+    "adam": Adam,
+    "sgd": SGD,
+}
 
 
 def optimizer(
@@ -105,21 +101,21 @@ def optimizer(
         '9.90e-06'
     """
     _check_model(model)
-    _check_choice("name", name, _OPTIMIZERS)
-    _check_choice("schedule", schedule, ("poly", "cosine", "constant"))
-    _check_number("learning_rate", learning_rate, above=0)
-    _check_integer("steps", steps, 1)
-    _check_integer("warmup", warmup, 0)
+    check_choice("name", name, _OPTIMIZERS)
+    check_choice("schedule", schedule, ("poly", "cosine", "constant"))
+    check_number("learning_rate", learning_rate, above=0)
+    check_integer("steps", steps, least=1)
+    check_integer("warmup", warmup, least=0)
     if warmup >= steps:
         raise ValueError(
             f"Expected `warmup` to be fewer steps than `steps`, {steps}. "
             f"Received: {warmup}. Both count steps of `fit`, not epochs."
         )
-    _check_number("weight_decay", weight_decay, least=0)
-    _check_number("encoder_rate", encoder_rate, least=0)
+    check_number("weight_decay", weight_decay, least=0)
+    check_number("encoder_rate", encoder_rate, least=0)
     if ema is not None:
-        _check_number("ema", ema, above=0, below=1)
-    _check_integer("accumulate", accumulate, 1)
+        check_number("ema", ema, above=0, below=1)
+    check_integer("accumulate", accumulate, least=1)
     if accumulate > steps:
         raise ValueError(
             f"Expected `accumulate` to be at most `steps`, {steps}. "
@@ -133,7 +129,7 @@ def optimizer(
             "share a batch: make that larger."
         )
     if clip is not None:
-        _check_number("clip", clip, above=0)
+        check_number("clip", clip, above=0)
     return _OPTIMIZERS[name](
         _rate(float(learning_rate), schedule, int(steps), int(warmup)),
         weight_decay=float(weight_decay),
@@ -193,160 +189,6 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         return cls(schedule, config["warmup"])
 
 
-class _Grouped(keras.optimizers.Optimizer):
-    """Steps along a direction, at a rate and with a decay of each variable's own.
-
-        weights -= factor * rate * (direction + weight_decay * weights)
-
-    Args:
-        learning_rate: A number or a schedule.
-        encoder_rate: The factor of variables whose path begins with "encoder/".
-        **options: Arguments of every Keras optimizer.
-    """
-
-    # Whether weight_decay * weights is added to the gradient instead.
-    is_decay_in_gradient = False
-
-    def __init__(
-        self, learning_rate: Any, *, encoder_rate: float = 1.0, **options: Any
-    ):
-        super().__init__(learning_rate, **options)
-        self.encoder_rate = encoder_rate
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        decay = self.weight_decay or 0.0
-        self._decays = tuple(
-            decay if _is_decayed(v) and self._use_weight_decay(v) else 0.0
-            for v in variables
-        )
-        self._factors = tuple(
-            self.encoder_rate if v.path.startswith(_ENCODER) else 1.0 for v in variables
-        )
-        self.build_moments(variables)
-
-    def build_moments(self, variables: list[keras.Variable]) -> None:
-        """Add what `direction` remembers of each variable."""
-        raise NotImplementedError
-
-    def direction(self, gradient: Any, index: int) -> Any:
-        """What to subtract from a variable, for a learning rate of 1."""
-        raise NotImplementedError
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        gradient = ops.cast(gradient, variable.dtype)
-        rate = ops.cast(learning_rate * self._factors[index], variable.dtype)
-        decay = self._decays[index]
-        if decay and self.is_decay_in_gradient:
-            gradient = gradient + decay * variable
-        step = self.direction(gradient, index)
-        if decay and not self.is_decay_in_gradient:
-            step = step + decay * variable
-        self.assign_sub(variable, rate * step)
-
-    def _apply_weight_decay(self, variables: Any) -> None:
-        """Nothing: Keras would decay all variables at one rate, before the step."""
-
-    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
-        # Keras clips what each replica has, and sums that; but the norm to be clipped
-        # is the sum's. So sum first, and share the result for Keras to sum again.
-        replicas = tf.distribute.get_replica_context()
-        count = replicas.num_replicas_in_sync if replicas else 1
-        if count == 1 or not self.global_clipnorm:
-            return super()._clip_gradients(gradients)
-        gradients = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        return [g / count for g in super()._clip_gradients(gradients)]
-
-    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
-        # Averages are those of the variables that it was built for, frozen ones too.
-        variables = self._trainable_variables
-        super().finalize_variable_values(variables)
-        if self.use_ema and keras.backend.backend() == "jax":
-            # Weights and averages share memory now, and a step gives JAX both to reuse.
-            for variable in variables:
-                variable.assign(ops.copy(variable.value))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "encoder_rate": self.encoder_rate}
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class AdamW(_Grouped):
-    """AdamW with a factor of the rate for the encoder, equal to PyTorch's.
-
-        m = 0.9 * m + 0.1 * gradient
-        v = 0.999 * v + 0.001 * gradient ** 2
-        direction = m / (1 - 0.9 ** t) / (sqrt(v / (1 - 0.999 ** t)) + 1e-8)
-
-    t is the number of the update of this variable, from 1. Keras's own counts all
-    updates: a variable that was frozen for the first ones would then take steps up to
-    six times too long. Keras's also adds its epsilon, 1e-7, to sqrt(v) before v is
-    divided: in the first step that is as 3e-6 here.
-    """
-
-    def build_moments(self, variables: list[keras.Variable]) -> None:
-        self._moments = self.add_optimizer_variables(variables, ["m", "v"])
-        self._updates = [
-            self.add_variable((), name=f"{v.path.replace('/', '_')}_updates")
-            for v in variables
-        ]
-
-    def direction(self, gradient: Any, index: int) -> Any:
-        m, v = (moments[index] for moments in self._moments)
-        self.assign_add(m, 0.1 * (gradient - m))
-        self.assign_add(v, 0.001 * (ops.square(gradient) - v))
-        self.assign_add(self._updates[index], 1.0)
-        t = ops.convert_to_tensor(self._updates[index])
-        # 1 - beta ** t without cancellation.
-        m_sum, v_sum = (-ops.expm1(t * math.log(beta)) for beta in (0.9, 0.999))
-        scale = ops.cast(ops.sqrt(v_sum), gradient.dtype)
-        return m / ops.cast(m_sum, gradient.dtype) / (ops.sqrt(v) / scale + 1e-8)
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class Adam(AdamW):
-    """Adam with a factor of the rate for the encoder, equal to PyTorch's."""
-
-    is_decay_in_gradient = True
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
-class SGD(_Grouped):
-    """SGD with a factor of the rate for the encoder, equal to PyTorch's.
-
-        m = 0.9 * m + gradient
-        direction = m
-
-    In Keras's own, m holds gradients times their rates: after the rate fell, it still
-    takes longer steps.
-    """
-
-    is_decay_in_gradient = True
-
-    def build_moments(self, variables: list[keras.Variable]) -> None:
-        self._moments = self.add_optimizer_variables(variables, "momentum")
-
-    def direction(self, gradient: Any, index: int) -> Any:
-        m = self._moments[index]
-        self.assign(m, 0.9 * m + gradient)
-        return m
-
-
-_OPTIMIZERS: dict[str, type[_Grouped]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
-
-
-def _is_decayed(variable: keras.Variable) -> bool:
-    """Tell kernels from biases and the weights of normalization layers.
-
-    Most of the latter are vectors. Attention has biases with two axes, though.
-    """
-    spared = any(word in variable.name for word in ("bias", "beta", "gamma"))
-    return len(variable.shape) > 1 and not spared
-
-
 def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model. Received: {model!r}")
@@ -361,44 +203,3 @@ def _check_model(model: Any) -> None:
             f"Expected a model with weights to train. Received: {model.name!r} with "
             f"{len(model.weights)}, {reason}."
         )
-
-
-def _check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
-    choices = [*choices]
-    if value in choices:
-        return
-    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"Expected `{argument}` to be one of {', '.join(map(repr, choices))}. "
-        f"Received: {value!r}.{hint}"
-    )
-
-
-def _check_integer(argument: str, value: Any, least: int) -> None:
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(
-            f"Expected `{argument}` to be a whole number, {least} or more. "
-            f"Received: {value!r}"
-        )
-
-
-def _check_number(
-    argument: str,
-    value: Any,
-    *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    # Written so that NaN isn't in the range.
-    if is_number and math.isfinite(value) and value >= least and above < value < below:
-        return
-    allowed = f"{least:g} or more" if math.isfinite(least) else f"above {above:g}"
-    if math.isfinite(below):
-        allowed += f" and below {below:g}"
-    raise ValueError(
-        f"Expected `{argument}` to be a number {allowed}. Received: {value!r}"
-    )

@@ -10,9 +10,10 @@ Each step is a function of its own, so that a script may replace any of them:
 
 import difflib
 import functools
+import inspect
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -38,6 +39,8 @@ from keras_seg.metrics import SegmentationScores
 _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
+#: Arguments that not all models have, and that `keras-seg train` has options for.
+ARGUMENTS = ("widths", "encoder", "normalization", "upsampling")
 _LOSSES: dict[str, Any] = {
     "cross_entropy": WeightedCrossEntropy,
     "focal": Focal,
@@ -48,6 +51,25 @@ _LOSSES: dict[str, Any] = {
     "lovasz": Lovasz,
     "boundary_f1": BoundaryF1,
 }
+
+
+def models_with(argument: str) -> list[str]:
+    """The models that are built with an argument, by name."""
+    return [
+        name
+        for name in models.__all__
+        if {"num_classes", argument} <= _parameters(name).keys()
+    ]
+
+
+def default_encoder(model: str) -> str | None:
+    """The encoder of a model that isn't built without one; else None."""
+    parameter = _parameters(model).get("encoder")
+    return None if parameter is None else parameter.default
+
+
+def _parameters(model: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(getattr(models, model)).parameters
 
 
 def build_model(
@@ -65,15 +87,19 @@ def build_model(
     """Build a network with the defaults of `keras-seg train`.
 
     Args:
-        name: "unet", "fcn32s", "fcn16s" or "fcn8s".
+        name: The model, as "unet": a function of `keras_seg`.
         num_classes: Number of classes, the background among them.
         channels: Channels of the images.
-        widths: U-Net: filters per level. None means (16, 32, 64, 128), or with an
-            encoder (16, 32, 64, 128, 256) in the decoder.
-        encoder: U-Net: name of the backbone that replaces its own path down.
-        normalization: U-Net: "none", "batch" or "group". None means "batch".
-        upsampling: "transpose", "bilinear" or, U-Net only, "nearest". None means
-            "nearest" with an encoder, else "transpose".
+        widths: Filters per level, for models that have these. None means what the model
+            has; for a U-Net and its kin (16, 32, 64, 128), or with an encoder (16, 32,
+            64, 128, 256) in the decoder.
+        encoder: Name of the backbone, for models that have one. None means what the
+            model has: a path down of its own, or a backbone.
+        normalization: "none", "batch" or "group", for models that let one choose. None
+            means "batch".
+        upsampling: "transpose", "bilinear" or "nearest", for models that let one
+            choose. None means what the model has; for a U-Net "nearest" with an
+            encoder, else "transpose".
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
@@ -82,32 +108,39 @@ def build_model(
         The model, and the arguments that it was built with, defaults resolved.
 
     Raises:
-        ValueError: for arguments of another network, or out of range.
+        ValueError: for arguments that the model hasn't, or out of range.
 
     Example:
         >>> model, arguments = build_model("unet", 6)
         >>> arguments["widths"], arguments["normalization"]
         ((16, 32, 64, 128), 'batch')
     """
-    arguments: dict[str, Any] = {
-        "upsampling": upsampling or ("nearest" if encoder else "transpose"),
-        "encoder_weights": encoder_weights,
-        "weights": weights,
+    given = {
+        "widths": None if widths is None else tuple(widths),
+        "encoder": encoder,
+        "normalization": normalization,
+        "upsampling": upsampling,
     }
-    of_unet = {"widths": widths, "encoder": encoder, "normalization": normalization}
-    if name == "unet":
-        arguments |= {
-            "encoder": encoder,
-            "widths": tuple(widths or (_DECODER_WIDTHS if encoder else _WIDTHS)),
-            "normalization": normalization or "batch",
-        }
-    else:
-        for option, value in of_unet.items():
-            if value is not None:
-                raise ValueError(
-                    f"Expected `{option}` for a U-Net only. Received: {value!r} for "
-                    f"{name!r}"
-                )
+    # Where None would mean what the paper has.
+    defaults = {
+        "widths": _DECODER_WIDTHS if encoder else _WIDTHS,
+        "encoder": None,
+        "normalization": "batch",
+        "upsampling": "nearest" if encoder else "transpose",
+    }
+    parameters = _parameters(name)
+    arguments: dict[str, Any] = {}
+    for argument, value in given.items():
+        if argument in parameters:
+            arguments[argument] = (
+                value or parameters[argument].default or defaults[argument]
+            )
+        elif value is not None:
+            raise ValueError(
+                f"Expected `{argument}` with a model that has it: "
+                f"{', '.join(models_with(argument))}. Received: {value!r} for {name!r}"
+            )
+    arguments |= {"encoder_weights": encoder_weights, "weights": weights}
     build = getattr(models, name)
     model = build(num_classes, input_shape=(None, None, channels), **arguments)
     return model, arguments

@@ -5,49 +5,38 @@ import datetime
 import math
 import os
 import platform
-import re
 import shutil
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import keras
-import msgspec
 import numpy as np
 import tensorflow as tf
 
 import keras_seg
 from keras_seg.data import Source
-from keras_seg.data.readers.files import listed
 from keras_seg.files import check_unlocked, locked, write_json
 from keras_seg.inference import Scores
 from keras_seg.training.callbacks import BestModel, Validate
+from keras_seg.training.run_files import (
+    CHECKPOINTS,
+    CURVES,
+    FILES,
+    FOLDERS,
+    HISTORY,
+    METRICS,
+    MODEL,
+    RUN,
+    SAVED_MODEL,
+    TENSORBOARD,
+    odd_files,
+    read_run,
+)
 from keras_seg.visualize import curves
 
-# Everything that train writes into a run's folder, and that evaluate adds.
-RUN, MODEL, HISTORY, METRICS = "run.json", "model.keras", "history.csv", "metrics.json"
-CURVES, SAMPLES, SAVED_MODEL = "curves.png", "samples.png", "saved_model"
-CHECKPOINTS = "checkpoints"
-TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
-_FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES)
 _LOCK = ".train.lock"
-
-_Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
-
-
-class Run(msgspec.Struct):
-    """What run.json must say, whatever else it says."""
-
-    class_names: Annotated[list[str], msgspec.Meta(min_length=2, max_length=255)]
-    palette: list[tuple[_Byte, _Byte, _Byte]]
-
-    def __post_init__(self) -> None:
-        if len({*self.class_names}) != len(self.class_names):
-            raise ValueError("Expected `class_names` that differ")
-        if len(self.palette) != len(self.class_names):
-            raise ValueError("Expected `palette` to be one colour per class name")
 
 
 def check_folder(out: Path, *, overwrite: bool = False) -> None:
@@ -68,10 +57,12 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
         raise FileExistsError(f"Expected a folder for the run. Received the file {out}")
     with _names_training(out):
         check_unlocked(out / _LOCK)
-    names = (*_FILES, SAVED_MODEL, TENSORBOARD)
-    found = [name for name in names if os.path.lexists(out / name)]
+    found = [name for name in (*FILES, *FOLDERS) if os.path.lexists(out / name)]
     if not found:
         return
+    odd = odd_files(out)
+    if odd and RUN in found:
+        raise FileExistsError(f"{odd} Choose another --out.")
     try:
         read_run(out)
     except (ValueError, OSError):
@@ -81,13 +72,6 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
             f"{', '.join(found)}, which training would replace, though {RUN} "
             f"{damaged}. Choose another --out, or move these files."
         ) from None
-    folders = (SAVED_MODEL, TENSORBOARD)
-    odd = [name for name in found if (out / name).is_dir() != (name in folders)]
-    if odd:
-        raise FileExistsError(
-            f"Expected the files of a run in {out}. Received: "
-            f"{', '.join(odd)}, which no run writes like this. Choose another --out."
-        )
     models = [name for name in (MODEL, SAVED_MODEL) if name in found]
     if models and not overwrite:
         raise FileExistsError(
@@ -139,7 +123,7 @@ def _names_training(out: Path) -> Iterator[None]:
 
 
 def _remove_earlier(out: Path) -> None:
-    for name in (*_FILES, *(path.name for path in out.glob(".*.writing*"))):
+    for name in (*FILES, *(path.name for path in out.glob(".*.writing*"))):
         path = out / name
         if path.is_dir():  # an export that a killed run left behind
             shutil.rmtree(path)
@@ -284,102 +268,6 @@ def write_scores(
     write_json(path, content | {key: content.pop(key) for key in long})
 
 
-def metrics_file(run: Path, split: str | None, *more: str) -> Path:
-    """Where the scores of a split go.
-
-    Args:
-        run: The folder of the run.
-        split: None stands for the split of validation.
-        more: What else they differ in from the run's own scores.
-    """
-    # A split may be the path of a list.
-    words = [*([] if split is None else [Path(split).stem]), *more]
-    name = re.sub(r"[^\w.-]+", "_", "_".join([Path(METRICS).stem, *words]))
-    return run / f"{name}.json"
-
-
 def now() -> str:
     """Local time, as `2031-05-17T09:30:00+02:00`."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:
-    """Read run.json of a folder.
-
-    Args:
-        run: The folder.
-        schema: What it must say.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it says something else.
-    """
-    path = run / RUN
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        hint = f". Its folder is {run.parent}" if run.is_file() else ""
-        runs = sorted(str(found.parent) for found in run.glob(f"*/{RUN}"))
-        if runs:
-            hint = f". Runs in it: {listed(runs)}"
-        raise FileNotFoundError(
-            f"Expected the folder of a run, with {RUN}. Received: {run}{hint}"
-        ) from None
-    except IsADirectoryError:
-        raise ValueError(f"Expected a file. Received the folder {path}") from None
-    try:
-        known = msgspec.json.decode(content, type=schema)
-        says = msgspec.json.decode(content, type=dict[str, Any])
-        return says | msgspec.structs.asdict(known)  # with defaults
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: Expected what `keras-seg train` wrote. {_sentence(error)} "
-            "Likely cause: the file was edited, or copied in part."
-        ) from None
-
-
-def load_model(run: Path) -> keras.Model:
-    """Load the model of a run.
-
-    Raises:
-        FileNotFoundError: if there is no model.
-        ValueError: naming the file, if it can't be read, or isn't a model from images
-            to the classes of the run.
-    """
-    names = read_run(run)["class_names"]
-    path = run / MODEL
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"Expected a trained model at {path}. Likely cause: the run was killed "
-            "before it kept one."
-        )
-    if not zipfile.is_zipfile(path):  # Keras says that there is no file
-        raise ValueError(
-            f"{path}: Expected a model that Keras can read. Received: "
-            f"{path.stat().st_size:,} bytes that are no `.keras` file. Likely cause: "
-            "it was copied in part."
-        )
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # whatever Keras, h5py and zipfile raise for odd bytes
-        raise ValueError(
-            f"{path}: Expected a model that Keras can read. {_sentence(error)} "
-            "Likely cause: the file was copied in part, or isn't from keras-seg."
-        ) from None
-    ends: list[Any] = [
-        getattr(model, f"{end}_shape", ()) for end in ("input", "output")
-    ]
-    is_rank_4 = all(isinstance(end, tuple) and len(end) == 4 for end in ends)
-    if not is_rank_4 or ends[1][-1] != len(names):
-        raise ValueError(
-            f"{path}: Expected a model from images to {len(names)} classes, those that "
-            f"{RUN} names. Received: one from {ends[0]} to {ends[1]}"
-        )
-    return model
-
-
-def _sentence(error: BaseException) -> str:
-    """The first line of an error, ending in a full stop."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = lines[0][:300]
-    return text if text.endswith((".", "!", "?")) else f"{text}."

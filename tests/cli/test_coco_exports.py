@@ -180,12 +180,19 @@ def test_roboflow_export_says_what_its_splits_are_called(tmp_path, inspected):
 def test_masks_of_cvat_are_objects_when_asked(tmp_path, inspected, capsys):
     write_cvat(tmp_path)
     options = options_of("CVAT", tmp_path)
-    status, _, error = inspected(*options)
+    status, said, _ = inspected(*options)
     assert status == 1
-    assert "all 10 are (`iscrowd` is 1)" in error
-    assert "--crowd object" in error
-    assert main(["train", *options, "--out", str(tmp_path / "run")]) == 1
-    assert "--crowd object" in capsys.readouterr().err
+    assert "WRONG  all: " in said
+    assert "all 10 are (`iscrowd` is 1)" in said
+    assert re.search("^Try: keras-seg inspect .* --crowd object$", said, re.MULTILINE)
+    # Pixels of objects and ignored ones are counted all the same.
+    assert re.search(r"\(ignored\) +15.00% +10\b", said)
+    for command in ("train", "prepare"):
+        assert main([command, *options, "--out", str(tmp_path / command)]) == 1
+        error = capsys.readouterr().err
+        assert "all 10 are (`iscrowd` is 1)" in error
+        assert re.search(f"^Try: keras-seg {command} .* --crowd object$", error, re.M)
+        assert not list(tmp_path.glob(f"{command}/*/*"))
     status, said, _ = inspected(*options, "--crowd", "object")
     assert status == 0
     assert "all: 10 examples" in said

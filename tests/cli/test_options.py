@@ -1,11 +1,14 @@
 """Options of the command: refusals and help."""
 
+import inspect
 import os
 import re
 
 import pytest
 
+from keras_seg import models
 from keras_seg.cli import main
+from keras_seg.cli.train_options import MODELS
 
 
 @pytest.mark.parametrize(
@@ -17,13 +20,33 @@ from keras_seg.cli import main
             "Expected the folder /nowhere/ImageSets/Segmentation",
         ),
         ("train --root .", "Expected --root with --data voc or coco only"),
-        ("train --model fcn8s --widths 4,8", "Expected --widths with --model unet"),
-        ("train --model fcn8s --encoder vgg16", "Expected --encoder with --model unet"),
+        (
+            "train --model segformer --widths 4,8",
+            "Expected --widths with a --model that",
+        ),
+        (
+            "train --model fcn8s --encoder vgg16",
+            "attention_unet, deeplab_v3, fcn, segformer, unet. Received: --model fcn8s",
+        ),
+        (
+            "train --model segformer --upsampling nearest",
+            "Expected --upsampling with a --model that has it: attention_unet, fcn8s, ",
+        ),
+        (
+            "train --model segformer --encoder-weights imagenet",
+            "Expected a file of weights for 'mit_b0'. Received: 'imagenet'",
+        ),
         (
             "train --model fcn8s --normalization batch",
-            "Expected --normalization with --model unet only. Received: --model fcn8s",
+            "has it: attention_unet, unet. Received: --model fcn8s",
         ),
-        ("train --encoder nosuch", "Expected --encoder to be a backbone"),
+        ("train --encoder nosuch", "Expected --encoder to be 'resnet18'"),
+        ("train --encoder resnet5", "Received: 'resnet5'. Nearest: resnet50"),
+        (
+            "train --encoder MobilNet-V2",
+            "Received: 'MobilNet-V2'. Nearest: mobilenetv2",
+        ),
+        ("train --loss dise", "Expected --loss to be of dice"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),
         (
             "train --weights imagenet",
@@ -108,3 +131,43 @@ def test_help_names_no_default_that_is_none(capsys):
     said = capsys.readouterr().out
     assert "None" not in said
     assert "(default: 10)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("train --model fcn8", "fcn8s"),
+        ("train --data vok", "voc"),
+        ("train --optimizer adm", "adam"),
+        ("train --schedule=cosin", "cosine"),
+        ("train --precision mixed_float", "mixed_float16"),
+        ("inspect --crowd objects", "object"),
+        ("trian", "train"),
+        ("train --lerning-rate 1", "--learning-rate"),
+        ("evaluate run --spilt=val", "--split"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_the_nearest_that_is_known(words, meant, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert f". Did you mean {meant}?\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["train --model zzz", "train --zzz 3", "zzz"])
+def test_nothing_is_suggested_for_a_word_like_no_other(words, capsys):
+    with pytest.raises(SystemExit):
+        main(words.split())
+    error = capsys.readouterr().err
+    assert "zzz" in error
+    assert "Did you mean" not in error
+
+
+def test_every_model_that_there_is_can_be_trained():
+    made = {
+        name
+        for name in models.__all__
+        if "num_classes" in inspect.signature(getattr(models, name)).parameters
+    }
+    assert set(MODELS) == made
+    assert MODELS[0] == "unet"

@@ -64,6 +64,27 @@ def test_defaults_with_an_encoder_are_others():
     assert options("--epochs", "3")["warmup"] == 3 * (80 // 16) // 10
 
 
+def test_a_segformer_has_an_encoder_without_being_told(
+    given_to_fit, voc_tree, monkeypatch
+):
+    narrow = {"mit_b0": ((4, 4, 5, 8), (1, 0, 0, 1))}
+    monkeypatch.setattr("keras_seg.models.encoders.mit.MIT", narrow)
+    words = ["--data", "voc", "--root", str(voc_tree), "--steps-per-epoch", "20"]
+    words += [*TINY[2:], "--model", "segformer", "--freeze-encoder"]  # no --widths
+    found = given_to_fit(*words)
+    assert found.model.name == "segformer"
+    assert not found.model.get_layer("encoder").trainable
+    record = json.loads((found.out / "run.json").read_text())
+    resolved = {k: record[k] for k in ("encoder", "schedule", "encoder_rate", "widths")}
+    assert resolved == {
+        "encoder": "mit_b0",
+        "schedule": "poly",
+        "encoder_rate": 1.0,
+        "widths": None,
+    }
+    assert record["given"]["encoder"] is None
+
+
 @pytest.mark.filterwarnings("default")  # as users have it: absent classes are a note
 def test_class_weights_are_those_of_the_training_images(seen):
     words = ["--loss", "dice+0.5*focal", "--class-weights", "inverse"]

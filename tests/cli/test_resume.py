@@ -86,6 +86,16 @@ def test_a_killed_run_ends_as_a_whole_one(killed, whole, capsys):
     assert last.name == "epoch-000003.checkpoint"
 
 
+def test_initial_weights_are_not_read_again(killed, whole):
+    description = json.loads((killed / "run.json").read_text())
+    description["given"]["weights"] = description["weights"] = "gone.keras"
+    (killed / "run.json").write_text(json.dumps(description))
+    assert train("--resume", killed) == 0
+    for a, b in zip(weights(killed), weights(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert json.loads((killed / "run.json").read_text())["weights"] == "gone.keras"
+
+
 def test_a_run_is_extended_on_purpose_only(whole, tmp_path, capsys):
     run = shutil.copytree(whole, tmp_path / "run")
     assert train("--resume", run) == 1

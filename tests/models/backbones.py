@@ -4,6 +4,8 @@ import keras
 from keras import layers
 
 from keras_seg.models import encoder
+from keras_seg.models.encoders.mit import mit
+from keras_seg.models.encoders.resnet import resnet
 
 
 def tiny(size=(None, None), *, channels=3, kind="functional", padding="same", levels=5):
@@ -32,6 +34,18 @@ def patches(channels=3):
         x = layers.Conv2D(width, stride, strides=stride, name=f"patch{k}")(x)
         x = x + layers.Conv2D(width, 3, padding="same", name=f"conv{k}")(x)
     return keras.Model(image, x, name="patches")
+
+
+def narrow_resnet(channels=3):
+    """A ResNet-18 with a sixteenth of its filters."""
+    keras.utils.set_random_seed(0)
+    return resnet(18, channels=channels, width=4).model
+
+
+def tiny_mit(channels=3):
+    """A Mix Transformer with narrow blocks in its first and last stage."""
+    keras.utils.set_random_seed(0)
+    return mit((4, 4, 5, 8), (1, 0, 0, 1), channels=channels, name="tiny_mit")
 
 
 def tiny_encoder():

@@ -47,3 +47,18 @@ def compiled():
         return tf.function(model, jit_compile=True)
 
     return of
+
+
+@pytest.fixture
+def weights_cache(monkeypatch, tmp_path):
+    """A folder in place of Keras's cache, and no network."""
+
+    def offline(address, *_):
+        raise OSError("no network")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
+    monkeypatch.setattr(
+        "keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path)
+    )
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    return tmp_path / "models"

@@ -25,12 +25,12 @@ TAPS = {
         "P4": ("block5_conv3", 512),
         "P5": ("block5_pool", 512),
     },
-    "ResNet50": {
-        "P1": ("conv1_relu", 64),
-        "P2": ("conv2_block3_out", 256),
-        "P3": ("conv3_block4_out", 512),
-        "P4": ("conv4_block6_out", 1024),
-        "P5": ("conv5_block3_out", 2048),
+    "resnet50": {
+        "P1": ("relu", 64),
+        "P2": ("layer1_2_relu", 256),
+        "P3": ("layer2_3_relu", 512),
+        "P4": ("layer3_5_relu", 1024),
+        "P5": ("layer4_2_relu", 2048),
     },
     "EfficientNetB0": {
         "P1": ("stem_activation", 32),
@@ -70,7 +70,6 @@ TAPS = {
 }
 MODULES = {
     "VGG16": "vgg16",
-    "ResNet50": "resnet",
     "EfficientNetB0": "efficientnet",
     "MobileNetV2": "mobilenet_v2",
     "DenseNet121": "densenet",
@@ -258,7 +257,7 @@ def pooled_tiny():
         (tiny, 8),
         *(
             pytest.param(lambda name=name: name, 8, marks=pytest.mark.slow)
-            for name in ("ResNet50", "ResNet50V2", "MobileNet", "MobileNetV2")
+            for name in ("resnet50", "ResNet50V2", "MobileNet", "MobileNetV2")
         ),
     ],
 )
@@ -507,10 +506,10 @@ def test_a_failed_download_says_where_to_put_the_file(monkeypatch, tmp_path):
         # What keras.utils.get_file raises.
         raise Exception("URL fetch failure on https://host/a/net_notop.h5: None -- no")
 
-    monkeypatch.setattr(keras.applications, "ResNet50", offline)
+    monkeypatch.setattr(keras.applications, "ResNet152", offline)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(OSError, match=r"https://host/a/net_notop\.h5") as caught:
-        encoder("resnet50", weights="imagenet")
+        encoder("resnet152", weights="imagenet")
     assert f"Put net_notop.h5 into {tmp_path / 'models'}" in str(caught.value)
 
 

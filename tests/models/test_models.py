@@ -6,6 +6,7 @@ for the models in HEAVY, and for all of them with `-m slow`.
 """
 
 import functools
+import inspect
 import json
 import re
 import subprocess
@@ -17,8 +18,9 @@ import pytest
 
 import keras_seg
 from keras_seg.losses import WeightedCrossEntropy
+from keras_seg.models.auxiliary import WithAuxiliary
 from keras_seg.models.layers import CropTo, UpsampleBilinear
-from tests.models.backbones import patches, tiny
+from tests.models.backbones import narrow_resnet, patches, tiny, tiny_mit
 
 VGG = {"widths": (2, 4, 4, 6, 6), "head_width": 4}
 UNET = {"widths": (4, 6, 8)}
@@ -40,9 +42,25 @@ MODELS = {
     "unet-batch-dropout": ("unet", UNET | {"normalization": "batch", "dropout": 0.5}),
     "unet-encoder": ("unet", DECODER | {"encoder": tiny}),
     "unet-encoder-p2": ("unet", DECODER | {"encoder": patches, "dropout": 0.5}),
+    "attention_unet": ("attention_unet", UNET | {"dropout": 0.5}),
+    "attention_unet-encoder": (
+        "attention_unet",
+        DECODER | {"encoder": tiny, "upsampling": "bilinear"},
+    ),
+    "fcn": ("fcn", {"encoder": tiny}),
+    "fcn-16-auxiliary": (
+        "fcn",
+        {"encoder": narrow_resnet, "output_stride": 16, "auxiliary": 0.5},
+    ),
+    "deeplab_v3": ("deeplab_v3", {"encoder": tiny, "head_width": 6}),
+    "segformer": ("segformer", {"encoder": tiny_mit, "head_width": 6}),
+    "segformer-encoder": (
+        "segformer",
+        {"encoder": tiny, "head_width": 6, "dropout": 0.0},
+    ),
 }
-#: Those that together hold every kind of layer.
-HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group")
+#: Those that together hold every kind of layer but attention (see test_mit.py).
+HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3")
 #: The first model of each builder.
 BUILDERS = {builder: name for name, (builder, _) in reversed(MODELS.items())}
 
@@ -66,7 +84,8 @@ every_heavy = pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - HE
 def build(name, /, *, fresh=False, **arguments):
     """Build a model; unless it's to be fresh, no weight of it is zero."""
     builder, own = MODELS[name]
-    own = {k: v() if k == "encoder" else v for k, v in own.items()}
+    *_, channels = arguments.get("input_shape", (3,))
+    own = {k: v(channels=channels) if k == "encoder" else v for k, v in own.items()}
     keras.utils.set_random_seed(0)
     built = getattr(keras_seg, builder)(CLASSES, **(own | arguments))
     rng = np.random.default_rng(0)
@@ -194,12 +213,20 @@ def test_every_weight_gets_a_gradient(name, gradients):
     net = any_size(name)
     x = images(33, 47)
     y = np.random.default_rng(2).integers(0, CLASSES, (2, 33, 47))
-    found = gradients(net, lambda net: WeightedCrossEntropy()(y, net(x)))
+
+    def loss(net):
+        if not isinstance(net, WithAuxiliary):
+            return WeightedCrossEntropy()(y, net(x))
+        return sum(WeightedCrossEntropy()(y, p) for p in net.trained(x).values())
+
+    found = gradients(net, loss)
     without = [
         v.path
         for v, g in zip(net.trainable_variables, found, strict=True)
         if g is None or not np.any(g) or not np.isfinite(g).all()
     ]
+    # What is added to all keys alike, the softmax over keys takes away.
+    without = [path for path in without if not path.endswith("attention_key/bias")]
     assert without == []
     # The seeds of dropout, the statistics of a batch, the authors' bilinear kernels.
     fixed = "seed|moving"
@@ -212,7 +239,7 @@ def test_every_weight_gets_a_gradient(name, gradients):
 def test_fit_lowers_the_loss(name):
     net = build(name, fresh=True, input_shape=(32, 48, 3), dropout=0.0)
     # Steps of a fixed length: FCN's features are as large as its images' values.
-    rate = 0.1 if name.startswith("unet") else 1e-3
+    rate = 1e-3 if "widths" in MODELS[name][1] and "fcn" in name else 0.1
     optimizer = keras.optimizers.SGD(rate, global_clipnorm=1.0)
     net.compile(optimizer, loss=WeightedCrossEntropy())
     x, y = images(32, 48), np.zeros((2, 32, 48), "uint8")
@@ -269,8 +296,10 @@ def test_logits_are_float32_under_a_mixed_policy(name, policy):
     keras.config.set_dtype_policy(policy)  # and conftest.py resets it
     net = build(name)
     kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleBilinear)
-    inside = [x for x in net.layers if isinstance(x, kinds) and x.name != "score"]
+    ends = ("score", "upsample")
+    inside = [x for x in net.layers if isinstance(x, kinds) and x.name not in ends]
     assert {x.compute_dtype for x in inside} == {policy.removeprefix("mixed_")}
+    assert {x.compute_dtype for x in net.layers if x.name in ends} <= {"float32"}
     found = net(images(17, 31))
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     assert net.output.dtype == "float32"
@@ -304,19 +333,33 @@ def test_a_model_has_the_name_of_its_builder_unless_told_otherwise(name):
     assert build(name, fresh=True, name="mine").name == "mine"
 
 
-@every_builder
+BAD = [
+    ("num_classes", [0, 1, -3, 2.5, "a", None]),
+    ("upsampling", ["cubic", "", ["transpose"]]),
+    ("input_shape", [(), (None, None), (None, None, None), (None, None, 0)]),
+    ("input_shape", [(0, 32, 3), (32, -32, 3), (32.0, 32, 3), (2, 32, 32, 3)]),
+    ("input_shape", ["abc"]),
+    ("widths", [(), (4, 0, 4, 4, 4), (4, 2.5, 4, 4, 4), "abcde", 5]),
+    ("dropout", [-0.1, 1.0, "0.5"]),
+    ("output_stride", [4, 64, "8", None]),
+    ("head_width", [0, -1, 2.5, "a"]),
+    ("auxiliary", [-0.5, float("nan"), float("inf"), "0.5", None, True]),
+]
+
+
+def has(name, argument):
+    """Whether the builder of a model takes an argument."""
+    return argument in inspect.signature(getattr(keras_seg, MODELS[name][0])).parameters
+
+
 @pytest.mark.parametrize(
-    ("argument", "values"),
+    ("name", "argument", "values"),
     [
-        ("num_classes", [0, 1, -3, 2.5, "a", None]),
-        ("upsampling", ["cubic", "", ["transpose"]]),
-        ("input_shape", [(), (None, None), (None, None, None), (None, None, 0)]),
-        ("input_shape", [(0, 32, 3), (32, -32, 3), (32.0, 32, 3), (2, 32, 32, 3)]),
-        ("input_shape", ["abc"]),
-        ("widths", [(), (4, 0, 4, 4, 4), (4, 2.5, 4, 4, 4), "abcde", 5]),
-        ("dropout", [-0.1, 1.0, "0.5"]),
+        pytest.param(name, *bad, id=f"{name}-{json.dumps(bad)}")
+        for name in BUILDERS.values()
+        for bad in BAD
+        if has(name, bad[0])
     ],
-    ids=json.dumps,
 )
 def test_bad_arguments_raise_and_say_what_was_expected(name, argument, values):
     builder, own = MODELS[name]

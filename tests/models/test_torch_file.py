@@ -1,12 +1,15 @@
 """PyTorch files, written opcode by opcode and by PyTorch itself."""
 
+import io
 import os
 import pickle
 import struct
+import tarfile
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -45,7 +48,7 @@ def opcodes(value):
         kind = Global("torch", value.kind)
         count = len(value.values)
         return opcodes(("storage", kind, value.key, "cpu", count, None)) + b"Q"
-    if isinstance(value, OrderedDict):
+    if isinstance(value, dict):
         made = opcodes(Global("collections", "OrderedDict")) + b")R"
         return made + b"(" + b"".join(map(opcodes, sum(value.items(), ()))) + b"u"
     if isinstance(value, tuple):
@@ -97,6 +100,78 @@ def test_tensors_are_views_of_their_storages(write, tmp_path):
     np.testing.assert_array_equal(read["turned"], matrix.T)
     assert read["count"] == 2**40
     assert list(read) == ["matrix", "turned", "count"]
+
+
+@both
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("HalfStorage", "float16"),
+        ("BFloat16Storage", ml_dtypes.bfloat16),
+        ("DoubleStorage", "float64"),
+        ("LongStorage", "int64"),
+        ("ShortStorage", "int16"),
+        ("CharStorage", "int8"),
+        ("ByteStorage", "uint8"),
+        ("BoolStorage", "bool"),
+    ],
+)
+def test_numbers_of_all_types_are_read(write, kind, dtype, tmp_path):
+    values = np.array([1, 0, 3, 2.5, 100]).astype(dtype)
+    storage = Storage("0", values, kind)
+    tensors = OrderedDict(x=Tensor(storage, 0, (5,), (1,)))
+    read = read_torch_file(write(tmp_path / "a.pth", tensors, [storage]))["x"]
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, values)
+
+
+@both
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+def test_the_net_in_the_checkpoint_of_a_training_is_read(write, key, tmp_path):
+    floats = Storage("0", np.arange(4, dtype="<f4"))
+    tensors = OrderedDict(x=Tensor(floats, 0, (4,), (1,)))
+    content = OrderedDict([("epoch", 3), (key, tensors), ("optimizer", OrderedDict())])
+    read = read_torch_file(write(tmp_path / "a.pth", content, [floats]))
+    assert list(read) == ["x"]
+    np.testing.assert_array_equal(read["x"], [0, 1, 2, 3])
+
+
+def test_a_tar_archive_is_told_what_it_is(tmp_path):
+    # What PyTorch wrote until 2017: pickles in a tar archive.
+    path = tmp_path / "old.pth"
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            archive.addfile(member, io.BytesIO(b"N."))
+    with pytest.raises(ValueError, match=r"old\.pth: .*tar archive.*until 2017.*save"):
+        read_torch_file(path)
+
+
+def test_a_zip_archive_that_would_grow_is_refused(tmp_path):
+    # Ten megabytes of zeros in ten kilobytes; torch.save compresses nothing.
+    path = tmp_path / "bomb.pth"
+    zeros = Storage("0", np.zeros(10**7, "u1"), "ByteStorage")
+    tensors = OrderedDict(x=Tensor(zeros, 0, (10**7,), (1,)))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", b"\x80\x02" + opcodes(tensors) + b".")
+        archive.writestr("net/data/0", zeros.values.tobytes())
+    assert path.stat().st_size < 20_000
+    with pytest.raises(ValueError, match=r"bomb\.pth: .*are compressed"):
+        read_torch_file(path)
+
+
+def test_parts_that_are_larger_than_their_archive_are_refused(tmp_path):
+    # Many names of the same bytes: entries of the directory that overlap.
+    floats = Storage("0", np.zeros(1000, "<f4"))
+    tensors = OrderedDict(x=Tensor(floats, 0, (10,), (1,)))
+    path = torch_archive(tmp_path / "small.pth", tensors, [floats])
+    with zipfile.ZipFile(path, "a") as archive:
+        (last,) = [i for i in archive.infolist() if i.filename == "net/data/0"]
+        archive.filelist += [last] * 3
+        archive._didModify = True  # or no directory is written anew
+    with pytest.raises(ValueError, match=r"small\.pth: .*parts are larger"):
+        read_torch_file(path)
 
 
 def test_a_file_of_pytorch_is_read():
@@ -187,7 +262,7 @@ def test_a_pickle_that_names_anything_else_is_refused(module, name, argument, tm
         parts[place] = b"\x80\x02" + call + b"."
         path = tmp_path / "evil.pth"
         path.write_bytes(b"".join(parts))
-        with pytest.raises(ValueError, match=rf"evil\.pth: .*{module}\.{name}"):
+        with pytest.raises(ValueError, match=rf"evil\.pth: .*{module}\.{name}\. Save"):
             read_torch_file(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("net/data.pkl", b"\x80\x02" + call + b".")

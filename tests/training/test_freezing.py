@@ -1,5 +1,9 @@
 """Encoders that are frozen for some epochs."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -86,5 +90,26 @@ def test_what_can_not_be_frozen_is_refused():
     model = keras_seg.unet(6, encoder=tiny(), widths=(4, 4, 4, 4, 4))
     model.compile("sgd", "mse")
     callback.set_model(model)
-    with pytest.raises(ValueError, match="built for all variables"):
+    on_jax = keras.backend.backend() == "jax"
+    message = "of `training.optimizer`.*SGD" if on_jax else "built for all variables"
+    with pytest.raises(ValueError, match=message):
         callback.on_train_begin()
+    averaged = optimizer(model, 0.01, steps=12, ema=0.9)
+    averaged.build(model.trainable_variables)
+    model.compile(averaged, "mse")
+    if on_jax:
+        with pytest.raises(ValueError, match="AdamW with `ema`"):
+            callback.on_train_begin()
+    else:
+        callback.on_train_begin()
+
+
+@pytest.mark.slow
+def test_all_of_this_holds_on_jax():
+    pytest.importorskip("jax")
+    command = [sys.executable, "-m", "pytest", __file__, "-n", "0", "-q"]
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

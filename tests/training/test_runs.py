@@ -10,12 +10,8 @@ import pytest
 from keras_seg.cli.data_options import DataOptions
 from keras_seg.cli.options import parser
 from keras_seg.files import locked
-from keras_seg.training.runs import (
-    check_folder,
-    claimed_folder,
-    free_folder,
-    metrics_file,
-)
+from keras_seg.training.run_files import metrics_file
+from keras_seg.training.runs import check_folder, claimed_folder, free_folder
 
 RUN = {"class_names": ["a", "b"], "palette": [[0, 0, 0], [9, 9, 9]]}
 NAMES = ("metrics.json", "curves.png", "samples.png", "history.csv", "model.keras")

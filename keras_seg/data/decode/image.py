@@ -15,9 +15,12 @@ from keras_seg.data.decode.png_header import (
     PALETTE,
     read_header,
 )
+from keras_seg.labels import FilePath, Tensor, Window
 
 
-def read_jpeg(path: Any, window: Any = None, *, mask_size: Any = None) -> tf.Tensor:
+def read_jpeg(
+    path: FilePath, window: Window = None, *, mask_size: Tensor = None
+) -> tf.Tensor:
     """Read a JPEG file, or a window of it, as RGB.
 
     Args:
@@ -46,7 +49,11 @@ def read_jpeg(path: Any, window: Any = None, *, mask_size: Any = None) -> tf.Ten
 
 
 def read_image(
-    path: Any, *, channels: int = 3, window: Any = None, mask_size: Any = None
+    path: FilePath,
+    *,
+    channels: int = 3,
+    window: Window = None,
+    mask_size: Tensor = None,
 ) -> tf.Tensor:
     """Read a JPEG or PNG file, or a window of it.
 
@@ -78,7 +85,11 @@ def read_image(
 
 
 def decode_image(
-    contents: tf.Tensor, *, channels: int = 3, window: Any = None, mask_size: Any = None
+    contents: tf.Tensor,
+    *,
+    channels: int = 3,
+    window: Window = None,
+    mask_size: Tensor = None,
 ) -> tf.Tensor:
     """Decode what `read_image` reads, from the bytes of the file."""
     require(
@@ -96,7 +107,7 @@ def decode_image(
     return tf.ensure_shape(image, (None, None, channels))
 
 
-def count_channels(path: Any) -> int:
+def count_channels(path: FilePath) -> int:
     """Return how many channels `read_image` should ask a file for; eager mode only.
 
     Args:
@@ -113,7 +124,7 @@ def count_channels(path: Any) -> int:
 
 
 def _decode_jpeg(
-    contents: tf.Tensor, channels: int, window: Any, mask_size: Any
+    contents: tf.Tensor, channels: int, window: Window, mask_size: Tensor
 ) -> tf.Tensor:
     if channels in (2, 4):
         require(
@@ -138,7 +149,7 @@ def _decode_jpeg(
 
 
 def _decode_png(
-    contents: tf.Tensor, channels: int, window: Any, mask_size: Any
+    contents: tf.Tensor, channels: int, window: Window, mask_size: Tensor
 ) -> tf.Tensor:
     header = read_header(contents, "PNG")
     found = tf.gather(CHANNELS, tf.cast(header[COLOR] & 7, tf.int32))

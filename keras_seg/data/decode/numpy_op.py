@@ -9,9 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_seg.labels import Index
+
 
 def numpy_op(
-    function: Callable[[int], Any], index: Any, dtype: tf.DType, shape: tuple
+    function: Callable[[int], Any], index: Index, dtype: tf.DType, shape: tuple
 ) -> tf.Tensor:
     """Call a function of an index that returns an array, also inside tf.data.
 

@@ -26,6 +26,7 @@ from keras_seg.data.decode.png_header import (
     palette_length,
     read_header,
 )
+from keras_seg.labels import FilePath
 
 #: What `read_label_or_color_png` adds to the number of an unknown colour: more than
 #: any id, which has 16 bits.
@@ -35,7 +36,7 @@ UNKNOWN_COLOR = 2**16
 _CHECKSUM_CHANGE = (0x12, 0xB5, 0xAF, 0xEE)
 
 
-def read_label_png(path: Any, dtype: tf.DType = tf.int32) -> tf.Tensor:
+def read_label_png(path: FilePath, dtype: tf.DType = tf.int32) -> tf.Tensor:
     """Read a label PNG: palette or grey, 1 to 16 bits deep.
 
     Args:
@@ -54,7 +55,7 @@ def read_label_png(path: Any, dtype: tf.DType = tf.int32) -> tf.Tensor:
         return decode_label_png(tf.io.read_file(path), dtype)
 
 
-def read_color_png(path: Any) -> tf.Tensor:
+def read_color_png(path: FilePath) -> tf.Tensor:
     """Read a PNG whose colours mean something, as one number for each pixel.
 
     They may be stored in a palette: tools that make files smaller do so.
@@ -73,7 +74,7 @@ def read_color_png(path: Any) -> tf.Tensor:
         return decode_color_png(tf.io.read_file(path))
 
 
-def read_label_or_color_png(path: Any, ids: Any) -> tf.Tensor:
+def read_label_or_color_png(path: FilePath, ids: Any) -> tf.Tensor:
     """Read a grey label PNG, or one whose colours, or palette, stand for ids.
 
     Args:

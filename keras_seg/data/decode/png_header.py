@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_seg.data.checks import require
 from keras_seg.data.decode.formats import kind
+from keras_seg.labels import Tensor
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Positions in the file: bit depth, colour type, the header's checksum, and the first
@@ -61,7 +62,7 @@ def find_chunk(contents: tf.Tensor, wanted: bytes) -> tuple[tf.Tensor, tf.Tensor
     """
     types = [int.from_bytes(name, "big") for name in (wanted, b"IDAT")]
 
-    def chunk_at(start: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    def chunk_at(start: Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
         """Position of a chunk, length of its data, and its type."""
         if tf.executing_eagerly():
             require(start + 8 <= tf.strings.length(contents), _truncated)

@@ -66,7 +66,12 @@ def inspect(
                 f"{part.class_names}, not {class_names}."
             )
         findings[name] = _look_at(name, part, examples, problems, places, verbose)
-        problems += problems_of_split(name, findings[name], class_names)
+        if part.problem is None:
+            problems += problems_of_split(name, findings[name], class_names)
+        else:
+            text, arguments = part.problem
+            problem = Problem("not_trainable", name, "", text, arguments=arguments)
+            problems.append(problem)
     problems += problems_of_duplicates(places)
     if examples is not None:
         problems += problems_of_shared_files(splits)

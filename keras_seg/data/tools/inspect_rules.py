@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keras_seg.data.checks import check_same_size
-from keras_seg.data.id_hints import Hint, cause_of_many_values, cause_of_unknown_ids
+from keras_seg.data.id_hints import cause_of_many_values, cause_of_unknown_ids
 from keras_seg.data.readers.colors import UNKNOWN_COLORS, shown_color
 from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
-from keras_seg.data.suggestions import Arguments, spelled
+from keras_seg.data.suggestions import Arguments, Hint, spelled
 from keras_seg.data.tools.inspect_facts import Example, Findings
 
 # Examples that say something about a whole split.

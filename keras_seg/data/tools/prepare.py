@@ -26,6 +26,7 @@ from keras_seg.data.readers.prepared import (
     write_unfinished,
 )
 from keras_seg.data.source import Source
+from keras_seg.data.suggestions import refuse
 from keras_seg.files import written_aside
 from keras_seg.palette import save_mask
 from keras_seg.terminal import progress
@@ -61,6 +62,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
             f"Expected a folder on a disk. Received: {path}. Write to a disk, then "
             "copy the folder."
         )
+    refuse(source.problem)
     path = Path(path)
     stems = _stems(source)
     description = _claim(source, path, stems)

@@ -114,7 +114,7 @@ def unet(
     check_word("padding", padding, ("same", "valid"))
     check_word("normalization", normalization, (None, *NORMALIZATIONS))
     check_share("dropout", dropout)
-    widths = _check_widths(widths, encoder)
+    widths = check_widths(widths, encoder)
     encoder_weights, weights = check_weights(
         encoder_weights, weights, encoder_endings=encoder_endings(encoder)
     )
@@ -134,22 +134,22 @@ def unet(
     if encoder is None:
         conv: dict[str, Any] = {"normalization": normalization or "none"}
         conv |= {"padding": padding}
-        features = _path_down(image, widths, dropout=dropout, **conv)
+        features = path_down(image, widths, dropout=dropout, **conv)
         join = functools.partial(
             _join_as_paper, upsampling=upsampling or "transpose", **conv
         )
-        x = _path_up(features, widths[:-1], join)
+        x = path_up(features, widths[:-1], join)
         x = score(x, num_classes)
         logits = outputs(x, activation=activation)
     else:
         made = make_encoder(encoder, input_shape=input_shape, weights=encoder_weights)
-        features = _features(image, made, dropout=dropout)
+        features = encoder_features(image, made, dropout=dropout)
         join = functools.partial(
             _join_as_field,
             upsampling=upsampling or "nearest",
             normalization=normalization or "batch",
         )
-        x = _path_up(features, widths, join)
+        x = path_up(features, widths, join)
         x = score(x, num_classes, kernel_size=3)
         logits = outputs(x, activation=activation, image=image)
     model = keras.Model(image, logits, name=name)
@@ -158,10 +158,18 @@ def unet(
     return model
 
 
-def _path_down(
+def path_down(
     image: Image, widths: Sequence[int], *, dropout: float, padding: str, **conv: Any
 ) -> Features:
-    """The paper's features: from "P0" at full resolution to the bottom."""
+    """The paper's features: from "P0" at full resolution to the bottom.
+
+    Args:
+        image: The symbolic image.
+        widths: Filters of each level.
+        dropout: Share of activations dropped from the two deepest levels.
+        padding: "same" or "valid".
+        **conv: Of `double_conv`.
+    """
     *path, bottom = widths
     x = CheckRange(name="range")(image)
     if padding == "valid":
@@ -180,8 +188,14 @@ def _path_down(
     return features | {f"P{len(path)}": _dropped(x, dropout, name="bottom")}
 
 
-def _features(image: Image, encoder: keras.Model, *, dropout: float) -> Features:
-    """An encoder's features: from "P1", or "P2" where it has no such, to "P5"."""
+def encoder_features(image: Image, encoder: keras.Model, *, dropout: float) -> Features:
+    """An encoder's features: from "P1", or "P2" where it has no such, to "P5".
+
+    Args:
+        image: The symbolic image.
+        encoder: An encoder made by `models.encoder`.
+        dropout: Share of activations dropped from the two deepest levels.
+    """
     needed = {"P2": 4, "P3": 8, "P4": 16, "P5": 32}
     has_p1 = {"P1": 2} if "P1" in encoder.output else {}
     require_levels(encoder, has_p1 | needed, decoder="a U-Net")
@@ -195,9 +209,7 @@ def _dropped(x: Any, dropout: float, *, name: str) -> Any:
     return layers.Dropout(dropout, name=f"{name}_dropout")(x) if dropout else x
 
 
-def _path_up(
-    features: Features, widths: Sequence[int], join: Callable[..., Any]
-) -> Any:
+def path_up(features: Features, widths: Sequence[int], join: Callable[..., Any]) -> Any:
     """From the deepest features to a map at full resolution.
 
     Args:
@@ -239,7 +251,8 @@ def _join_as_field(
     return double_conv(x, width, name=name, normalization=normalization)
 
 
-def _check_widths(widths: Sequence[int] | None, encoder: Any) -> tuple[int, ...]:
+def check_widths(widths: Sequence[int] | None, encoder: Any) -> tuple[int, ...]:
+    """Return filters of each level, those of the paper or of the field for None."""
     if widths is None:
         default = (64, 128, 256, 512, 1024)
         return default if encoder is None else (16, 32, 64, 128, 256)

@@ -4,7 +4,8 @@ Holschneider et al. 1989; Chen et al., "DeepLab", section 3.1,
 https://arxiv.org/abs/1606.00915. Where a layer would halve a map further than wanted,
 the map keeps its size, and the convolutions after it leave out every other pixel. Every
 other pixel of the finer map is then what the coarse map was. The convolution that would
-have halved the map isn't dilated itself, as in torchvision.
+have halved the map isn't dilated itself, as in torchvision; with `dilate_first` it is,
+as in segmentation_models_pytorch, and the finer map is another one.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ import keras
 from keras import layers
 
 from keras_seg.models.encoders.levels import SIDE, is_map, sides
+from keras_seg.models.encoders.mit import MapAttention
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -20,17 +22,21 @@ _POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
 _OTHERS = (layers.Conv2DTranspose, layers.UpSampling2D, layers.Cropping2D, keras.Model)
 
 
-def dilate(model: keras.Model, output_stride: int) -> keras.Model:
+def dilate(
+    model: keras.Model, output_stride: int, *, dilate_first: bool = False
+) -> keras.Model:
     """Copy a backbone, with its weights, whose maps get no smaller than 1 / stride.
 
     Args:
         model: A functional model from images of any size to maps.
         output_stride: How many times smaller than images maps may get.
+        dilate_first: Whether a convolution that would have halved the map is dilated
+            like those after it.
 
     Raises:
         ValueError: naming the layer that can't be dilated.
     """
-    changes = _changes(model, output_stride)
+    changes = _changes(model, output_stride, dilate_first)
 
     def copy(operation: Any) -> Any:
         config = operation.get_config() | changes.get(operation.name, {})
@@ -41,8 +47,13 @@ def dilate(model: keras.Model, output_stride: int) -> keras.Model:
     return dilated
 
 
-def _changes(model: keras.Model, output_stride: int) -> dict[str, dict[str, Any]]:
+def _changes(
+    model: keras.Model, output_stride: int, dilate_first: bool
+) -> dict[str, dict[str, Any]]:
     """What changes in the configurations of layers, by their names."""
+    for layer in model.layers:
+        if isinstance(layer, MapAttention):  # to more pixels is another function
+            raise _undilatable(model, layer)
     strides = _strides(model)
     makers = {id(layer.output): layer for layer in _with_one_map(model)}
     changes: dict[str, dict[str, Any]] = {}
@@ -53,6 +64,8 @@ def _changes(model: keras.Model, output_stride: int) -> dict[str, dict[str, Any]
         halves = after > max(before, output_stride)
         if rate == 1 and not halves:
             continue
+        if halves and dilate_first and isinstance(layer, _CONVOLUTIONS):
+            rate = after // output_stride
         maker = makers.get(id(layer.input))
         padding = maker if isinstance(maker, layers.ZeroPadding2D) else None
         if isinstance(layer, _CONVOLUTIONS):

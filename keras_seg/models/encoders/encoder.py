@@ -1,5 +1,7 @@
 """Any backbone as an encoder: images to features by level."""
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,12 +22,21 @@ from keras_seg.models.encoders.kerashub import (
     kerashub_model,
     kerashub_preset,
 )
-from keras_seg.models.encoders.levels import STRIDES, find_levels, maps_of
+from keras_seg.models.encoders.levels import (
+    STRIDES,
+    find_levels,
+    maps_of,
+    require_levels,
+)
+from keras_seg.models.encoders.mit import MIT, mit_backbone
+from keras_seg.models.encoders.resnet import RESNETS, resnet
 from keras_seg.models.layers import CheckRange, PadToMultiple, ReverseChannels
 from keras_seg.models.weights.by_name import load_encoder
 from keras_seg.models.weights.files import check_file
+from keras_seg.models.weights.tensors import TENSOR_FILES
 
 _LITE = ("efficientnetlite0", "efficientnetlite1", "efficientnetlite2")
+_MIT = {plain(name): name for name in MIT}
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -60,26 +71,33 @@ def encoder(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     weights: str | None = None,
     output_stride: int = 32,
+    dilate_first: bool = False,
     scale: PerChannel | None = None,
     offset: PerChannel | None = None,
 ) -> keras.Model:
     """Make an encoder of a backbone: images to features by level.
 
     Args:
-        name_or_model: Name of a backbone of `keras.applications`, in any case and with
-            or without underscores; "efficientnet_lite0", "1" or "2"; "keras_hub:" and
-            a preset of KerasHub; or a functional `keras.Model` whose convolutions are
-            padded. Of a model a copy is made, with its weights. An encoder that was
-            made before comes back as it is.
+        name_or_model: "resnet18", "34", "50" or "101", as torchvision has them;
+            "mit_b0" to "mit_b5", the encoders of SegFormer; "efficientnet_lite0", "1"
+            or "2"; the name of a backbone of `keras.applications`, in any case and with
+            or without underscores; "keras_hub:" and a preset of KerasHub; or a
+            functional `keras.Model` whose convolutions are padded. Of a model a copy is
+            made, with its weights. An encoder that was made before comes back as it is.
         input_shape: Height, width and channels of the images. None stands for any
             height or width.
         weights: Only with a name. None for a random start, "imagenet", or a file: a
             `.keras` file of such an encoder, or of a model with one as its layer
             "encoder"; an `.h5` file that Keras offers for its backbone; the `.pth` file
-            of an EfficientNet-Lite.
+            of an EfficientNet-Lite; a `.pth` or `.safetensors` file of a ResNet, or of
+            a net with one, by torchvision's names; a `.bin` or `.safetensors` file of a
+            MiT or a SegFormer, by Hugging Face's names (MiT has no "imagenet").
         output_stride: How many times smaller than the image features may get: 32, 16
             or 8. What would make them smaller is dilation instead; the weights are the
             same. Levels keep their names: with 8, "P4" and "P5" are as large as "P3".
+        dilate_first: Whether with an `output_stride` below 32 also those convolutions
+            are dilated that would have made features smaller, as
+            segmentation_models_pytorch does it. Without, it is done as in torchvision.
         scale: Only with a model: it gets `scale * image + offset`, of images in 0..255.
             A number, or one for each channel. None means 1. A backbone of KerasHub
             needs it: the numbers are those of its `ImageConverter`.
@@ -90,13 +108,14 @@ def encoder(
         to a dictionary of features: level "Pk" has 1 / 2^k of the height and width of
         the image, which is padded with 0 at the bottom and right to multiples of the
         deepest stride. A backbone gives the levels that it has: most have "P1" to "P5",
-        ConvNeXt begins at "P2". The paths of all variables begin with "encoder/".
+        ConvNeXt and MiT begin at "P2". The paths of all variables begin with
+        "encoder/".
 
     Raises:
         ValueError: for an unknown name, a backbone that can't be used or dilated, or
             weights of another one, saying why.
         FileNotFoundError: if there is no file of weights.
-        OSError: where Keras can't download the weights, saying where to put the file.
+        OSError: where weights can't be downloaded, saying where to put the file.
         ImportError: if the weights of EfficientNet-Lite, or KerasHub, aren't installed.
 
     Example:
@@ -130,10 +149,37 @@ def encoder(
             backbone.model.inputs, backbone.levels, name=backbone.model.name
         )
         if output_stride < 32:
-            features = dilate(features, output_stride)
+            features = dilate(features, output_stride, dilate_first=dilate_first)
         made = _assemble(features, input_shape, backbone.normalization)
     if weights is not None and weights.endswith(".keras"):
         load_encoder(made, weights)
+    return made
+
+
+def dilated_encoder(
+    name_or_model: str | keras.Model,
+    levels: Sequence[str],
+    *,
+    output_stride: int,
+    decoder: str,
+    **arguments: Any,
+) -> keras.Model:
+    """Make an encoder for a decoder that wants features at a certain stride.
+
+    Args:
+        name_or_model: As that of `encoder`. One that was made before has to have this
+            output stride.
+        levels: The levels that the decoder needs.
+        output_stride: The stride of the deepest one of them.
+        decoder: The decoder's name, for errors.
+        **arguments: Of `encoder`.
+    """
+    if isinstance(name_or_model, Encoder):
+        made: keras.Model = name_or_model
+    else:
+        made = encoder(name_or_model, output_stride=output_stride, **arguments)
+    strides = {level: min(STRIDES[level], output_stride) for level in levels}
+    require_levels(made, strides, decoder=decoder)
     return made
 
 
@@ -144,14 +190,16 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
         ValueError: for anything else, or if there are weights for a model.
     """
     if isinstance(name_or_model, str):
-        known = [*builders(), *_LITE]
+        known = {*builders(), *_LITE, *_MIT, *RESNETS}
         is_preset = name_or_model.startswith(PREFIX)
         if not is_preset and plain(name_or_model) not in known:
+            near = difflib.get_close_matches(plain(name_or_model), known, n=3)
+            hint = "Nearest" if near else "There are"
             raise ValueError(
-                "Expected `encoder` to be a backbone of keras.applications, "
-                f"'efficientnet_lite0' to '2', '{PREFIX}' and a preset, or a "
-                f"keras.Model. Received: {name_or_model!r}. There are: "
-                f"{', '.join(sorted(known))}."
+                "Expected `encoder` to be 'resnet18' to '101', 'mit_b0' to 'mit_b5', "
+                "'efficientnet_lite0' to '2', a backbone of keras.applications, "
+                f"'{PREFIX}' and a preset, or a keras.Model. Received: "
+                f"{name_or_model!r}. {hint}: {', '.join(near or sorted(known))}."
             )
         return
     is_model = isinstance(name_or_model, keras.Model)
@@ -171,6 +219,8 @@ def encoder_endings(name_or_model: Any) -> tuple[str, ...]:
     """The endings of the files of weights that this backbone has."""
     if not isinstance(name_or_model, str) or name_or_model.startswith(PREFIX):
         return (".keras",)
+    if plain(name_or_model) in (*_MIT, *RESNETS):
+        return (".keras", *TENSOR_FILES)
     return (".keras", ".pth" if plain(name_or_model) in _LITE else ".h5")
 
 
@@ -182,13 +232,18 @@ def _by_name(name: str, channels: int, weights: str | None) -> Backbone:
     start = None if weights is None or weights.endswith(".keras") else weights
     if name.startswith(PREFIX):
         return kerashub_preset(name.removeprefix(PREFIX), start)
-    is_lite = plain(name) in _LITE
+    is_lite, is_resnet = plain(name) in _LITE, plain(name) in RESNETS
     if channels != 3 and (is_lite or weights == "imagenet"):
         raise ValueError(
             f"Expected images of 3 channels for {name}"
             f"{' and its weights' if weights else ''}. Received: {channels}. Make them "
             "RGB: of files in folders `channels=3` repeats grey and leaves out alpha."
         )
+    if plain(name) in _MIT:
+        return mit_backbone(_MIT[plain(name)], channels, start)
+    if is_resnet:
+        depth = int(plain(name).removeprefix("resnet"))
+        return resnet(depth, channels=channels, weights=start)
     if not is_lite:
         return keras_application(plain(name), channels, start)
     model = efficientnet_lite(int(name[-1]), weights=start)

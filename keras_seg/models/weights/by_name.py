@@ -2,7 +2,7 @@
 
 So a net starts from a coarser one (an FCN-16s from an FCN-32s), and what doesn't fit is
 told by name. Layers of a model inside a model have its name in front:
-"encoder/resnet50/conv1_conv".
+"encoder/resnet50/conv1".
 """
 
 import warnings
@@ -63,7 +63,7 @@ def assign(
         ValueError: for other layers missing or left over, and for shapes that differ.
             The model is unchanged then.
     """
-    wanted = dict(_layers_with_weights(model))
+    wanted = dict(layers_with_weights(model))
     missing = [name for name in wanted if name not in named]
     left = [name for name in named if name not in wanted]
     if not all(map(may_differ, missing + left)):
@@ -99,7 +99,7 @@ def tell(where: str, missing: list[str], left: list[str]) -> None:
 
 def named_weights(model: keras.Model) -> Named:
     """Weights of each layer of a model that has some."""
-    return {name: layer.get_weights() for name, layer in _layers_with_weights(model)}
+    return {name: layer.get_weights() for name, layer in layers_with_weights(model)}
 
 
 def load_model(path: str) -> keras.Model:
@@ -112,12 +112,13 @@ def load_model(path: str) -> keras.Model:
         ) from None
 
 
-def _layers_with_weights(
+def layers_with_weights(
     model: keras.Model, prefix: str = ""
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers that have weights, by name; those of models inside have theirs."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _layers_with_weights(layer, f"{prefix}{layer.name}/")
+            yield from layers_with_weights(layer, f"{prefix}{layer.name}/")
         elif layer.weights:
             yield f"{prefix}{layer.name}", layer
 

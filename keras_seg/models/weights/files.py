@@ -15,17 +15,21 @@ def check_weights(
     *,
     endings: tuple[str, ...] = (".keras",),
     encoder_endings: tuple[str, ...] = (".keras",),
+    names: tuple[str, ...] = (),
 ) -> tuple[str | None, str | None]:
     """Return where the weights of an encoder and of a whole net are, if they are there.
 
     Args:
         encoder_weights: None, "imagenet" or a file.
-        weights: None, a file, or the folder of a run of `keras-seg train`.
+        weights: None, a published name, a file, or the folder of a run of `keras-seg
+            train`.
         endings: The names of files of weights end in one of these.
         encoder_endings: Likewise, for the encoder.
+        names: The names of published weights of the whole net.
 
     Returns:
-        The encoder's: None, "imagenet" or a path. The whole net's: None or a path.
+        The encoder's: None, "imagenet" or a path. The whole net's: None, a published
+        name or a path.
 
     Raises:
         ValueError: if both are given, or a file has another ending.
@@ -46,10 +50,11 @@ def check_weights(
             "Received: 'imagenet', which are an encoder's: use "
             "encoder_weights='imagenet'."
         )
-    if weights is not None:
+    if weights is not None and weights not in names:
         if os.path.isdir(weights):
             weights = _model_of_run(weights)
-        weights = check_file("weights", weights, endings, words="the folder of a run, ")
+        words = "".join(f"{name!r}, " for name in names) + "the folder of a run, "
+        weights = check_file("weights", weights, endings, words=words)
     return encoder_weights, weights
 
 

@@ -19,8 +19,13 @@ def with_downloads(build: Callable[[], keras.Model]) -> keras.Model:
         url = re.search(r"https?://\S+/([^/\s]+\.h5)", str(error))
         if url is None:
             raise
-        home = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
         raise OSError(
-            f"Couldn't download {url[0]}. Put {url[1]} into "
-            f"{os.path.join(home, 'models')} and try again."
+            f"Couldn't download {url[0]}. Put {url[1]} into {models_folder()} and try "
+            "again."
         ) from None
+
+
+def models_folder() -> str:
+    """The folder of Keras's cache that files of weights are in."""
+    home = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
+    return os.path.join(home, "models")

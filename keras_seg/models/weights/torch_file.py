@@ -4,16 +4,19 @@ Since 2020 such a file is a zip archive: `data.pkl`, a pickle of the tensors by 
 and a file of raw numbers for each storage. Before, it was a row of pickles (a magic
 number, a version, facts about the machine, the tensors, the keys of their storages),
 then the storages: a count and raw numbers each. The pickles may name nothing but
-tensors and storages, so they can't run code.
+tensors and storages, so they can't run code. Until 2017 it was a tar archive, which is
+refused.
 """
 
 import os
 import pickle
+import tarfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
+import ml_dtypes
 import numpy as np
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -22,17 +25,24 @@ _STORAGES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
     "LongStorage": np.dtype("<i8"),
     "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
+#: Where programs that train keep the tensors of the net, beside what else they save.
+_CHECKPOINT = ("state_dict", "model_state_dict", "model")
 
 
 def read_torch_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of a PyTorch file.
 
     Args:
-        path: A state dict, such as `torch.save(model.state_dict(), path)` writes it.
+        path: A state dict, such as `torch.save(model.state_dict(), path)` writes it, or
+            a dictionary with one as "state_dict", "model_state_dict" or "model".
 
     Returns:
         Arrays by name, as views of their storages.
@@ -47,6 +57,10 @@ def read_torch_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
             read = _read_archive if zipfile.is_zipfile(file) else _read_row
             file.seek(0)
             tensors = dict(read(file))
+        for key in _CHECKPOINT:
+            if isinstance(tensors.get(key), dict):
+                tensors = tensors[key]
+                break
         strange = [n for n, x in tensors.items() if not isinstance(x, np.ndarray)]
         if strange:
             raise pickle.UnpicklingError(f"{strange[0]!r} is no tensor.")
@@ -77,6 +91,13 @@ def kernel(weight: np.ndarray, *, depthwise: bool = False) -> np.ndarray:
 def _read_archive(file: IO[bytes]) -> Any:
     """Tensors of a zip archive: each storage is a file of its own."""
     with zipfile.ZipFile(file) as archive:
+        # What is stored as it is can't be larger than the file, unless parts overlap.
+        parts = archive.infolist()
+        size = os.fstat(file.fileno()).st_size
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise pickle.UnpicklingError("Parts of it are compressed.")
+        if sum(part.file_size for part in parts) > size:
+            raise pickle.UnpicklingError("Its parts are larger than the file.")
         (index,) = [n for n in archive.namelist() if n.endswith("/data.pkl")]
         folder = index.removesuffix("data.pkl")
         if archive.NameToInfo.get(f"{folder}byteorder"):
@@ -95,6 +116,12 @@ def _read_archive(file: IO[bytes]) -> Any:
 
 def _read_row(file: IO[bytes]) -> Any:
     """Tensors of a row of pickles: the numbers come after all of them."""
+    if tarfile.is_tarfile(file):
+        raise pickle.UnpicklingError(
+            "It is a tar archive, as PyTorch wrote them until 2017: load it with "
+            "PyTorch and save it again."
+        )
+    file.seek(0)
     size = os.fstat(file.fileno()).st_size
     storages: dict[str, np.ndarray] = {}
 
@@ -134,7 +161,10 @@ class _Unpickler(pickle.Unpickler):
         }
         known |= {("torch", kind): dtype for kind, dtype in _STORAGES.items()}
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"It names {module}.{name}.")
+            raise pickle.UnpicklingError(
+                f"It names {module}.{name}. Save the tensors alone: "
+                "torch.save(model.state_dict(), path)."
+            )
         return known[module, name]
 
     def persistent_load(self, reference: Any) -> np.ndarray:

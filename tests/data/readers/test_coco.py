@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from keras_seg import data
+from keras_seg.inference import evaluate
 
 HEIGHT, WIDTH = 40, 60
 # Categories of VOC's classes, in VOC's order, as torchvision's reference scripts have
@@ -583,6 +585,67 @@ def test_a_folder_that_is_missing_is_named(coco_set):
 def test_a_bad_argument_is_an_error_that_says_so(coco_set, arguments, message):
     with pytest.raises(ValueError, match=message):
         data.coco(*coco_set(), **arguments)
+
+
+def test_a_file_of_crowds_alone_is_read_but_not_trained_on(coco_set, tmp_path):
+    square = [[2, 3, 12, 3, 12, 13, 2, 13]]
+    crowds = [an_object(square, id=i, image_id=7, iscrowd=1) for i in (5, 6)]
+    files = coco_set(crowds, [7])
+    source = data.coco(*files, classes=["cat"])
+    assert sorted({*source[0][1].flat}) == [0, 255]
+    assert source.problem.arguments == {"crowd": "object"}
+    report = data.inspect({"val": source[:1]}, verbose=False)
+    (problem,) = report.problems
+    assert (problem.kind, problem.split, problem.serious) == (
+        "not_trainable",
+        "val",
+        True,
+    )
+    assert "all 2 are (`iscrowd` is 1)" in problem.message
+    message = r"instances\.json: Expected objects that aren't crowds.*`crowd='object'`"
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
+    for use in (
+        lambda: source.batches(1),
+        source.whole_images,
+        lambda: data.prepare(source, tmp_path / "prepared", verbose=False),
+        lambda: evaluate(model, source),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
+    objects = data.coco(*files, classes=["cat"], crowd="object")
+    assert objects.problem is None
+    assert (source + objects).problem is None  # half of them can be learned from
+    assert (source + source).problem == source.problem
+
+
+@pytest.mark.parametrize(
+    ("objects", "arguments", "said"),
+    [
+        # One object is enough; a crowd of another class is none.
+        ([{}, {"iscrowd": 1}], {}, ""),
+        ([{}, {"iscrowd": 1, "category_id": 16}], {}, ""),
+        ([{"iscrowd": 1}, {"category_id": 16}], {}, "all 1 are"),
+        ([{"iscrowd": True}], {}, "all 1 are"),
+        # With boxes that are ignored, other arguments don't help.
+        ([{"segmentation": []}], {"boxes": "ignore"}, "all 1 are boxes without"),
+        (
+            [{"segmentation": []}, {"iscrowd": 1, "segmentation": []}],
+            {"boxes": "ignore", "crowd": "object"},
+            "all 2 are boxes without",
+        ),
+    ],
+)
+def test_only_what_is_ignored_whole_is_a_problem(coco_set, objects, arguments, said):
+    square = [[2, 3, 12, 3, 12, 13, 2, 13]]
+    annotations = [
+        an_object(square, id=i, bbox=[2, 3, 10, 10]) | object_
+        for i, object_ in enumerate(objects)
+    ]
+    source = data.coco(*coco_set(annotations, [7]), classes=["cat"], **arguments)
+    if said:
+        assert said in source.problem.text
+    else:
+        assert source.problem is None
 
 
 def test_an_image_of_another_size_is_an_error_by_name(coco_set):

@@ -34,7 +34,7 @@ from keras_seg.data.readers.coco.drawing import Thing, draw
 from keras_seg.data.readers.coco.image_files import find_images, image_reader
 from keras_seg.data.readers.files import Paths
 from keras_seg.data.source import Source
-from keras_seg.data.suggestions import SuggestionError, spelled
+from keras_seg.data.suggestions import Hint, SuggestionError, spelled
 from keras_seg.labels import IGNORE
 
 _WORDS = {
@@ -42,6 +42,12 @@ _WORDS = {
     "crowd": ("ignore", "object"),
     "boxes": ("error", "ignore"),
 }
+
+_CROWDS = Hint(
+    "Likely cause: masks from CVAT, which marks all that its brush drew as crowds. To "
+    "take them for objects: `crowd='object'`.",
+    {"crowd": "object"},
+)
 
 
 def coco(
@@ -85,9 +91,11 @@ def coco(
     Raises:
         FileNotFoundError: for files that aren't there, naming them.
         ValueError: for a file that isn't such a one, naming the place in it; for
-            unknown classes, or words; where all objects are crowds, and `crowd` says
-            to ignore them. While reading, for outlines that can't be drawn, and images
-            of another size than the file says.
+            unknown classes, or words. While reading, for outlines that can't be drawn,
+            and images of another size than the file says.
+
+    A file whose objects are all ignored, as crowds or boxes, can be looked at, but not
+    trained on: its Source has a `problem`.
 
     Example:
         source = keras_seg.data.coco(
@@ -133,8 +141,14 @@ def coco(
         raise ValueError(
             f"{path}: Expected objects of {', '.join(class_names[1:])}. Received: none."
         )
-    if crowd == "ignore":
-        _check_crowds(crowds, number, path)
+    ignored = sum(thing.label == IGNORE for of in things.values() for thing in of)
+    problem = _problem(ignored, crowds, number, path, crowd)
+    if problem is None and crowd == "ignore" and crowds > number / 2:
+        warnings.warn(
+            f"{path}: {crowds} of {number} objects are crowds, whose pixels are "
+            f"ignored. {_CROWDS.text}",
+            stacklevel=2,
+        )
 
     chosen = sorted(file.images, key=lambda image: by_number(image.id))
     if min_area is not None:
@@ -161,6 +175,7 @@ def coco(
         names=[os.path.splitext(name)[0] for name in names],
         image_path=files.__getitem__,
         origin=f"coco({path!r})",
+        problem=problem,
     )
 
 
@@ -224,22 +239,29 @@ def _no_outline(
     )
 
 
-def _check_crowds(crowds: int, number: int, path: str) -> None:
-    """Raise if all objects are crowds, which teach nothing; warn if most are."""
-    arguments = {"crowd": "object"}
-    hint = (
-        "Likely cause: masks from CVAT, which marks all that its brush drew as crowds. "
-        f"To take them for objects: {spelled(arguments)}."
-    )
-    if crowds == number:
-        raise SuggestionError(
+def _problem(
+    ignored: int, crowds: int, number: int, path: str, crowd: str
+) -> Hint | None:
+    """What is wrong if all objects are ignored: only the background would be learned.
+
+    Args:
+        ignored: Number of objects whose pixels are ignored.
+        crowds: Number of objects that are crowds.
+        number: Number of all objects.
+        path: The file.
+        crowd: The argument of `coco`.
+    """
+    if ignored < number:
+        return None
+    if crowds == number and crowd == "ignore":
+        return Hint(
             f"{path}: Expected objects that aren't crowds. Received: all {number} are "
-            f"(`iscrowd` is 1), and the pixels of crowds are ignored. {hint}",
-            arguments,
+            f"(`iscrowd` is 1), and the pixels of crowds are ignored. {_CROWDS.text}",
+            _CROWDS.arguments,
         )
-    if crowds > number / 2:
-        warnings.warn(
-            f"{path}: {crowds} of {number} objects are crowds, whose pixels are "
-            f"ignored. {hint}",
-            stacklevel=3,
-        )
+    return Hint(
+        f"{path}: Expected objects with outlines. Received: all {number} are boxes "
+        "without one, or crowds, and their pixels are ignored. Draw outlines, or "
+        "choose other classes.",
+        {},
+    )

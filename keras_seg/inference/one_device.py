@@ -1,0 +1,96 @@
+"""Predictions on one device, also of a model that several devices train together."""
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+# Compiled functions of models that have replicas.
+_functions: weakref.WeakKeyDictionary[keras.Model, Callable] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def predict_on_batch(model: keras.Model, images: Any) -> Any:
+    """What a model gives for a batch of images, NumPy; computed on one device.
+
+    `Model.predict_on_batch` gives the whole batch to each replica of a
+    `tf.distribute.Strategy`, and returns it once for each. On JAX it spreads the work
+    over all devices of a distribution, which other hosts would have to take part in.
+    Here one device computes with its copy of the weights, so scores are exactly those
+    that the model has without its strategy.
+
+    Args:
+        model: The model.
+        images: `[batch, height, width, channels]`.
+
+    Returns:
+        Its outputs, with the structure that they have in the model.
+    """
+    if keras.backend.backend() == "tensorflow":
+        if model.distribute_strategy.num_replicas_in_sync > 1:
+            outputs = _on_first_replica(model)(images)
+            return keras.tree.map_structure(np.asarray, outputs)
+    elif keras.backend.backend() == "jax" and _is_on_several_devices(model):
+        outputs = _on_local_device(model, images)
+        return keras.tree.map_structure(np.asarray, outputs)
+    # Not model(images): in graph mode activations are freed as soon as they are used.
+    return model.predict_on_batch(images)
+
+
+@contextlib.contextmanager
+def without_distribution() -> Iterator[None]:
+    """Let variables that are made inside, such as a metric's, be this process's own."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
+def _on_first_replica(model: keras.Model) -> Callable:
+    """The model as a function that runs outside of its replicas."""
+    import tensorflow as tf
+
+    if model not in _functions:
+        reference = weakref.ref(model)  # or the entry would keep its own key alive
+
+        def call(images: Any) -> Any:
+            with tf.device(_first_device(reference())):
+                return reference()(images, training=False)  # type: ignore[misc]
+
+        _functions[model] = tf.function(call, reduce_retracing=True)
+    return _functions[model]
+
+
+def _first_device(model: Any) -> str:
+    return model.distribute_strategy.extended.worker_devices[0]
+
+
+def _is_on_several_devices(model: keras.Model) -> bool:
+    return any(len(v.value.sharding.device_set) > 1 for v in model.variables)
+
+
+def _on_local_device(model: keras.Model, images: Any) -> Any:
+    """Call a model with this process's copies of its variables."""
+    import jax
+
+    if model not in _functions:
+        reference = weakref.ref(model)
+
+        def call(trainable: Any, others: Any, images: Any) -> Any:
+            return reference().stateless_call(  # type: ignore[union-attr]
+                trainable, others, images, training=False
+            )[0]
+
+        _functions[model] = jax.jit(call)
+    copies = [
+        [v.value.addressable_data(0) for v in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    with without_distribution():
+        return _functions[model](*copies, images)

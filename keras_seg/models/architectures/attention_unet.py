@@ -1,0 +1,168 @@
+"""Attention U-Net: what comes from below decides which pixels of a skip count.
+
+Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018,
+https://arxiv.org/abs/1804.03999, figures 1 and 2. The paper's net is for volumes. This
+is the form for images that most use, after the net of that name in
+https://github.com/LeeJunHyun/Image_Segmentation: gates at the resolution of the skip,
+every convolution batch-normalised, nearest upsampling before a 3x3 convolution.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_seg.labels import Tensor, check_num_classes
+from keras_seg.models.architectures.unet import (
+    check_widths,
+    encoder_features,
+    path_down,
+    path_up,
+)
+from keras_seg.models.arguments import check_input_shape, check_share, check_word
+from keras_seg.models.blocks import (
+    NORMALIZATIONS,
+    conv_norm_relu,
+    double_conv,
+    normalize,
+    outputs,
+    score,
+    upsample,
+)
+from keras_seg.models.encoders.encoder import check_encoder, encoder_endings
+from keras_seg.models.encoders.encoder import encoder as make_encoder
+from keras_seg.models.layers import crop_to
+from keras_seg.models.weights.by_name import load_weights
+from keras_seg.models.weights.files import check_weights
+
+
+def attention_unet(
+    num_classes: int,
+    *,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    encoder: str | keras.Model | None = None,
+    encoder_weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike | None = None,
+    widths: Sequence[int] | None = None,
+    upsampling: str = "nearest",
+    normalization: str = "batch",
+    dropout: float = 0.0,
+    activation: Any = None,
+    name: str = "attention_unet",
+) -> keras.Model:
+    """Build an Attention U-Net.
+
+    Args:
+        num_classes: Number of classes to tell apart, the background among them.
+        input_shape: Height, width and channels of the images. None stands for any
+            height or width; the output always has the size of the input.
+        encoder: None for the paper's path down, or what `models.encoder` takes or
+            makes: the name of a backbone or a `keras.Model`, with the levels "P2" to
+            "P5" and perhaps "P1".
+        encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
+            file, as `weights` of `models.encoder`.
+        weights: Weights of the whole net to start from: None, the `.keras` file of an
+            equal net, or the folder of a run of `keras-seg train`.
+        widths: Filters of each level, from full resolution down; None means (64, 128,
+            256, 512, 1024), or with an encoder, whose levels of the path up they are,
+            (16, 32, 64, 128, 256).
+        upsampling: How maps come back up, before a 3x3 convolution: "nearest" or
+            "bilinear".
+        normalization: After each convolution: "batch", "group" or "none".
+        dropout: Share of activations dropped from the features of the two deepest
+            levels of the path down.
+        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        name: Name of the model.
+
+    Returns:
+        A model from images `[batch, height, width, channels]` in 0..255 to float32
+        logits `[batch, height, width, num_classes]`.
+
+    Raises:
+        ValueError: for arguments out of range, unknown words, a backbone that can't be
+            used, or weights of another model.
+        FileNotFoundError: if there is no file of weights.
+
+    Example:
+        >>> model = attention_unet(num_classes=21, widths=(8, 16, 32))
+        >>> model.compute_output_shape((1, 65, 97, 3))
+        (1, 65, 97, 21)
+    """
+    num_classes = check_num_classes(num_classes)
+    input_shape = check_input_shape(input_shape)
+    check_word("upsampling", upsampling, ("nearest", "bilinear"))
+    check_word("normalization", normalization, NORMALIZATIONS)
+    check_share("dropout", dropout)
+    widths = check_widths(widths, encoder)
+    encoder_weights, weights = check_weights(
+        encoder_weights, weights, encoder_endings=encoder_endings(encoder)
+    )
+    if encoder is None and encoder_weights is not None:
+        raise ValueError("Expected an `encoder` with `encoder_weights`.")
+
+    image = keras.Input(input_shape, name="image")
+    conv: dict[str, Any] = {"normalization": normalization, "use_bias": True}
+    if encoder is None:
+        features = path_down(image, widths, dropout=dropout, padding="same", **conv)
+        widths = widths[:-1]
+    else:
+        check_encoder(encoder, encoder_weights)
+        made = make_encoder(encoder, input_shape=input_shape, weights=encoder_weights)
+        features = encoder_features(image, made, dropout=dropout)
+    join = functools.partial(_join, upsampling=upsampling, **conv)
+    x = path_up(features, widths, join)
+    x = score(x, num_classes)
+    logits = outputs(x, activation=activation, image=image)
+    model = keras.Model(image, logits, name=name)
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def _join(
+    x: Tensor,
+    skip: Tensor | None,
+    width: int,
+    *,
+    name: str,
+    upsampling: str,
+    **conv: Any,
+) -> Tensor:
+    """Up-convolution, what the gate lets through of the skip, two convolutions."""
+    x = upsample(x, upsampling=upsampling, name=name)
+    x = conv_norm_relu(x, width, 3, name=name, number=0, **conv)
+    if skip is not None:
+        x = crop_to(x, skip, name=f"{name}_crop")  # pools round sizes up
+        gated = _gate(skip, x, conv["normalization"], name=f"{name}_gate")
+        x = layers.Concatenate(name=f"{name}_join")([gated, x])
+    return double_conv(x, width, name=name, **conv)
+
+
+def _gate(skip: Tensor, signal: Tensor, normalization: str, *, name: str) -> Tensor:
+    """Additive attention (equation 1): a weight in 0..1 for each pixel of the skip.
+
+        skip * sigmoid(psi(relu(theta(skip) + phi(signal))))
+
+    theta and phi are 1x1 convolutions to half of the skip's channels, psi one to a
+    single channel.
+    """
+    inner = max(1, skip.shape[-1] // 2)
+    theta = _project(skip, inner, normalization, name=f"{name}_theta")
+    phi = _project(signal, inner, normalization, name=f"{name}_phi")
+    x = layers.Add(name=f"{name}_add")([theta, phi])
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    x = _project(x, 1, normalization, name=f"{name}_psi")
+    x = layers.Activation("sigmoid", name=f"{name}_weight")(x)
+    return layers.Multiply(name=f"{name}_apply")([skip, x])
+
+
+def _project(x: Tensor, filters: int, normalization: str, *, name: str) -> Tensor:
+    x = layers.Conv2D(filters, 1, kernel_initializer="he_normal", name=f"{name}_conv")(
+        x
+    )
+    if normalization == "none":
+        return x
+    return normalize(x, normalization, name=f"{name}_norm")

@@ -1,0 +1,160 @@
+"""DeepLabV3: dilated features, seen at several dilations at once.
+
+Chen, Papandreou, Schroff and Adam, "Rethinking Atrous Convolution for Semantic Image
+Segmentation", 2017, https://arxiv.org/abs/1706.05587, figure 5 and section 3.3, as
+torchvision has it, https://github.com/pytorch/vision,
+torchvision/models/segmentation/deeplabv3.py. Where the paper scores what the pyramid
+gives, torchvision has one 3x3 convolution more in between, and dropout.
+"""
+
+import os
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_seg.labels import check_num_classes
+from keras_seg.models.arguments import (
+    check_factor,
+    check_input_shape,
+    check_share,
+    check_word,
+    is_positive,
+)
+from keras_seg.models.auxiliary import trained_part, with_auxiliary
+from keras_seg.models.blocks import conv_norm_relu, enlarge_outputs, score
+from keras_seg.models.encoders.encoder import (
+    check_encoder,
+    dilated_encoder,
+    encoder_endings,
+)
+from keras_seg.models.layers import BroadcastTo
+from keras_seg.models.weights.torchvision import check_starts, load_net
+
+#: Dilations of the pyramid by output stride (section 3.3).
+_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
+
+
+def deeplab_v3(
+    num_classes: int,
+    *,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    encoder: str | keras.Model = "resnet50",
+    encoder_weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike | None = None,
+    fresh_head: bool = False,
+    output_stride: int = 8,
+    head_width: int = 256,
+    dropout: float = 0.5,
+    auxiliary: float = 0.0,
+    activation: Any = None,
+    name: str = "deeplab_v3",
+) -> keras.Model:
+    """Build a DeepLabV3, as torchvision has it.
+
+    Args:
+        num_classes: Number of classes to tell apart, the background among them.
+        input_shape: Height, width and channels of the images. None stands for any
+            height or width; the output always has the size of the input.
+        encoder: What `models.encoder` takes or makes: the name of a backbone or a
+            `keras.Model`, with the level "P5", and "P4" for an auxiliary head.
+        encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
+            file, as `weights` of `models.encoder`.
+        weights: Weights of the whole net to start from: None; "coco_voc" for
+            torchvision's, trained on COCO with the 21 classes of VOC, for "resnet50"
+            and "resnet101"; a `.pth` or `.safetensors` file of torchvision's net; the
+            `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
+        fresh_head: Whether to leave out the scores in the file of `weights`: they start
+            anew, for another number of classes.
+        output_stride: How many times smaller than the image the features of the pyramid
+            are: 8, with dilations of 12, 24 and 36, or 16, with half of these.
+        head_width: Filters of each convolution of the pyramid and of what follows.
+        dropout: Share of activations dropped after the pyramid.
+        auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
+            `fit` has; torchvision trains with 0.5. With 0 there is none.
+        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        name: Name of the model.
+
+    Returns:
+        A model from images `[batch, height, width, channels]` in 0..255 to float32
+        logits `[batch, height, width, num_classes]`.
+
+    Raises:
+        ValueError: for arguments out of range, a backbone that can't be used or
+            dilated, or weights of another model, saying what differs.
+        FileNotFoundError: if there is no file of weights.
+        OSError: where weights can't be downloaded, saying where to put the file.
+
+    Example:
+        >>> model = deeplab_v3(num_classes=21, encoder="resnet18", output_stride=16)
+        >>> model.compute_output_shape((1, 65, 97, 3))
+        (1, 65, 97, 21)
+    """
+    num_classes = check_num_classes(num_classes)
+    input_shape = check_input_shape(input_shape)
+    check_word("output_stride", output_stride, (8, 16))
+    check_share("dropout", dropout)
+    check_factor("auxiliary", auxiliary)
+    if not is_positive(head_width):
+        raise ValueError(
+            f"Expected `head_width` to be a positive integer. Received: {head_width!r}"
+        )
+    encoder_weights, weights = check_starts(
+        "deeplab_v3",
+        encoder,
+        num_classes,
+        encoder_weights=encoder_weights,
+        weights=weights,
+        fresh_head=fresh_head,
+        encoder_endings=encoder_endings(encoder),
+    )
+    check_encoder(encoder, encoder_weights)
+
+    image = keras.Input(input_shape, name="image")
+    made = dilated_encoder(
+        encoder,
+        ["P4", "P5"] if auxiliary else ["P5"],
+        output_stride=output_stride,
+        decoder="a DeepLabV3",
+        input_shape=input_shape,
+        weights=encoder_weights,
+    )
+    features = made(image)
+    x = _pyramid(features["P5"], head_width, _RATES[output_stride], dropout=dropout)
+    x = conv_norm_relu(x, head_width, 3, name="head")
+    x = score(x, num_classes)
+    logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
+    model = with_auxiliary(
+        image,
+        logits,
+        features,
+        auxiliary,
+        output_stride=output_stride,
+        activation=activation,
+        name=name,
+    )
+    if weights is not None:
+        load_net(trained_part(model), weights, "deeplab_v3", fresh_head=fresh_head)
+    return model
+
+
+def _pyramid(x: Any, width: int, rates: tuple[int, ...], *, dropout: float) -> Any:
+    """Atrous spatial pyramid pooling: one pixel, three dilations, and the whole image.
+
+    Args:
+        x: Features.
+        width: Filters of each branch, and of what joins them.
+        rates: Dilations of the 3x3 convolutions.
+        dropout: Share of activations dropped at the end.
+    """
+    branches = [conv_norm_relu(x, width, 1, name="aspp", number=0)]
+    for k, rate in enumerate(rates, start=1):
+        branches.append(
+            conv_norm_relu(x, width, 3, name="aspp", number=k, dilation=rate)
+        )
+    pool = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
+    pool = conv_norm_relu(pool, width, 1, name="aspp_pool")
+    branches.append(BroadcastTo(name="aspp_pool_broadcast")(pool, x))
+    x = layers.Concatenate(name="aspp_join")(branches)
+    x = conv_norm_relu(x, width, 1, name="aspp_project")
+    return layers.Dropout(dropout, name="aspp_dropout")(x)

@@ -1,0 +1,134 @@
+"""A fully convolutional network on a dilated backbone: torchvision's FCN.
+
+Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation",
+CVPR 2015, https://arxiv.org/abs/1411.4038, is where the idea is from. This net is the
+one that the field has made of it, https://github.com/pytorch/vision,
+torchvision/models/segmentation/fcn.py: a ResNet whose last two stages are dilated
+instead of strided, and a head of one 3x3 convolution. There are no skips: the features
+are at stride 8, and scores are enlarged bilinearly.
+"""
+
+import os
+from typing import Any
+
+import keras
+
+from keras_seg.labels import check_num_classes
+from keras_seg.models.arguments import (
+    check_factor,
+    check_input_shape,
+    check_share,
+    check_word,
+    is_positive,
+)
+from keras_seg.models.auxiliary import trained_part, with_auxiliary
+from keras_seg.models.blocks import enlarge_outputs, fcn_head
+from keras_seg.models.encoders.encoder import (
+    check_encoder,
+    dilated_encoder,
+    encoder_endings,
+)
+from keras_seg.models.weights.torchvision import check_starts, load_net
+
+
+def fcn(
+    num_classes: int,
+    *,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    encoder: str | keras.Model = "resnet50",
+    encoder_weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike | None = None,
+    fresh_head: bool = False,
+    output_stride: int = 8,
+    head_width: int | None = None,
+    dropout: float = 0.1,
+    auxiliary: float = 0.0,
+    activation: Any = None,
+    name: str = "fcn",
+) -> keras.Model:
+    """Build an FCN on a dilated backbone, as torchvision has it.
+
+    Args:
+        num_classes: Number of classes to tell apart, the background among them.
+        input_shape: Height, width and channels of the images. None stands for any
+            height or width; the output always has the size of the input.
+        encoder: What `models.encoder` takes or makes: the name of a backbone or a
+            `keras.Model`, with the level "P5", and "P4" for an auxiliary head.
+        encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
+            file, as `weights` of `models.encoder`.
+        weights: Weights of the whole net to start from: None; "coco_voc" for
+            torchvision's, trained on COCO with the 21 classes of VOC, for "resnet50"
+            and "resnet101"; a `.pth` or `.safetensors` file of torchvision's net; the
+            `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
+        fresh_head: Whether to leave out the scores in the file of `weights`: they start
+            anew, for another number of classes.
+        output_stride: How many times smaller than the image the features are that are
+            scored: 8, 16 or 32.
+        head_width: Filters of the 3x3 convolution before the scores. None means a
+            quarter of the channels of the features.
+        dropout: Share of activations dropped before they are scored.
+        auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
+            `fit` has; torchvision trains with 0.5. With 0 there is none.
+        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        name: Name of the model.
+
+    Returns:
+        A model from images `[batch, height, width, channels]` in 0..255 to float32
+        logits `[batch, height, width, num_classes]`.
+
+    Raises:
+        ValueError: for arguments out of range, a backbone that can't be used or
+            dilated, or weights of another model, saying what differs.
+        FileNotFoundError: if there is no file of weights.
+        OSError: where weights can't be downloaded, saying where to put the file.
+
+    Example:
+        >>> model = fcn(num_classes=21, encoder="resnet18")
+        >>> model.compute_output_shape((1, 65, 97, 3))
+        (1, 65, 97, 21)
+    """
+    num_classes = check_num_classes(num_classes)
+    input_shape = check_input_shape(input_shape)
+    check_word("output_stride", output_stride, (8, 16, 32))
+    check_share("dropout", dropout)
+    check_factor("auxiliary", auxiliary)
+    if head_width is not None and not is_positive(head_width):
+        raise ValueError(
+            "Expected `head_width` to be a positive integer or None. Received: "
+            f"{head_width!r}"
+        )
+    encoder_weights, weights = check_starts(
+        "fcn",
+        encoder,
+        num_classes,
+        encoder_weights=encoder_weights,
+        weights=weights,
+        fresh_head=fresh_head,
+        encoder_endings=encoder_endings(encoder),
+    )
+    check_encoder(encoder, encoder_weights)
+
+    image = keras.Input(input_shape, name="image")
+    made = dilated_encoder(
+        encoder,
+        ["P4", "P5"] if auxiliary else ["P5"],
+        output_stride=output_stride,
+        decoder="an FCN",
+        input_shape=input_shape,
+        weights=encoder_weights,
+    )
+    features = made(image)
+    x = fcn_head(features["P5"], num_classes, dropout=dropout, width=head_width)
+    logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
+    model = with_auxiliary(
+        image,
+        logits,
+        features,
+        auxiliary,
+        output_stride=output_stride,
+        activation=activation,
+        name=name,
+    )
+    if weights is not None:
+        load_net(trained_part(model), weights, "fcn", fresh_head=fresh_head)
+    return model

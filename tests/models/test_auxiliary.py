@@ -1,0 +1,222 @@
+"""Auxiliary heads: a loss of `fit`, and nothing else."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_seg
+from keras_seg.losses import Dice, WeightedCrossEntropy
+from keras_seg.metrics import SegmentationScores
+from keras_seg.models import encoder
+from tests.models.backbones import tiny
+
+WEIGHT = 0.4
+
+
+def data():
+    """Images, and masks with ignored pixels."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, (2, 33, 47))
+    y[:, :9] = 255
+    return rng.integers(0, 256, (2, 33, 47, 3), np.uint8), y
+
+
+def build(builder="fcn", *, dropout=0.0, auxiliary=WEIGHT, **arguments):
+    keras.utils.set_random_seed(0)
+    model = getattr(keras_seg, builder)(
+        3,
+        encoder=tiny(),
+        head_width=4,
+        dropout=dropout,
+        auxiliary=auxiliary,
+        **arguments,
+    )
+    if auxiliary:
+        model.trained.get_layer("auxiliary_dropout").rate = 0.0
+    return model
+
+
+def standing_still():
+    """An optimizer that changes nothing."""
+    return keras.optimizers.SGD(0.0)
+
+
+def both(model, x):
+    """Logits of a training step, and of its auxiliary head."""
+    found = model(x, training=True)
+    assert list(found) == ["logits", "auxiliary"]
+    return [np.asarray(logits) for logits in found.values()]
+
+
+@pytest.mark.parametrize("builder", ["fcn", "deeplab_v3"])
+def test_the_loss_of_fit_is_that_of_the_logits_plus_the_weighted_auxiliary_one(builder):
+    model = build(builder)
+    x, y = data()
+    model.compile(standing_still(), WeightedCrossEntropy())
+    main, auxiliary = both(model, x)
+    assert np.abs(main - auxiliary).max() > 0.01
+    expected = float(WeightedCrossEntropy()(y, main))
+    expected += WEIGHT * float(WeightedCrossEntropy()(y, auxiliary))
+    found = model.fit(x, y, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_weights_of_pixels_and_sums_of_losses_hold_for_both():
+    model = build()
+    x, y = data()
+    weights = np.random.default_rng(1).uniform(size=y.shape)
+    loss = WeightedCrossEntropy() + 0.5 * Dice()
+    model.compile(standing_still(), loss)
+    main, auxiliary = both(model, x)
+    expected = float(loss(y, main, weights)) + WEIGHT * float(
+        loss(y, auxiliary, weights)
+    )
+    found = model.fit(x, y, sample_weight=weights, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_losses_of_keras_by_name_hold_for_both():
+    model = build(activation="softmax")
+    x, y = data()
+    y[y == 255] = 0  # which Keras's losses don't know
+    model.compile(standing_still(), "sparse_categorical_crossentropy")
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    main, auxiliary = both(model, x)
+    expected = float(loss(y, main)) + WEIGHT * float(loss(y, auxiliary))
+    found = model.fit(x, y, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_losses_of_the_model_itself_count_once():
+    model = build()
+    model.get_layer("score").kernel_regularizer = keras.regularizers.L2(1.0)
+    model.get_layer("score").kernel.regularizer = keras.regularizers.L2(1.0)
+    x, y = data()
+    model.compile(standing_still(), WeightedCrossEntropy())
+    main, auxiliary = both(model, x)
+    expected = float(np.sum(np.square(model.get_layer("score").get_weights()[0])))
+    assert expected > 0.1
+    expected += float(WeightedCrossEntropy()(y, main))
+    expected += WEIGHT * float(WeightedCrossEntropy()(y, auxiliary))
+    found = model.fit(x, y, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_scores_and_validation_are_of_the_logits_alone():
+    model = build()
+    x, y = data()
+    model.compile(
+        standing_still(), WeightedCrossEntropy(), metrics=[SegmentationScores(3)]
+    )
+    main, _ = both(model, x)
+    scores = SegmentationScores(3)
+    scores.update_state(y, main)
+    expected = scores.result()
+    history = model.fit(x, y, verbose=0, validation_data=(x, y)).history
+    np.testing.assert_allclose(history["mean_iou"], expected["mean_iou"], rtol=1e-5)
+    alone = float(WeightedCrossEntropy()(y, model(x)))
+    np.testing.assert_allclose(history["val_loss"], alone, rtol=1e-4)
+
+
+def test_fit_trains_the_head_and_through_it_the_encoder():
+    # Nothing but the auxiliary loss can move what it depends on: the logits have none.
+    model = build(auxiliary=1.0)
+    x, y = data()
+    model.get_layer("score").kernel.assign(0 * model.get_layer("score").kernel)
+    before = {v.path: np.array(v) for v in model.trainable_variables}
+    model.compile(keras.optimizers.SGD(0.1), WeightedCrossEntropy())
+    model.fit(x, y, verbose=0)
+    moved = {v.path for v in model.trainable_variables if np.any(v != before[v.path])}
+    assert {"auxiliary_conv/kernel", "auxiliary_score/bias"} <= moved
+    assert "encoder/conv4/kernel" in moved
+    assert not {"encoder/conv5/kernel", "head_conv/kernel"} & moved
+
+
+@pytest.mark.parametrize("builder", ["fcn", "deeplab_v3"])
+def test_outputs_and_predictions_are_the_logits_alone(builder):
+    with_head, without = build(builder), build(builder, auxiliary=0.0)
+    assert type(without).__name__ == "Functional"
+    names = [layer.name for layer in without.layers]
+    assert [layer.name for layer in with_head.layers] == names
+    assert not [name for name in names if "auxiliary" in name]
+    for layer in without.layers:
+        layer.set_weights(with_head.get_layer(layer.name).get_weights())
+    x, _ = data()
+    np.testing.assert_allclose(with_head(x), without(x), rtol=1e-5, atol=1e-5)
+    assert with_head.predict(x, verbose=0).shape == (2, 33, 47, 3)
+    assert with_head.output_shape == without.output_shape
+    own = {v.path for v in without.trainable_variables}
+    heads = {v.path for v in with_head.trainable_variables} - own
+    assert len(heads) == 5
+    assert all(path.startswith("auxiliary_") for path in heads)
+
+
+def test_a_saved_file_is_the_model_without_the_head(tmp_path):
+    model = build()
+    x, y = data()
+    model.compile("adam", WeightedCrossEntropy())
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded).__name__ == "Functional"
+    assert not loaded.compiled  # its optimizer would be one of other variables
+    np.testing.assert_allclose(loaded(x), model(x), rtol=1e-5, atol=1e-5)
+    assert not [v.path for v in loaded.variables if "auxiliary" in v.path]
+
+
+def test_weights_of_a_saved_file_leave_the_head_as_it_starts(tmp_path):
+    model = build()
+    model.save(tmp_path / "model.keras")
+    keras.utils.set_random_seed(1)
+    with pytest.warns(UserWarning, match="left as they start: auxiliary_conv, auxil"):
+        loaded = keras_seg.fcn(
+            3, encoder=tiny(), head_width=4, auxiliary=1.0, weights=tmp_path
+        )
+    x, _ = data()
+    np.testing.assert_allclose(loaded(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_alone_keep_those_of_the_head(tmp_path):
+    model, other = build(), build()
+    for variable in model.variables:
+        if "float" in variable.dtype:
+            variable.assign(variable + 0.5)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for weight, wanted in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+
+
+def test_a_frozen_model_has_a_frozen_head():
+    model = build()
+    model.trainable = False
+    assert model.trainable_variables == []
+
+
+def test_a_head_needs_level_p4():
+    only_p5 = encoder(tiny())
+    inside = next(layer for layer in only_p5.layers if isinstance(layer, keras.Model))
+    cut = keras.Model(inside.inputs, {"P5": inside.outputs[-1]}, name="cut")
+    image = only_p5.input
+    made = type(only_p5)(image, cut(image), name="encoder")
+    keras_seg.fcn(3, encoder=made, output_stride=32)
+    with pytest.raises(ValueError, match=r"levels P4, P5 for an FCN\. Missing: P4"):
+        keras_seg.fcn(3, encoder=made, output_stride=32, auxiliary=0.5)
+
+
+@pytest.mark.slow
+def test_all_of_this_holds_on_jax():
+    pytest.importorskip("jax")
+    command = [sys.executable, "-m", "pytest", __file__, "-n", "0", "-q"]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
