@@ -44,7 +44,7 @@ class Counted:
             with contextlib.suppress(ValueError):  # whose last layer doesn't show it
                 self.has_probabilities = net.are_probabilities
         self.metric = SegmentationScores(n, class_names=source.class_names)
-        self.boundary = BoundaryIoU(n, distance=boundary) if boundary else None
+        self.boundary = None if boundary is None else BoundaryIoU(n, distance=boundary)
         self.matrix = np.zeros((n, n), np.int64)
         self.ignored = self.invalid = 0
         self.losses, self.labelled = np.zeros((2, len(source)))

@@ -13,7 +13,7 @@ from keras_seg.inference.blocks import batch_that_fits
 from keras_seg.inference.counting import Counted
 from keras_seg.inference.nets import as_net
 from keras_seg.inference.one_device import without_distribution
-from keras_seg.inference.passes import check_passes
+from keras_seg.inference.passes import check_boundary, check_passes
 from keras_seg.inference.predict import Model
 from keras_seg.inference.scores import Scores
 
@@ -76,6 +76,7 @@ def evaluate(
         (3, 1152)
     """
     passes = check_passes(tile, overlap, flips, scales)
+    boundary = check_boundary(boundary)
     if not isinstance(source, Source):
         raise TypeError(
             f"Expected a Source, as `data.voc` gives one. Received: "

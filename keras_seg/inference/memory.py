@@ -40,17 +40,14 @@ class PassMemory:
         (low, first), (high, second) = (
             (math.prod(size), _bytes_of_operations(model, size)) for size in sizes
         )
-        per_pixel = second / high
+        self._power = np.ones(len(second))
         if len(first) == len(second) and low < high:
-            slope = (second / high - first / low) / (high - low)
-            self._quadratic = np.maximum(slope, 0)
-            self._linear = np.maximum(per_pixel - self._quadratic * high, 0)
-        else:
-            self._linear, self._quadratic = per_pixel, np.zeros_like(per_pixel)
+            self._power[second > first * (high / low) ** 1.5] = 2
+        self._factor = second / high**self._power
 
     def needed(self, images: int, pixels: int) -> float:
         """Bytes for so many images of so many pixels each."""
-        of_image = self._linear * pixels + self._quadratic * pixels**2
+        of_image = self._factor * float(pixels) ** self._power
         return images * float(of_image.max(initial=0))
 
 
@@ -79,19 +76,22 @@ def _bytes_of_operations(model: keras.Model, size: tuple[int, int]) -> np.ndarra
 
 
 def _bytes_of(operation: Any, on_cpu: bool) -> int:
-    outputs = [*operation.outputs]
+    total = sum(map(_bytes, operation.outputs))
     # Weights don't grow with the image.
-    maps = [x for x in operation.inputs if x.shape.rank and x.shape[0] == 1]
-    total = sum(map(_bytes, outputs + maps))
+    total += sum(_bytes(x) for x in operation.inputs if x.op.type != "ReadVariableOp")
     if on_cpu and operation.type == "Conv2D":
         kh, kw, channels, _ = operation.inputs[1].shape
-        _, height, width, _ = outputs[0].shape
-        total += kh * kw * channels * height * width * outputs[0].dtype.size
+        total += kh * kw * channels * _bytes_of_channel(operation.outputs[0])
     elif on_cpu and operation.type == "Conv2DBackpropInput":  # a transposed one
         kh, kw, filters, _ = operation.inputs[1].shape
-        _, height, width, _ = operation.inputs[2].shape
-        total += kh * kw * filters * height * width * outputs[0].dtype.size
+        total += kh * kw * filters * _bytes_of_channel(operation.inputs[2])
     return total
+
+
+def _bytes_of_channel(tensor: Any) -> int:
+    """Bytes of one channel; dilated convolutions have rows and columns in the batch."""
+    channels = tensor.shape[-1]
+    return _bytes(tensor) // channels if channels else 0
 
 
 def _bytes(tensor: Any) -> int:

@@ -160,18 +160,25 @@ class KerasNet(Net):
         return masks_of
 
     def needed(self, images: int, pixels: int) -> float:
-        if keras.backend.backend() != "tensorflow":
+        memory = self._memory
+        if memory is None:
             return super().needed(images, pixels)
-        return self._memory.needed(images, pixels)
+        return memory.needed(images, pixels)
 
     @functools.cached_property
-    def _memory(self) -> PassMemory:
+    def _memory(self) -> PassMemory | None:
+        """None for a model whose operations can't be seen."""
+        if keras.backend.backend() != "tensorflow":
+            return None
         height, width = self.sides(by_tiles=True)
         sizes = [
             (height.for_output(n) or height.first, width.for_output(n) or width.first)
-            for n in (64, 320)
+            for n in (256, 768)
         ]
-        return PassMemory(self.model, sizes)
+        try:
+            return PassMemory(self.model, sizes)
+        except Exception:  # whatever the layers of other people's models raise
+            return None
 
 
 class SavedModelNet(Net):

@@ -46,6 +46,22 @@ def check_passes(tile: Any, overlap: Any, flips: Any, scales: Any) -> Passes:
     )
 
 
+def check_boundary(boundary: Any) -> int | None:
+    """The width of a band along boundaries in pixels, if it is one, or None."""
+    if boundary is None:
+        return None
+    try:
+        width = 0 if isinstance(boundary, bool) else operator.index(boundary)
+    except TypeError:
+        width = 0
+    if width < 1:
+        raise ValueError(
+            "Expected `boundary` to be pixels, a positive integer. Received: "
+            f"{boundary!r}"
+        )
+    return width
+
+
 def _check_tile(tile: Any) -> tuple[int, int] | None:
     if tile is None:
         return None

@@ -278,6 +278,12 @@ def test_scores_of_classes_are_shares_of_their_pixels(model, source):
             assert value == pytest.approx(share, abs=2e-3, nan_ok=True)
 
 
+@pytest.mark.parametrize("boundary", [0, -1, 1.5, np.nan, "2", True])
+def test_a_boundary_without_pixels_is_refused(model, source, boundary):
+    with pytest.raises(ValueError, match=r"`boundary` to be pixels.*Received: "):
+        keras_seg.evaluate(model, source, boundary=boundary)
+
+
 def test_the_interval_is_that_of_images_drawn_anew():
     # Of four images all 256 draws can be made.
     rng = np.random.default_rng(3)
