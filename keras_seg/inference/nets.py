@@ -58,7 +58,7 @@ class Net:
                 that it refuses are looked for.
         """
         height, width, _ = self.input_shape
-        return Side(height or 1, not height), Side(width or 1, not width)
+        return Side(height or 1, int(not height)), Side(width or 1, int(not width))
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Logits or probabilities, float32 `[batch, height, width, num_classes]`.

@@ -83,6 +83,18 @@ def test_images_of_one_size_are_predicted_together_and_none_is_padded(
     assert sorted(shapes_seen) == sorted((3, *size, 3) for size in SIZES)
 
 
+def test_batches_that_do_not_fit_into_memory_are_divided(model, source, monkeypatch):
+    together = []
+    net = nets.as_net(model)
+    scores = net.scores
+    monkeypatch.setattr(net, "largest", 3 * 24 * 16)
+    monkeypatch.setattr(
+        net, "scores", lambda images: together.append(len(images)) or scores(images)
+    )
+    keras_seg.evaluate(model, source)
+    assert together == [1] * 3 + [3] + [1] * 3
+
+
 def sizes(batches):
     return [images.shape[:2] for _, images, _ in batches]
 
