@@ -87,6 +87,21 @@ def test_python_of_the_page_on_data_runs(small_data):
     assert len(names["weights"]) == 2
 
 
+def test_python_of_the_page_on_predictions_runs(small_data, capsys):
+    page = DATA.parent / "predict.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    assert len(blocks) == 4
+    names: dict = {}
+    for code in blocks:
+        exec(code, names)
+    assert names["mask"].shape == (120, 200)
+    assert names["probabilities"].shape == (120, 200, 6)
+    assert len([*Path("photos").glob("*.png")]) == 5
+    assert capsys.readouterr().out.count("done") == 5
+    assert names["low"] < names["scores"].mean_iou < names["high"]
+    assert len(names["worst"]) == 3
+
+
 TRAINING = DATA.parent / "training.md"
 
 

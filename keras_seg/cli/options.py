@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import keras_seg
-from keras_seg.cli.option_types import area, picture, positive, run_folder
+from keras_seg.cli.option_types import (
+    area,
+    overlap,
+    picture,
+    positive,
+    run_folder,
+    scales,
+)
 from keras_seg.cli.train_options import add_train_options
 
 DATA = ("shapes", "voc", "coco", "folder")
@@ -94,12 +101,26 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
             metavar="PATH",
             help="new path, if the data has moved since training",
         )
+    command.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="a SavedModel to score in place of the run's model",
+    )
+    command.add_argument(
+        "--boundary",
+        type=positive,
+        metavar="N",
+        help="score boundaries too: boundary IoU in a band of N pixels",
+    )
+    _add_passes(command)
 
     command = add_command(
         "predict",
         "Predict masks of image files. For each image it writes a PNG of class ids, "
         "and an overlay: the photo with the classes in colour, class 0 left as it is. "
-        "Images that can't be read are listed, and the others are done.",
+        "Images that can't be read are listed, and the others are done; the exit "
+        "status is then 1.",
     )
     _add_run(command)
     command.add_argument(
@@ -123,6 +144,21 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         metavar="N",
         help="images of the same size that are predicted together",
     )
+    add = command.add_argument
+    add("--no-overlays", action="store_true", help="write masks only")
+    add(
+        "--probabilities",
+        action="store_true",
+        help="write NAME_probabilities.npz too: `probabilities`, float16 [height, "
+        "width, classes], and `class_names`",
+    )
+    add(
+        "--continue",
+        action="store_true",
+        dest="resume",
+        help="leave out images whose files are all in DIR",
+    )
+    _add_passes(command)
 
     command = add_command("export", "Export a trained model for serving.")
     _add_run(command)
@@ -144,6 +180,37 @@ def _add_run(command: argparse.ArgumentParser) -> None:
         type=run_folder,
         metavar="RUN",
         help="folder that `keras-seg train` wrote, or the model.keras in it",
+    )
+
+
+def _add_passes(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options of how images go through a model."""
+    add = command.add_argument_group("large images, better masks").add_argument
+    add(
+        "--tile",
+        type=positive,
+        metavar="N",
+        help="predict by tiles of N x N pixels (default: whole images where they fit "
+        "into memory, else tiles that fit)",
+    )
+    add(
+        "--overlap",
+        type=overlap,
+        default=0.25,
+        metavar="F",
+        help="share of a tile that the next one has too; there they are blended",
+    )
+    add(
+        "--flips",
+        action="store_true",
+        help="average with mirror images: twice the time",
+    )
+    add(
+        "--scales",
+        type=scales,
+        default=(1.0,),
+        metavar="F,F,..",
+        help="average over resized images: 0.75,1,1.25 (default: 1)",
     )
 
 
