@@ -11,7 +11,7 @@ import msgspec
 import tensorflow as tf
 
 from keras_seg import data
-from keras_seg.cli.options import PATHS
+from keras_seg.cli.dataset_options import PATHS
 from keras_seg.data import Source
 from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras_seg
 from keras_seg.cli.data_options import DataOptions, data_source
-from keras_seg.cli.options import PATHS
+from keras_seg.cli.dataset_options import PATHS
 from keras_seg.terminal import progress
 from keras_seg.training.run_files import load_model, metrics_file, read_run
 from keras_seg.training.runs import write_scores

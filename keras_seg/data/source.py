@@ -1,4 +1,7 @@
-"""Source: images and masks by index. What every reader of data makes."""
+"""Source: images and masks by index. What every reader of data makes.
+
+It is longer than other files because half of it is what `help(Source)` shows.
+"""
 
 import copy
 import functools
