@@ -80,7 +80,7 @@ ARGUMENTS = {
     "Tversky: gamma": (lambda v, m: losses.Tversky(gamma=v), [1.5, 1e30, 10**20]),
     "BoundaryF1: width": (lambda v, m: losses.BoundaryF1(width=v), []),
     "BoundaryF1: reach": (lambda v, m: losses.BoundaryF1(reach=v), []),
-    "factor": (lambda v, m: v * losses.Dice(), [0, -1, 1.5, 1e30, 10**20]),
+    "Sum": (lambda v, m: losses.Sum([losses.Dice()], [v]), [0, -1, 1.5, 1e30, 10**20]),
     "MeanIoU: num_classes": (lambda v, m: metrics.MeanIoU(v), []),
     "MeanIoU: ignore": (lambda v, m: metrics.MeanIoU(3, ignore=v), [-1, None]),
     "BoundaryIoU": (lambda v, m: metrics.BoundaryIoU(3, distance=v), []),

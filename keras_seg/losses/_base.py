@@ -1,6 +1,7 @@
 """The base class of all losses: input checks, pixel weights, division by replicas."""
 
 import inspect
+from numbers import Real
 from typing import Any
 
 import keras
@@ -151,6 +152,6 @@ class SegmentationLoss(keras.losses.Loss):
     def __mul__(self, factor: float) -> Any:
         from keras_seg.losses._sum import Sum
 
-        return Sum([self], [factor])
+        return Sum([self], [factor]) if isinstance(factor, Real) else NotImplemented
 
     __rmul__ = __mul__

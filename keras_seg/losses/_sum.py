@@ -1,5 +1,6 @@
 """Weighted sums of losses, which are losses."""
 
+from numbers import Real
 from typing import Any
 
 import keras
@@ -75,6 +76,8 @@ class Sum(keras.losses.Loss):
         return Sum(self.losses + other.losses, self.factors + other.factors)
 
     def __mul__(self, factor: float) -> "Sum":
+        if not isinstance(factor, Real):
+            return NotImplemented
         return Sum(self.losses, [factor * own for own in self.factors])
 
     __rmul__ = __mul__

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from keras_seg import losses, models
-from keras_seg.data import shapes
+from keras_seg.data import arrays, shapes, standard_augmentation
 from keras_seg.training.recipe import (
     build_loss,
     build_model,
     spread,
     steps_per_epoch,
+    training_batches,
 )
 
 SOURCE = shapes(10, size=(8, 8))
@@ -37,6 +38,20 @@ def test_an_epoch_has_the_whole_batches_of_the_examples_and_one_at_least(
     batch_size, steps
 ):
     assert steps_per_epoch(SOURCE, batch_size) == steps
+
+
+def test_each_epoch_has_all_examples_in_an_order_of_its_own():
+    images = (
+        np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2)
+    )
+    source = arrays(images, np.zeros((10, 4, 4), int), class_names=["a", "b"])
+    as_it_is = standard_augmentation(scale=(1, 1), flip=False, color=0)
+    batches = training_batches(source, size=4, batch_size=5, augment=as_it_is, seed=3)
+    seen = np.concatenate([images[:, 0, 0, 0] for images, _ in batches.take(4)])
+    first, second = seen.reshape(2, 10).tolist()
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert list(range(10)) not in (first, second)
+    assert first != second
 
 
 def test_losses_have_names():

@@ -130,6 +130,9 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path):
 def test_new_folders_get_the_next_number(tmp_path):
     assert free_folder(tmp_path, "a-b") == tmp_path / "a-b"
     (tmp_path / "a-b").mkdir()
+    assert free_folder(tmp_path, "a-b") == tmp_path / "a-b-2"
+    (tmp_path / "a-b").rmdir()
+    (tmp_path / "a-b").mkdir()
     (tmp_path / "a-b-2").write_text("")
     assert free_folder(tmp_path, "a-b") == tmp_path / "a-b-3"
 
