@@ -60,21 +60,19 @@ def _on_first_replica(model: keras.Model) -> Callable:
     import tensorflow as tf
 
     if model not in _functions:
-        reference = weakref.ref(model)  # or the entry would keep its own key alive
+        reference: Any = weakref.ref(model)  # or the entry would keep its key alive
+        device = model.distribute_strategy.extended.worker_devices[0]
 
         def call(images: Any) -> Any:
-            with tf.device(_first_device(reference())):
-                return reference()(images, training=False)  # type: ignore[misc]
+            with tf.device(device):
+                return reference()(images, training=False)
 
         _functions[model] = tf.function(call, reduce_retracing=True)
     return _functions[model]
 
 
-def _first_device(model: Any) -> str:
-    return model.distribute_strategy.extended.worker_devices[0]
-
-
 def _is_on_several_devices(model: keras.Model) -> bool:
+    model.jax_state_sync()  # between steps of `fit`, variables have no values
     return any(len(v.value.sharding.device_set) > 1 for v in model.variables)
 
 
@@ -83,12 +81,10 @@ def _on_local_device(model: keras.Model, images: Any) -> Any:
     import jax
 
     if model not in _functions:
-        reference = weakref.ref(model)
+        reference: Any = weakref.ref(model)
 
-        def call(trainable: Any, others: Any, images: Any) -> Any:
-            return reference().stateless_call(  # type: ignore[union-attr]
-                trainable, others, images, training=False
-            )[0]
+        def call(*state_and_images: Any) -> Any:
+            return reference().stateless_call(*state_and_images, training=False)[0]
 
         _functions[model] = jax.jit(call)
     copies = [

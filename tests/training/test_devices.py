@@ -38,7 +38,7 @@ def backbone():
     # No bias before a normalization, which takes it off again: its gradient is
     # rounding alone, of which Adam makes whole steps.
     x = image = keras.Input((None, None, 3))
-    for k, width in enumerate((4, 6, 8), start=1):
+    for k, width in enumerate((4, 4, 4, 4, 4), start=1):
         x = keras.layers.Conv2D(
             width, 3, strides=2, padding="same", use_bias=False, name=f"conv{k}"
         )(x)
@@ -49,7 +49,7 @@ def backbone():
 def trained(strategy, synchronized=True, **arguments):
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        model = keras_seg.unet(6, encoder=backbone(), widths=(4, 4, 4))
+        model = keras_seg.unet(6, encoder=backbone(), widths=(4, 4, 4, 4, 4))
         if synchronized:
             synchronize_batch_normalization(model)
         made = optimizer(model, 1e-3, steps=STEPS + 1, clip=0.5, **arguments)
