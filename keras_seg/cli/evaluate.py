@@ -5,7 +5,7 @@ from typing import Any
 
 import keras_seg
 from keras_seg.cli.data_options import DataOptions, data_source
-from keras_seg.cli.options import PATHS
+from keras_seg.cli.dataset_options import PATHS
 from keras_seg.terminal import progress
 from keras_seg.training.run_files import load_model, metrics_file, read_run
 from keras_seg.training.runs import write_scores
@@ -32,7 +32,7 @@ def evaluate(options: argparse.Namespace) -> None:
         run |= {"train_split": None, "val_split": None}  # "train" is that of the set
     source = data_source(run, options.split or "val")
     model = options.export or load_model(options.run)
-    bar = progress(len(source), "image")
+    bar = progress(len(source), "image", f"Scoring {split}")
     passes = {name: getattr(options, name) for name in _PASSES}
     scores = keras_seg.evaluate(
         model, source, **passes, boundary=options.boundary, progress=bar.update

@@ -106,7 +106,7 @@ def area(text: str) -> float:
 def _float(text: str) -> float:
     """The number that a word says, NaN if it says none."""
     try:
-        return float(text)
+        return float(text) if text.isascii() else math.nan
     except ValueError:
         return math.nan
 

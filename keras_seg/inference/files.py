@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import check_integer
 from keras_seg.data.decode.image import count_channels, read_image
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
 from keras_seg.inference.nets import Net, as_net
@@ -78,6 +79,7 @@ def predict_files(
             "Expected a model of 2 to 255 classes. Received: "
             f"{net.num_classes} output channels"
         )
+    batch_size = check_integer("batch_size", batch_size, 1)
     check_tile(net, passes)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)

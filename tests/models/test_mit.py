@@ -183,6 +183,18 @@ def test_images_are_normalised_with_the_mean_and_deviation_of_imagenet(b0):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_weights_start_as_in_the_code_of_the_authors(b0):
+    layers = next(x for x in b0.layers if x.name == "mit_b0")
+    for name, deviation in {
+        "stage3_block0_ffn_expand": 0.02,
+        "stage3_patch_conv": math.sqrt(2 / (3 * 3 * 256)),  # 2 / fan out
+        "stage3_block0_ffn_conv": math.sqrt(2 / (3 * 3)),
+    }.items():
+        kernel, bias = layers.get_layer(name).get_weights()
+        np.testing.assert_allclose(kernel.std(), deviation, rtol=0.03)
+        assert not bias.any()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (33, 65), (32, 64)])
 def test_features_have_the_sizes_of_images_padded_to_32(b0, size):
     features = b0(np.ones((1, *size, 3), "uint8"))

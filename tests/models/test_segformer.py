@@ -46,10 +46,13 @@ def test_parameters_are_those_of_hugging_face(name):
         assert learning(model.get_layer("encoder")) == PUBLISHED[name][1]
 
 
-def test_the_decoder_is_256_wide_unless_told_otherwise(net):
-    model = keras_seg.segformer(3, encoder=tiny())
-    assert model.get_layer("score").input.shape[-1] == 256
-    assert net.get_layer("score").input.shape[-1] == 6
+def test_width_and_dropout_are_those_of_hugging_face_unless_told_otherwise(net):
+    for model, width in ((keras_seg.segformer(3, encoder=tiny()), 256), (net, 6)):
+        before = model.get_layer("score").input._keras_history.operation
+        assert (before.name, before.rate) == ("dropout", 0.1)
+        assert before.output.shape[-1] == width
+    without = keras_seg.segformer(3, encoder=tiny(), dropout=0.0)
+    assert "dropout" not in [layer.name for layer in without.layers]
 
 
 # ------------------------------------------------------------------ the decoder

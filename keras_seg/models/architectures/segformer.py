@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_seg.labels import Features, check_num_classes
 from keras_seg.models.arguments import check_input_shape, check_share, is_positive
-from keras_seg.models.blocks import normalize, outputs, score
+from keras_seg.models.blocks import enlarge_outputs, normalize, score
 from keras_seg.models.encoders.encoder import check_encoder, encoder_endings
 from keras_seg.models.encoders.encoder import encoder as make_encoder
 from keras_seg.models.encoders.levels import require_levels
@@ -103,8 +103,7 @@ def segformer(
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     x = score(x, num_classes)
-    x = UpsampleBilinear(4, dtype="float32", name="upsample")(x)
-    logits = outputs(x, activation=activation, image=image)
+    logits = enlarge_outputs(x, 4, activation=activation, image=image)
     model = keras.Model(image, logits, name=name)
     if weights is not None:
         load_segformer(model, weights, fresh_head=fresh_head)
