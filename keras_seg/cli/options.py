@@ -204,9 +204,9 @@ def _add_passes(command: argparse.ArgumentParser) -> None:
     add(
         "--scales",
         type=scales,
-        default=(1.0,),
+        default="1",
         metavar="F,F,..",
-        help="average over resized images: 0.75,1,1.25 (default: 1)",
+        help="average over resized images: 0.75,1,1.25",
     )
 
 

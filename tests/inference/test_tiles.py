@@ -261,18 +261,12 @@ def test_flips_and_scales_are_means_of_probabilities(model):
 
 
 def test_scales_of_a_net_with_a_margin_see_what_is_around_a_tile(unpadded):
-    # With one number of colour in all places, each place has the same probabilities.
-    pixels = np.full((70, 70, 3), 90, np.uint8)
-    found = predict(unpadded, pixels, tile=60, scales=(0.5, 2.0))
-    np.testing.assert_allclose(
-        found, np.broadcast_to(found[0, 0], found.shape), atol=1e-6
-    )
-    pixels[:35] = 200
+    pixels = image(70, 70)
     whole, tiled = (
-        predict(unpadded, pixels, tile=tile, scales=(0.5,)) for tile in (None, 60)
+        predict(unpadded, pixels, tile=tile, scales=(2.0,)) for tile in (None, 60)
     )
-    # Tiles see what is beyond their edges.
-    np.testing.assert_allclose(tiled[30:40], whole[30:40], atol=0.05)
+    # Mirror images at the edges of tiles would be 0.03 off.
+    np.testing.assert_allclose(tiled, whole, atol=1e-3)
 
 
 def test_images_too_large_for_the_memory_go_by_tiles_and_say_so_once(monkeypatch):
