@@ -8,25 +8,32 @@ __version__ = "0.1.0"
 __all__ = [
     "Scores",
     "attention_unet",
+    "bisenet_v2",
     "callbacks",
     "data",
     "deeplab_v3",
+    "deeplab_v3_plus",
     "evaluate",
     "export",
     "fcn",
     "fcn8s",
     "fcn16s",
     "fcn32s",
+    "fpn",
     "labels",
+    "linknet",
     "losses",
     "metrics",
     "models",
     "predict",
     "predict_files",
     "predict_mask",
+    "pspnet",
     "segformer",
     "training",
     "unet",
+    "unet_plus_plus",
+    "upernet",
     "visualize",
 ]
 
@@ -55,13 +62,20 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
     )
     from keras_seg.models import (
         attention_unet,
+        bisenet_v2,
         deeplab_v3,
+        deeplab_v3_plus,
         fcn,
         fcn8s,
         fcn16s,
         fcn32s,
+        fpn,
+        linknet,
+        pspnet,
         segformer,
         unet,
+        unet_plus_plus,
+        upernet,
     )
     from keras_seg.training import callbacks
 

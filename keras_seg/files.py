@@ -16,7 +16,7 @@ import keras
 try:
     import fcntl
 except ImportError:  # Windows has no such locks; nothing is locked there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # for mypy it is a module
 
 # What is being written now, for `remove_unfinished`.
 _unfinished: set[Path] = set()

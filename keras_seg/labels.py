@@ -10,11 +10,12 @@
 Masks hold ids everywhere, nothing is one-hot. Two classes are two logits.
 """
 
-import operator
 from typing import Any, TypeAlias
 
 import keras
 from keras import ops
+
+from keras_seg.arguments import check_integer
 
 __all__ = [
     "IGNORE",
@@ -72,12 +73,9 @@ def check_num_classes(num_classes: int, *, ignore: int | None = None) -> int:
         >>> check_num_classes(21, ignore=255)
         21
     """
-    try:
-        count = operator.index(num_classes)
-    except TypeError:
-        raise ValueError(
-            f"Expected `num_classes` to be an integer. Received: {num_classes!r}"
-        ) from None
+    count = check_integer("num_classes", num_classes)
+    if ignore is not None:
+        check_integer("ignore", ignore)
     if count == 1:
         raise ValueError(
             "Expected `num_classes` to be 2 or more. Received: 1. Binary segmentation "

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_seg.arguments import check_integer
 from keras_seg.labels import IGNORE
 
 #: Ignored pixels are cream, as in VOC.
@@ -28,7 +29,7 @@ def color_map(count: int) -> np.ndarray:
         >>> color_map(256)[[1, 15, 255]].tolist()
         [[128, 0, 0], [192, 128, 128], [224, 224, 192]]
     """
-    ids = np.arange(count)
+    ids = np.arange(check_integer("count", count, 0, 256))
     colors = np.zeros((count, 3), np.uint8)
     for bit in range(8):
         plane, depth = bit % 3, 7 - bit // 3

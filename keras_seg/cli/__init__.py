@@ -25,6 +25,22 @@ from keras_seg.cli.options import parser
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    try:
+        try:
+            return _main(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # at the end of the process it's too late
+    except BrokenPipeError:  # who read the output has gone, as `head` does
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # flushed once more at the end
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return 128 + 13  # as a shell has it for SIGPIPE
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser().parse_args(words)
     command, verbose = (vars(options).pop(name) for name in ("command", "verbose"))
@@ -42,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if interrupt.received() is None:  # else that was said when it came
             print("\nInterrupted.", file=sys.stderr)
         return 128 + (interrupt.received() or signal.SIGINT)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if verbose:
             traceback.print_exc()

@@ -11,7 +11,7 @@ import msgspec
 import tensorflow as tf
 
 from keras_seg import data
-from keras_seg.cli.options import PATHS
+from keras_seg.cli.dataset_options import PATHS
 from keras_seg.data import Source
 from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError
@@ -224,7 +224,7 @@ def _folder(
         source = data.folder(
             **{k: path.replace(SPLIT, folder_of_split) for k, path in paths.items()},
             class_names=None if names is None else _names(names),
-            ignore=None if ignore is None else _flat(_ids(ignore)),
+            ignore=None if ignore is None else _ignored(ignore),
             ids=None if ids is None else _ids(ids),
             palette=options["colors"],
             split=stems or wanted,
@@ -291,7 +291,11 @@ def _range(text: str) -> range:
     return ids
 
 
-def _flat(ids: Sequence[int | tuple[int, ...]]) -> list[int]:
-    return [
-        i for entry in ids for i in (entry if isinstance(entry, tuple) else [entry])
-    ]
+def _ignored(text: str) -> list[int | str]:
+    """Ids and colours in a row: 0,255,#804000."""
+    words = _words(text)
+    ids = ",".join(word for word in words if not word.startswith("#"))
+    flat: list[int | str] = [word for word in words if word.startswith("#")]
+    for entry in _ids(ids) if ids else []:
+        flat += entry if isinstance(entry, tuple) else [entry]
+    return flat

@@ -2,15 +2,19 @@
 
 import argparse
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import keras
 import msgspec
 
 import keras_seg
 from keras_seg.cli.data_options import DataOptions, with_absolute_paths
 from keras_seg.cli.options import parser
+from keras_seg.data import Source
+from keras_seg.training.checkpoint import Checkpoint
 from keras_seg.training.run_files import read_run
 
 # Options that say where and how a run begins, and what is printed: they aren't taken
@@ -34,6 +38,8 @@ class TrainOptions(DataOptions, kw_only=True):
     freeze_batch_norm: bool = False
     normalization: str | None = None
     upsampling: str | None = None
+    auxiliary: float | None = None
+    fresh_head: bool = False
     size: _Count | None = None
     scale: tuple[float, float] | None = None
     batch_size: _Count | None = None
@@ -195,3 +201,25 @@ def _note_versions(run: Mapping[str, Any]) -> None:
             "It may not end as it would have.",
             stacklevel=2,
         )
+
+
+def restore(
+    checkpoint: Checkpoint, model: keras.Model, earlier: Mapping[str, Any]
+) -> int:
+    """Give the model the state of the last whole epoch; returns the epochs done."""
+    epoch = checkpoint.restore(model)
+    # One epoch may be done without a checkpoint: the run was killed between the two.
+    if epoch == 0 and (earlier.get("epochs_done") or 0) > 1:
+        raise ValueError(
+            f"Expected checkpoints in {checkpoint.folder}. Received: none, though "
+            f"{earlier['epochs_done']} epochs are done. Likely cause: they were "
+            "removed. To begin a new run from the model of this one: `keras-seg train "
+            f"--like {checkpoint.folder.parent} --weights {checkpoint.folder.parent}`"
+        )
+    return epoch
+
+
+def fingerprint(source: Source) -> str:
+    """Number of examples, and a checksum of their names in order."""
+    names = "\n".join(map(str, source.names))
+    return f"{len(source)} ({zlib.crc32(names.encode(errors='surrogateescape')):08x})"

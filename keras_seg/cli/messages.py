@@ -72,12 +72,20 @@ def with_arguments(words: Sequence[str], arguments: Mapping[str, Any]) -> str:
     words = list(words)
     for argument, value in arguments.items():
         flag, text = option_words(argument, value)
+        words = [part for word in words for part in _parts(word, flag)]
         if flag in words[:-1]:
+            if argument == "ignore":  # beside those that are ignored already
+                before = words[words.index(flag) + 1]
+                text = ",".join(dict.fromkeys(f"{before},{text}".split(",")))
             words[words.index(flag) + 1] = text
         else:
-            words = [word for word in words if not word.startswith(f"{flag}=")]
             words += [flag, text]
     return f"keras-seg {shlex.join(words)}"
+
+
+def _parts(word: str, flag: str) -> list[str]:
+    """`--ids=1` as two words, if this is the option."""
+    return word.split("=", 1) if word.startswith(f"{flag}=") else [word]
 
 
 def _flag(argument: str) -> str:

@@ -106,7 +106,7 @@ def area(text: str) -> float:
 def _float(text: str) -> float:
     """The number that a word says, NaN if it says none."""
     try:
-        return float(text)
+        return float(text) if text.isascii() else math.nan
     except ValueError:
         return math.nan
 
@@ -123,6 +123,26 @@ def scale(text: str) -> tuple[float, float]:
             f"{text}"
         )
     return low, high
+
+
+def scales(text: str) -> tuple[float, ...]:
+    """Factors that images are resized by."""
+    values = tuple(map(_float, text.split(",")))
+    if not all(0.01 <= value <= 100 for value in values):
+        raise argparse.ArgumentTypeError(
+            f"expected factors from 0.01 to 100, as 0.75,1,1.25, received {text}"
+        )
+    return values
+
+
+def overlap(text: str) -> float:
+    """The share of a tile that the next one has too."""
+    value = _float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a share, 0 or more and below 1, as 0.25, received {text}"
+        )
+    return value
 
 
 def widths(text: str) -> tuple[int, ...]:

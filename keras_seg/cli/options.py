@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import keras_seg
-from keras_seg.cli.option_types import area, picture, positive, run_folder
+from keras_seg.cli.dataset_options import PATHS, add_dataset_options
+from keras_seg.cli.option_types import (
+    overlap,
+    picture,
+    positive,
+    run_folder,
+    scales,
+)
 from keras_seg.cli.train_options import add_train_options
-
-DATA = ("shapes", "voc", "coco", "folder")
-#: Options that are paths.
-PATHS = ("root", "sbd", "images", "annotations", "masks", "colors")
 
 
 def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
@@ -50,7 +53,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         "Train a model. Keeps the best epoch, scores it on the validation images, and "
         "exports it. Without options it trains on drawn shapes.",
     )
-    _add_data_options(command)
+    add_dataset_options(command)
     add_train_options(command)
     command.set_defaults(**(train_defaults or {}))
 
@@ -59,7 +62,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         "Find problems in a data set before training on it. Reads every image and "
         "mask. The exit status is 1 if training would fail or learn something wrong.",
     )
-    _add_data_options(command)
+    add_dataset_options(command)
     add = command.add_argument_group("output").add_argument
     add("--json", action="store_true", help="print the report as JSON")
     add(
@@ -74,7 +77,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         "Convert a data set to folders of images and label PNGs, which read faster. "
         "If it is interrupted, run it again and it continues.",
     )
-    _add_data_options(command)
+    add_dataset_options(command)
     command.add_argument(
         "--out",
         type=Path,
@@ -94,12 +97,26 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
             metavar="PATH",
             help="new path, if the data has moved since training",
         )
+    command.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="a SavedModel to score in place of the run's model",
+    )
+    command.add_argument(
+        "--boundary",
+        type=positive,
+        metavar="N",
+        help="score boundaries too: boundary IoU in a band of N pixels",
+    )
+    _add_passes(command)
 
     command = add_command(
         "predict",
         "Predict masks of image files. For each image it writes a PNG of class ids, "
         "and an overlay: the photo with the classes in colour, class 0 left as it is. "
-        "Images that can't be read are listed, and the others are done.",
+        "Images that can't be read are listed, and the others are done; the exit "
+        "status is then 1.",
     )
     _add_run(command)
     command.add_argument(
@@ -123,6 +140,21 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         metavar="N",
         help="images of the same size that are predicted together",
     )
+    add = command.add_argument
+    add("--no-overlays", action="store_true", help="write masks only")
+    add(
+        "--probabilities",
+        action="store_true",
+        help="write NAME_probabilities.npz too: `probabilities`, float16 [height, "
+        "width, classes], and `class_names`",
+    )
+    add(
+        "--continue",
+        action="store_true",
+        dest="resume",
+        help="leave out images whose files are all in DIR",
+    )
+    _add_passes(command)
 
     command = add_command("export", "Export a trained model for serving.")
     _add_run(command)
@@ -147,103 +179,34 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_data_options(command: argparse.ArgumentParser) -> None:
-    """Let a command have the options that name a data set."""
-    add = command.add_argument_group("data set").add_argument
-    add("--data", choices=DATA, default="shapes", help="kind of data set")
+def _add_passes(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options of how images go through a model."""
+    add = command.add_argument_group("large images, better masks").add_argument
     add(
-        "--root",
-        metavar="PATH",
-        help="voc: the folder VOCdevkit/VOC2012; coco: the folder with annotations/",
-    )
-    add(
-        "--classes",
-        metavar="C",
-        help="coco: voc (its 20 classes), coco (all of the file), or names: cat,dog "
-        "(default: voc with --root, else coco)",
-    )
-    add(
-        "--annotations",
-        metavar="FILE",
-        help="coco: JSON file that a tool exported, with --images in place of --root; "
-        "{split} in a path stands for train and val",
-    )
-    add(
-        "--crowd",
-        choices=("ignore", "object"),
-        help="coco: what annotations with iscrowd=1 are: ignored pixels (default), or "
-        "objects, as in CVAT's masks",
+        "--tile",
+        type=positive,
+        metavar="N",
+        help="predict by tiles of N x N pixels (default: whole images where they fit "
+        "into memory, else tiles that fit)",
     )
     add(
         "--overlap",
-        choices=("ignore", "smallest"),
-        help="coco: pixels of two objects are ignored (default), or the smaller one's",
+        type=overlap,
+        default=0.25,
+        metavar="F",
+        help="share of a tile that the next one has too; there they are blended",
     )
     add(
-        "--boxes",
-        choices=("error", "ignore"),
-        help="coco: boxes without an outline are an error (default), or ignored pixels",
+        "--flips",
+        action="store_true",
+        help="average with mirror images: twice the time",
     )
     add(
-        "--min-area",
-        type=area,
-        metavar="N",
-        help="coco: leave out images whose objects have no more pixels than N in all",
-    )
-    add(
-        "--sbd",
-        metavar="PATH",
-        help="voc: SBD's folder dataset/cls, for --train-split train_aug",
-    )
-    add(
-        "--images",
-        metavar="PATH",
-        help="folder, coco: the images: a folder, or a pattern 'PATH/*_image.png'",
-    )
-    add(
-        "--masks",
-        metavar="PATH",
-        help="folder: the masks, likewise; {split} in a path stands for train and val",
-    )
-    add(
-        "--names",
-        metavar="N",
-        help="folder: class names, comma-separated, or a text file with one a line",
-    )
-    add(
-        "--ignore",
-        metavar="IDS",
-        help="folder: ids of pixels to ignore, as 0,255 (default: 255, unless --ids "
-        "has it)",
-    )
-    add(
-        "--ids",
-        metavar="IDS",
-        help="folder: ids of each class in the masks, as 0,255; several ids of one "
-        "class: 0,1-255 or 0,1+7 (default: 0,1,...)",
-    )
-    add(
-        "--colors",
-        metavar="FILE",
-        help="folder: text file with the colour of each id, 'R G B name' a line, for "
-        "masks in RGB",
-    )
-    add(
-        "--channels",
-        type=positive,
-        metavar="N",
-        help="folder: channels of the images (default: those of the first one); 3 "
-        "makes RGB of grey images and leaves out alpha",
-    )
-    add(
-        "--train-split",
-        metavar="S",
-        help="split to train on (default: train); folder: a text file of stems",
-    )
-    add(
-        "--val-split",
-        metavar="S",
-        help="split to validate on (default: val); folder: a text file of stems",
+        "--scales",
+        type=scales,
+        default=(1.0,),
+        metavar="F,F,..",
+        help="average over resized images: 0.75,1,1.25 (default: 1)",
     )
 
 

@@ -2,8 +2,9 @@
 
 import functools
 import json
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,18 @@ class Output:
 
 def _nothing(*_: Any) -> None:
     pass
+
+
+def advice(out: Path, best: BestModel, options: Mapping[str, Any]) -> str:
+    """What is left of a run that diverged, and how to train with a lower rate."""
+    command = ["keras-seg", "train", "--like", str(out)]
+    kept = ""
+    if best.epoch is not None:
+        kept = f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}."
+        command += ["--weights", str(out)]
+    command += ["--learning-rate", f"{options['learning_rate'] / 10:g}"]
+    return (
+        f"{kept}\nTo train with a lower learning rate: {shlex.join(command)}\n"
+        f"{shlex.join(['keras-seg', 'train', '--resume', str(out)])} goes on from the "
+        "last whole epoch with the same batches, once the cause is mended."
+    )

@@ -5,21 +5,25 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
-from keras_seg.terminal import progress
+from keras_seg.training.progress import LiveLine, duration
 from keras_seg.training.run_files import load_model, read_run
 from keras_seg.visualize import overlay, save_mask, visible
 
 _IMAGES = (".jpg", ".jpeg", ".png")
-# How the two files that are written for an image end.
-_MASK, _OVERLAY = ".png", "_overlay.png"
+# How the files that are written for an image end.
+_MASK, _OVERLAY, _PROBABILITIES = ".png", "_overlay.jpg", "_probabilities.npz"
+# Quality of the overlays; at Pillow's own, 75, thin objects have fringes.
+_QUALITY = 90
 # Images without a mask that are listed at the end.
 _LISTED = 10
 
@@ -27,35 +31,97 @@ _LISTED = 10
 def predict(options: argparse.Namespace) -> int:
     """Predict masks of image files; see `keras-seg predict --help`."""
     run = read_run(options.run)
+    _check_out(options.out)
+    endings = [_MASK]
+    endings += [] if options.no_overlays else [_OVERLAY]
+    endings += [_PROBABILITIES] if options.probabilities else []
     images = _find(options.images, options.out)
-    names = _names(images, options.out)
-    model = load_model(options.run)
+    names = _names(images, options.out, endings)
+    missing = names
+    if options.resume:
+        missing = {
+            path: place
+            for path, place in names.items()
+            if not all(os.path.exists(f"{place}{ending}") for ending in endings)
+        }
     palette = np.array(run["palette"], np.uint8)
 
-    def write(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    def write(path: Path, image: np.ndarray, mask: np.ndarray, *more: Any) -> None:
         place = names[path]
         place.parent.mkdir(parents=True, exist_ok=True)
+        if not options.no_overlays:
+            laid = Image.fromarray(overlay(visible(image), mask, palette))
+            with written_aside(f"{place}{_OVERLAY}") as aside:
+                laid.save(aside, quality=_QUALITY)
+        for probabilities in more:
+            with written_aside(f"{place}{_PROBABILITIES}") as aside:
+                np.savez_compressed(
+                    aside,
+                    probabilities=probabilities,
+                    class_names=np.array(run["class_names"]),
+                )
         with written_aside(f"{place}{_MASK}") as aside:
             save_mask(aside, mask, palette)
-        with written_aside(f"{place}{_OVERLAY}") as aside:
-            Image.fromarray(overlay(visible(image), mask, palette)).save(aside)
 
     failed = []
-    bar = progress(len(names), "image")
-    for path, error in predict_files(
-        model, names, write, batch_size=options.batch_size
-    ):
-        if error is not None:
-            text = str(error)
-            failed.append(text if str(path) in text else f"{path}: {text}")
-        bar.add(1)
-    done = len(names) - len(failed)
-    print(f"Wrote masks and overlays of {done} of {len(names)} images to {options.out}")
+    if missing:
+        done = predict_files(
+            load_model(options.run),
+            missing,
+            write,
+            batch_size=options.batch_size,
+            tile=options.tile,
+            overlap=options.overlap,
+            flips=options.flips,
+            scales=options.scales,
+            probabilities=options.probabilities,
+        )
+        for path, error in _shown(done, len(missing)):
+            if error is not None:
+                text = str(error)
+                failed.append(text if str(path) in text else f"{path}: {text}")
+    _report(options, len(names), len(missing), failed)
+    return 1 if failed else 0
+
+
+def _check_out(out: Path) -> None:
+    """Raise if the folder to write to, or one that it is in, is a file."""
+    for path in (out, *out.parents):
+        if os.path.lexists(path) and not path.is_dir():
+            raise NotADirectoryError(
+                f"Expected --out to be a folder. Received: {out}, but {path} is a file."
+            )
+
+
+def _shown(done: Iterable[Any], total: int) -> Iterator[Any]:
+    """The same, while a line says how many there were and how long the rest takes."""
+    begin = time.monotonic()
+    with LiveLine() as line:
+        for count, item in enumerate(done, start=1):
+            seconds = time.monotonic() - begin
+            rate = count / max(seconds, 1e-3)
+            line(
+                f"{count:,} of {total:,} images, {rate:.3g} a second, "
+                f"{duration((total - count) / rate)} left"
+            )
+            yield item
+
+
+def _report(
+    options: argparse.Namespace, images: int, missing: int, failed: list[str]
+) -> None:
+    kinds = ["masks"]
+    kinds += [] if options.no_overlays else ["overlays"]
+    kinds += ["probabilities"] if options.probabilities else []
+    what = " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
+    done = missing - len(failed)
+    print(f"Wrote {what} of {done:,} of {images:,} images to {options.out}")
+    if options.resume:
+        print(f"{images - missing:,} of them were there already.")
     for message in sorted(failed)[:_LISTED]:
         print(f"keras-seg: left out: {message}", file=sys.stderr)
     if len(failed) > _LISTED:
         print(f"keras-seg: ... and {len(failed) - _LISTED:,} more", file=sys.stderr)
-    return 1 if failed else 0
 
 
 def _find(arguments: Sequence[str], out: Path) -> dict[Path, Path]:
@@ -103,7 +169,9 @@ def _images_in(folder: Path, out: Path) -> list[Path]:
     ]
 
 
-def _names(images: dict[Path, Path], out: Path) -> dict[Path, Path]:
+def _names(
+    images: dict[Path, Path], out: Path, endings: Sequence[str]
+) -> dict[Path, Path]:
     """Where the files of each image go, without their endings.
 
     Below the deepest folder that holds all images, they keep their folders.
@@ -118,7 +186,7 @@ def _names(images: dict[Path, Path], out: Path) -> dict[Path, Path]:
             continue  # named twice
         seen.add(absolute)
         names[path] = out / absolute.relative_to(top).with_suffix("")
-        for ending in (_MASK, _OVERLAY):
+        for ending in endings:
             other = places.setdefault(f"{names[path]}{ending}", path)
             if other is not path:
                 raise ValueError(

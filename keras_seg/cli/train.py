@@ -2,8 +2,7 @@
 
 import argparse
 import shlex
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,15 @@ from keras_seg.cli import interrupt
 from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import (
+    fingerprint,
     options_given,
     options_like,
     options_to_keep,
     options_to_resume,
+    restore,
 )
 from keras_seg.cli.messages import translated
-from keras_seg.cli.output import Output
+from keras_seg.cli.output import Output, advice
 from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.suggestions import SuggestionError
@@ -110,6 +111,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         tf.config.experimental.enable_op_determinism()
     weights_from = {"encoder_weights": options.encoder_weights}
     weights_from["weights"] = options.weights
+    weights_from["fresh_head"] = options.fresh_head or None
     # The weights of a run that goes on are in its checkpoint; files may be gone.
     goes_on = earlier is not None and any((out / CHECKPOINTS).glob("*.checkpoint"))
     with strategy.scope():
@@ -121,11 +123,13 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
             encoder=options.encoder,
             normalization=options.normalization,
             upsampling=options.upsampling,
+            auxiliary=options.auxiliary,
             **dict.fromkeys(weights_from) if goes_on else weights_from,
         )
         if options.devices > 1:
             synchronize_batch_normalization(model)
-        resolved |= arguments | weights_from | {"parameters": model.count_params()}
+        resolved |= arguments | weights_from | {"fresh_head": options.fresh_head}
+        resolved["parameters"] = model.count_params()
         compile_model(model, recipe.build_optimizer(model, resolved), loss)
     if options.cache:
         training, validation = map(keras_seg.data.cached, (training, validation))
@@ -182,10 +186,10 @@ def _train_in(
     counting = [x for x in (asked_for.get("ema"), early_stop) if x is not None]
     checkpoint = Checkpoint(
         out / CHECKPOINTS,
-        settings={"training images": _fingerprint(training)},
+        settings={"training images": fingerprint(training)},
         callbacks=counting,
     )
-    epoch = 0 if earlier is None else _restored(checkpoint, model, earlier)
+    epoch = 0 if earlier is None else restore(checkpoint, model, earlier)
     every = options["validate_every"]
     shown, validated = output.progress(best, every, len(subset))
     validate = Validate(subset, every=every, progress=_checked(validated))
@@ -234,43 +238,12 @@ def _train_in(
         raise
     except NonFiniteLossError as error:
         state = "diverged"
-        raise NonFiniteLossError(f"{error}{_advice(out, best, options)}") from None
+        raise NonFiniteLossError(f"{error}{advice(out, best, options)}") from None
     finally:
         record.end(state)
         if state in ("interrupted", "failed"):
             command = shlex.join(["keras-seg", "train", "--resume", str(out)])
             output.note(f"To continue: {command}")
-
-
-def _advice(out: Path, best: BestModel, options: Mapping[str, Any]) -> str:
-    """What is left of a run that diverged, and how to train with a lower rate."""
-    command = ["keras-seg", "train", "--like", str(out)]
-    kept = ""
-    if best.epoch is not None:
-        kept = f"\nThe best model, of epoch {best.epoch}, is in {out / MODEL}."
-        command += ["--weights", str(out)]
-    command += ["--learning-rate", f"{options['learning_rate'] / 10:g}"]
-    return (
-        f"{kept}\nTo train with a lower learning rate: {shlex.join(command)}\n"
-        f"{shlex.join(['keras-seg', 'train', '--resume', str(out)])} goes on from the "
-        "last whole epoch with the same batches, once the cause is mended."
-    )
-
-
-def _restored(
-    checkpoint: Checkpoint, model: keras.Model, earlier: Mapping[str, Any]
-) -> int:
-    """Give the model the state of the last whole epoch; returns the epochs done."""
-    epoch = checkpoint.restore(model)
-    # One epoch may be done without a checkpoint: the run was killed between the two.
-    if epoch == 0 and (earlier.get("epochs_done") or 0) > 1:
-        raise ValueError(
-            f"Expected checkpoints in {checkpoint.folder}. Received: none, though "
-            f"{earlier['epochs_done']} epochs are done. Likely cause: they were "
-            "removed. To begin a new run from the model of this one: `keras-seg train "
-            f"--like {checkpoint.folder.parent} --weights {checkpoint.folder.parent}`"
-        )
-    return epoch
 
 
 def _fit(
@@ -329,7 +302,9 @@ def _finish(
     model = load_model(out)
     scores = record.scores
     if scores is None or scores.images < len(validation):
-        bar = progress(len(validation), "image", verbose=output.is_talking)
+        bar = progress(
+            len(validation), "image", f"Scoring {split}", verbose=output.is_talking
+        )
         scores = keras_seg.evaluate(model, validation, progress=_checked(bar.update))
         write_scores(scores, out / METRICS, split)
     keras.utils.save_img(out / SAMPLES, sample_sheet(model, validation), scale=False)
@@ -337,12 +312,6 @@ def _finish(
         model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
     )
     return scores
-
-
-def _fingerprint(source: Source) -> str:
-    """Number of examples, and a checksum of their names in order."""
-    names = "\n".join(map(str, source.names))
-    return f"{len(source)} ({zlib.crc32(names.encode(errors='surrogateescape')):08x})"
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:

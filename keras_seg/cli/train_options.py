@@ -21,12 +21,19 @@ from keras_seg.cli.option_types import (
 MODELS = (
     "unet",
     "attention_unet",
+    "bisenet_v2",
     "fcn32s",
     "fcn16s",
     "fcn8s",
     "fcn",
     "deeplab_v3",
+    "deeplab_v3_plus",
+    "fpn",
+    "linknet",
+    "pspnet",
     "segformer",
+    "unet_plus_plus",
+    "upernet",
 )
 
 
@@ -64,7 +71,21 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="W",
         help="initial weights of the whole model: a file (.keras, or of another "
-        "project: .pth, .safetensors, .caffemodel), or the folder of a run",
+        "project: .pth, .safetensors, .caffemodel), the folder of a run, or coco_voc "
+        "(fcn, deeplab_v3: those of torchvision)",
+    )
+    add(
+        "--fresh-head",
+        action="store_true",
+        help="leave out the scores in the file of --weights, which is of another "
+        "number of classes",
+    )
+    add(
+        "--auxiliary",
+        type=factor,
+        metavar="X",
+        help="weight of the loss of an auxiliary head that is trained too, of fcn and "
+        "others (default: 0, no head)",
     )
     add(
         "--freeze-encoder",

@@ -39,11 +39,14 @@ def check_options(options: argparse.Namespace) -> None:
     """Raise for options that don't go together."""
     for name in ARGUMENTS:
         models = models_with(name)
-        if getattr(options, name) is not None and options.model not in models:
+        given = getattr(options, name) not in (None, False)
+        if given and options.model not in models:
             raise ValueError(
-                f"Expected --{name} with a --model that has it: {', '.join(models)}. "
-                f"Received: --model {options.model}"
+                f"Expected --{name.replace('_', '-')} with a --model that has it: "
+                f"{', '.join(models)}. Received: --model {options.model}"
             )
+    if options.fresh_head and options.weights is None:
+        raise ValueError("Expected --weights with --fresh-head.")
     # Of any weights, which take long to count.
     build_loss(options.loss, None if options.class_weights == "none" else [1.0])
     if options.tensorboard:

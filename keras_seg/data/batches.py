@@ -1,12 +1,12 @@
 """Source -> tf.data: batches for `fit`, and whole examples in order."""
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import check_integer, check_seed, is_whole
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.checks import check_ids, check_mask, check_same_size
 from keras_seg.data.color import as_dtype
@@ -161,15 +161,15 @@ def batches(
         [4, 4, 2]
     """
     refuse(source.problem)
-    batch_size = _check_integer("batch_size", batch_size, 1)
-    first_epoch = _check_integer("first_epoch", first_epoch, 0)
-    first_step = _check_integer("first_step", first_step, 0)
+    batch_size = check_integer("batch_size", batch_size, 1)
+    first_epoch = check_integer("first_epoch", first_epoch, 0)
+    first_step = check_integer("first_step", first_step, 0)
     if first_step and not repeat:
         raise ValueError(
             f"Expected `first_step` with repeat=True. Received: {first_step}. Without "
             "`repeat`, epochs are counted by `first_epoch`."
         )
-    seed = _check_integer("seed", seed)
+    seed = check_seed(seed, least=-(2**63))
     size = None if size is None else _check_size(size)
     index, count = _check_shard(shard)
     n = len(source)
@@ -306,25 +306,12 @@ def _check_fit(source: Examples, size: tuple[int, int]) -> None:
             return
 
 
-def _check_integer(name: str, value: Any, low: int | None = None) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or (low is not None and number < low):
-        at_least = "" if low is None else f" >= {low}"
-        raise ValueError(
-            f"Expected `{name}` to be an integer{at_least}. Received: {value!r}"
-        )
-    return number
-
-
 def _check_size(size: Any) -> tuple[int, int]:
     try:
-        height, width = (operator.index(side) for side in size)
+        height, width = size
     except (TypeError, ValueError):
         height = width = 0
-    if height < 1 or width < 1:
+    if not (is_whole(height, 1) and is_whole(width, 1)):
         raise ValueError(
             "Expected `size` to be (height, width), both positive integers. Received: "
             f"{size}"
@@ -334,10 +321,10 @@ def _check_size(size: Any) -> tuple[int, int]:
 
 def _check_shard(shard: Any) -> tuple[int, int]:
     try:
-        index, count = (operator.index(number) for number in shard)
+        index, count = shard
     except (TypeError, ValueError):
         index = count = 0
-    if not 0 <= index < count:
+    if not (is_whole(count, 1) and is_whole(index, 0, count - 1)):
         raise ValueError(
             "Expected `shard` to be (index, count), 0 <= index < count. Received: "
             f"{shard}"

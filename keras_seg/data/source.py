@@ -1,4 +1,7 @@
-"""Source: images and masks by index. What every reader of data makes."""
+"""Source: images and masks by index. What every reader of data makes.
+
+It is longer than other files because half of it is what `help(Source)` shows.
+"""
 
 import copy
 import functools
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import check_seed, is_number
 from keras_seg.data import batches as _batches
 from keras_seg.data.arguments import (
     Numbered,
@@ -272,11 +276,13 @@ class Source:
         Raises:
             ValueError: if one of them would be empty.
         """
-        first = round(self._length * fraction) if 0 < fraction < 1 else 0
+        seed = check_seed(seed)
+        share = fraction if is_number(fraction, 0, 1) else 0
+        first = round(self._length * share)
         if not 0 < first < self._length:
             raise ValueError(
                 "Expected `fraction` to leave examples on both sides. Received: "
-                f"{fraction} of {self._length} examples"
+                f"{fraction!r} of {self._length} examples"
             )
         order = np.random.default_rng(seed).permutation(self._length)
         return self._take(np.sort(order[:first])), self._take(np.sort(order[first:]))

@@ -206,7 +206,8 @@ def _write(model: keras.Model, probabilities: Any, path: Path) -> None:
 
     image = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="image")
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    # The way to the outputs alone, without heads that only training needs.
+    archive.track(keras.Model(model.inputs, model.outputs))
     archive.add_endpoint("serving_default", serve_mask, [image])
     archive.add_endpoint("probabilities", serve_probabilities, [image])
     archive.write_out(str(path), verbose=False)

@@ -1,8 +1,9 @@
 """Inference: predictions for images of any size, and their scores."""
 
-from keras_seg.inference.evaluate import Scores, evaluate
+from keras_seg.inference.evaluate import evaluate
 from keras_seg.inference.files import predict_files
 from keras_seg.inference.predict import predict, predict_mask
+from keras_seg.inference.scores import Scores
 
 __all__ = ["Scores", "evaluate", "predict", "predict_files", "predict_mask"]
 

@@ -2,17 +2,19 @@
 
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
+from keras_seg.arguments import check_integer
 from keras_seg.data.decode.image import count_channels, read_image
-from keras_seg.inference.one_device import predict_on_batch
+from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
+from keras_seg.inference.nets import Net, as_net
+from keras_seg.inference.passes import Passes, check_passes
+from keras_seg.inference.predict import Model
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -21,11 +23,16 @@ Path = str | os.PathLike
 
 
 def predict_files(
-    model: keras.Model,
+    model: Model,
     paths: Iterable[Path],
-    use: Callable[[Any, np.ndarray, np.ndarray], Any],
+    use: Callable[..., Any],
     *,
     batch_size: int = 8,
+    tile: int | tuple[int, int] | None = None,
+    overlap: float = 0.25,
+    flips: bool = False,
+    scales: Sequence[float] = (1.0,),
+    probabilities: bool = False,
 ) -> Iterator[tuple[Any, Exception | None]]:
     """Predict masks of image files.
 
@@ -34,19 +41,29 @@ def predict_files(
     stop the others.
 
     Args:
-        model: A model from images of any size to logits or probabilities.
+        model: A model from images of any size to logits or probabilities. Or the folder
+            of a SavedModel that `export` wrote.
         paths: JPEG or PNG files. A model of one channel gets colours as grey, one of
             three gets grey as RGB; a fourth channel is left out.
         use: Called in a thread with each path, its image `[height, width, channels]`
             and its mask `[height, width]`, both uint8. What it raises, ends all.
         batch_size: Images that are predicted together, at most.
+        tile: Height and width of the tiles that images go by, as in `predict`. None
+            means whole images where they fit into memory.
+        overlap: Share of a tile that the next one has too.
+        flips: Whether to average with the predictions for mirror images.
+        scales: Factors that images are resized by; predictions are averaged.
+        probabilities: Whether `use` is also given the probabilities of the classes,
+            float16 `[height, width, num_classes]`.
 
     Yields:
         (path, error) of each file once it is done, in no particular order. The error is
         None, or why there is no mask.
 
     Raises:
-        ValueError: for a model of one class, or of more than 255.
+        ValueError: for a model of one class, or of more than 255, a tile that is too
+            small for it, or another option out of range.
+        MemoryError: if a tile doesn't fit into memory.
 
     Example:
         def write(path, image, mask):
@@ -55,35 +72,44 @@ def predict_files(
         for path, error in predict_files(model, Path("photos").glob("*.jpg"), write):
             print(path, error or "done")
     """
-    classes = model.output_shape[-1]
-    if not 2 <= classes <= 255:
+    passes = check_passes(tile, overlap, flips, scales)
+    net = as_net(model)
+    if not 2 <= net.num_classes <= 255:
         raise ValueError(
-            f"Expected a model of 2 to 255 classes. Received: {classes} output channels"
+            "Expected a model of 2 to 255 classes. Received: "
+            f"{net.num_classes} output channels"
         )
-    masks_of = _mask_model(model)
+    batch_size = check_integer("batch_size", batch_size, 1)
+    check_tile(net, passes)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)
     using: deque[tuple[Any, Future]] = deque()
 
     def predict(size: tuple) -> Iterator[tuple[Any, Exception | None]]:
         group = groups.pop(size)
-        batch = np.stack([image for _, image in group])
-        try:
-            masks, finite = predict_on_batch(masks_of, batch)
-        except (ValueError, tf.errors.OpError) as error:
-            yield from ((path, error) for path, _ in group)
-            return
-        for (path, image), mask, fine in zip(group, masks, finite, strict=True):
-            if fine:
-                using.append((path, pool.submit(use, path, image, mask)))
-            else:
-                message = "Expected numbers from the model. Received: NaN or infinity."
-                yield path, ValueError(message)
+        while group:
+            at_most = batch_that_fits(net, len(group), size[:2], passes)
+            part, group = group[:at_most], group[at_most:]
+            batch = np.stack([image for _, image in part])
+            try:
+                *found, finite = _predicted(net, batch, passes, probabilities)
+            except (ValueError, tf.errors.OpError) as error:
+                yield from ((path, error) for path, _ in part)
+                continue
+            for k, (path, image) in enumerate(part):
+                if finite[k]:
+                    given = (path, image, *(maps[k] for maps in found))
+                    using.append((path, pool.submit(use, *given)))
+                else:
+                    message = (
+                        "Expected numbers from the model. Received: NaN or infinity."
+                    )
+                    yield path, ValueError(message)
         while len(using) > 4 * batch_size:
             yield _used(*using.popleft())
 
     with ThreadPoolExecutor(2 * workers) as pool:
-        read = _read_as(tuple(model.input_shape[1:]))
+        read = _read_as(net.input_shape, any_size=tile is not None)
         for path, future in _ahead(pool, read, paths, 2 * workers + batch_size):
             try:
                 image = future.result()
@@ -103,6 +129,20 @@ def predict_files(
             yield _used(*using.popleft())
 
 
+def _predicted(
+    net: Net, images: np.ndarray, passes: Passes, probabilities: bool
+) -> list[np.ndarray]:
+    """Masks, perhaps probabilities, and which images have numbers as scores."""
+    if not probabilities:
+        return [*masks(net, images, passes)]
+    mask = np.empty(images.shape[:3], np.uint8)
+    likely = np.empty((*images.shape[:3], net.num_classes), np.float16)
+    for block in blocks(net, images, passes):
+        block.of(mask)[...] = block.scores.argmax(-1)
+        block.of(likely)[...] = block.probabilities(net)
+    return [mask, likely, np.ones(len(images), bool)]
+
+
 def _used(path: Any, future: Future) -> tuple[Any, None]:
     future.result()  # or what `use` raised
     return path, None
@@ -120,25 +160,11 @@ def _ahead(
     yield from waiting
 
 
-def _mask_model(model: keras.Model) -> keras.Model:
-    """From images to ids, and to whether all scores of an image are numbers.
-
-    Finding the largest score in the graph saves handing all of them to Python.
-    """
-    scores = model.outputs[0]
-    outputs = [
-        ops.cast(ops.argmax(scores, axis=-1), "uint8"),
-        ops.all(ops.isfinite(scores), axis=(1, 2, 3)),
-    ]
-    masks_of = keras.Model(model.inputs, outputs)
-    # Files come in many sizes, and XLA would compile anew for each.
-    masks_of.compile(jit_compile=False)
-    return masks_of
-
-
-def _read_as(shape: tuple) -> Callable[[Path], np.ndarray]:
+def _read_as(shape: tuple, *, any_size: bool) -> Callable[[Path], np.ndarray]:
     """Make a function that reads image files as a model of this input shape wants."""
     *sides, channels = shape
+    if any_size:
+        sides = [None, None]
 
     def read(path: Path) -> np.ndarray:
         name: Any = os.fsencode(path)

@@ -43,7 +43,10 @@ def predict_on_batch(model: keras.Model, images: Any) -> Any:
 
 @contextlib.contextmanager
 def without_distribution() -> Iterator[None]:
-    """Let variables that are made inside, such as a metric's, be this process's own."""
+    """Let variables that are made inside, such as a metric's, be this process's own.
+
+    Under a distribution of JAX, all hosts have to make a variable together.
+    """
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:

@@ -1,33 +1,57 @@
-"""Predictions for whole images of any size."""
+"""Predictions for images of any size."""
 
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_seg.data import Source
-from keras_seg.inference.one_device import predict_on_batch
-from keras_seg.models.outputs import check_finite, count_classes, ends_in_softmax
+from keras_seg.inference.blocks import blocks
+from keras_seg.inference.nets import as_net
+from keras_seg.inference.passes import Passes, check_passes
+
+#: A Keras model, or the folder of a SavedModel.
+Model: TypeAlias = keras.Model | str | os.PathLike
 
 
-def predict(model: keras.Model, image: Any) -> np.ndarray:
+def predict(
+    model: Model,
+    image: Any,
+    *,
+    tile: int | tuple[int, int] | None = None,
+    overlap: float = 0.25,
+    flips: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> np.ndarray:
     """Predict the probability of each class at each pixel.
 
     Args:
         model: A model from images to logits, or to probabilities: which of them is read
-            off its last layer.
-        image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size
-            that the model takes.
+            off its last layer. Or the folder of a SavedModel that `export` wrote.
+        image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
+        tile: Height and width of the tiles that the image goes by, pixels or (height,
+            width). None means the whole image at once where it fits into memory, else
+            tiles of a size that fits, and a warning says so. An image that is smaller
+            goes as it is. Of a net without padding, such as U-Net with
+            `padding="valid"`, it is the size of what the net is given.
+        overlap: Share of a tile that the next one has too, 0 or more, below 1. There
+            the tiles are blended. Tiles of a net without padding needn't overlap, and
+            don't.
+        flips: Whether to average with the prediction for the mirror image.
+        scales: Factors of height and width. The image, or each tile, is resized by
+            each of them (bilinear), and the predictions for all of them are averaged.
 
     Returns:
         float32 `[height, width, num_classes]`; sums to 1 over the classes.
 
     Raises:
         ValueError: for an image of another rank, number of channels, size or range than
-            the model takes, a model that gives NaN, one of a single output channel, or
-            one whose last layer doesn't show whether its outputs are logits.
+            the model takes, a model that gives NaN, one of a single output channel, one
+            whose last layer doesn't show whether its outputs are logits, a tile that is
+            too small for the model, or another option out of range.
+        MemoryError: if a tile doesn't fit into memory.
 
     Example:
         >>> from keras_seg import unet
@@ -35,48 +59,87 @@ def predict(model: keras.Model, image: Any) -> np.ndarray:
         >>> predict(model, np.zeros((17, 31, 3), "uint8")).shape
         (17, 31, 3)
     """
-    probabilities = ends_in_softmax(model)
-    scores = _scores(model, image)
-    return scores if probabilities else ops.convert_to_numpy(ops.softmax(scores))
+    passes = check_passes(tile, overlap, flips, scales)
+    net = as_net(model)
+    _ = net.are_probabilities  # or an error before the work
+    images = _check_image(image, net.input_shape, passes)[None]
+    found: Any = None
+    for block in blocks(net, images, passes):
+        scores = block.probabilities(net)
+        if scores.shape[1:3] == images.shape[1:3]:
+            return scores[0]
+        if found is None:
+            found = np.empty((*images.shape[:3], net.num_classes), np.float32)
+        block.of(found)[...] = scores
+    return found[0]
 
 
-def predict_mask(model: keras.Model, image: Any) -> np.ndarray:
+def predict_mask(
+    model: Model,
+    image: Any,
+    *,
+    tile: int | tuple[int, int] | None = None,
+    overlap: float = 0.25,
+    flips: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> np.ndarray:
     """Predict the class of each pixel.
 
+    An image that goes by tiles needs the memory of a tile, and of the rows of it that
+    the next ones overlap with. The probabilities of all its pixels are never held.
+
     Args:
-        model: A model from images to logits or probabilities, of 2 to 255 classes.
-        image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size
-            that the model takes.
+        model: A model from images to logits or probabilities, of 2 to 255 classes. Or
+            the folder of a SavedModel that `export` wrote.
+        image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
+        tile: Height and width of the tiles that the image goes by, pixels or (height,
+            width). None means the whole image at once where it fits into memory, else
+            tiles of a size that fits, and a warning says so. An image that is smaller
+            goes as it is. Of a net without padding, such as U-Net with
+            `padding="valid"`, it is the size of what the net is given.
+        overlap: Share of a tile that the next one has too, 0 or more, below 1. There
+            the tiles are blended. Tiles of a net without padding needn't overlap, and
+            don't.
+        flips: Whether to average with the prediction for the mirror image.
+        scales: Factors of height and width. The image, or each tile, is resized by
+            each of them (bilinear), and the predictions for all of them are averaged.
 
     Returns:
         Class ids, uint8 `[height, width]`.
 
     Raises:
         ValueError: for an image of another rank, number of channels, size or range than
-            the model takes, a model that gives NaN, or one of a single output channel
-            or of more than 255.
+            the model takes, a model that gives NaN, one of a single output channel or
+            of more than 255, a tile that is too small for the model, or another option
+            out of range. By tiles, with `flips` and with `scales` also for a model
+            whose last layer doesn't show whether its outputs are logits.
+        MemoryError: if a tile doesn't fit into memory.
 
     Example:
         >>> from keras_seg import unet
         >>> model = unet(num_classes=3, widths=(4, 8))
-        >>> mask = predict_mask(model, np.zeros((17, 31, 3), "uint8"))
+        >>> mask = predict_mask(model, np.zeros((170, 310, 3), "uint8"), tile=128)
         >>> mask.shape, mask.dtype
-        ((17, 31), dtype('uint8'))
+        ((170, 310), dtype('uint8'))
     """
-    count_classes(model, at_most=255)
-    return np.argmax(_scores(model, image), axis=-1).astype(np.uint8)
+    passes = check_passes(tile, overlap, flips, scales)
+    net = as_net(model)
+    if net.num_classes > 255:
+        raise ValueError(
+            "Expected a model of at most 255 classes, for masks of uint8. Received: "
+            f"{net.num_classes} classes"
+        )
+    images = _check_image(image, net.input_shape, passes)[None]
+    mask = np.empty(images.shape[:3], np.uint8)
+    for block in blocks(net, images, passes):
+        block.of(mask)[...] = block.scores.argmax(-1)
+    return mask[0]
 
 
-def _scores(model: keras.Model, image: Any) -> np.ndarray:
-    """What the model gives for one image, NumPy float32 `[height, width, classes]`."""
-    image = _check_image(image, tuple(model.input_shape[1:]))
-    scores = np.asarray(predict_on_batch(model, image[None])[0], np.float32)
-    check_finite(model, scores)
-    return scores
-
-
-def _check_image(image: Any, shape: tuple) -> np.ndarray:
+def _check_image(image: Any, shape: tuple, passes: Passes) -> np.ndarray:
     """Return an image as an array if a model of this input shape takes it."""
+    if passes.tile is not None:
+        shape = (None, None, shape[-1])
     if isinstance(image, str | os.PathLike):
         raise ValueError(
             f"Expected an image, an array [height, width, channels]. Received: the "
@@ -139,4 +202,9 @@ def _remedy(received: tuple, expected: tuple) -> str:
         return " Leave out the fourth channel, alpha: image[..., :3]."
     if len(received) == 3 and received[-1] == 1 and channels > 1:
         return f" Repeat the grey channel: image.repeat({channels}, -1)."
+    if len(received) == 3 and received[-1] == channels and all(received):
+        sides = [
+            side or other for side, other in zip(expected, received[:2], strict=False)
+        ]
+        return f" The model has one size. Other images go by tiles: tile={(*sides,)}."
     return ""

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_seg.arguments import check_integer
 from keras_seg.labels import (
     IGNORE,
     DType,
@@ -61,7 +62,7 @@ class SegmentationLoss(keras.losses.Loss):
         dtype: DType = None,
     ):
         super().__init__(name=name or self.default_name, dtype=dtype or "float32")
-        self.ignore = ignore
+        self.ignore = check_integer("ignore", ignore)
         self.from_logits = from_logits
 
     def __call__(
@@ -100,7 +101,7 @@ class SegmentationLoss(keras.losses.Loss):
             weight: Float `[batch, height, width]`, 0 where the pixel is ignored, else
                 its `sample_weight`, or 1.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each loss has its own
 
     def cross_entropy(self, label: Mask, y_pred: Logits) -> Tensor:
         """-log p of each pixel's class, `[batch, height, width]`, at most 1e25."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_seg.arguments import check_number
 from keras_seg.labels import Logits, Mask, PixelWeights, Tensor
 from keras_seg.losses._base import SegmentationLoss
 
@@ -37,6 +38,8 @@ class Sum(keras.losses.Loss):
     ):
         super().__init__(name=name)
         self.losses = list(losses)
+        for factor in factors:
+            check_number("factor", factor)
         self.factors = [float(factor) for factor in factors]
 
     def __call__(

@@ -3,8 +3,10 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_seg.arguments import is_number
 from keras_seg.labels import DType, Mask, PixelWeights, Tensor
 
 
@@ -48,13 +50,17 @@ def check_class_weights(class_weights: Any) -> list[float] | None:
     """Return class weights as floats if they are finite and 0 or more."""
     if class_weights is None:
         return None
-    weights = [float(weight) for weight in class_weights]
-    if not all(0 <= weight < float("inf") for weight in weights):
+    try:
+        weights = np.asarray(class_weights)
+    except ValueError:  # of several lengths
+        weights = np.asarray("lists")
+    is_list = weights.ndim == 1 and weights.dtype.kind in "iuf"
+    if not is_list or not all(is_number(weight, 0) for weight in weights):
         raise ValueError(
-            "Expected `class_weights` to be finite and 0 or more. Received: "
-            f"{class_weights}"
+            "Expected `class_weights` to be a list of numbers, finite and 0 or more. "
+            f"Received: {class_weights!r}"
         )
-    return weights
+    return [float(weight) for weight in weights]
 
 
 def weigh_classes(

@@ -7,6 +7,7 @@ ISNN 2019, https://arxiv.org/abs/1905.07852, section 3.
 import keras
 from keras import ops
 
+from keras_seg.arguments import is_whole
 from keras_seg.labels import IGNORE, DType, Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
@@ -78,10 +79,10 @@ class BoundaryF1(SegmentationLoss):
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
         for side, least in ((width, 3), (reach, 1)):
-            if not (isinstance(side, int) and side >= least and side % 2):
+            if not (is_whole(side, least) and side % 2):
                 raise ValueError(
                     "Expected `width` and `reach` to be odd numbers of pixels, 3 and 1 "
-                    f"or more. Received: {width}, {reach}"
+                    f"or more. Received: {width!r}, {reach!r}"
                 )
         self.width = width
         self.reach = reach

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_seg.arguments import is_number
 from keras_seg.labels import IGNORE, DType, Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_pixels, sum_of_pixels
@@ -83,9 +84,10 @@ class WeightedCrossEntropy(SegmentationLoss):
         dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not 0 <= label_smoothing <= 1:
+        if not is_number(label_smoothing, 0, 1):
             raise ValueError(
-                f"Expected `label_smoothing` to be in 0..1. Received: {label_smoothing}"
+                "Expected `label_smoothing` to be in 0..1. Received: "
+                f"{label_smoothing!r}"
             )
         self.class_weights = check_class_weights(class_weights)
         self.label_smoothing = label_smoothing
@@ -163,8 +165,8 @@ class Focal(SegmentationLoss):
         dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not gamma >= 0:
-            raise ValueError(f"Expected `gamma` to be 0 or more. Received: {gamma}")
+        if not is_number(gamma, 0):
+            raise ValueError(f"Expected `gamma` to be 0 or more. Received: {gamma!r}")
         self.gamma = gamma
         self.class_weights = check_class_weights(class_weights)
 
@@ -239,7 +241,7 @@ class TopKCrossEntropy(SegmentationLoss):
         dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not 0 < fraction <= 1:
+        if not (is_number(fraction, 0, 1) and fraction):
             raise ValueError(
                 f"Expected `fraction` to be above 0 and up to 1. Received: {fraction}"
             )

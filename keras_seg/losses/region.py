@@ -15,6 +15,7 @@ Khan, ISBI 2019, https://arxiv.org/abs/1810.07842, equation 4.
 import keras
 from keras import ops
 
+from keras_seg.arguments import is_number
 from keras_seg.labels import IGNORE, DType, Logits, Mask, Tensor
 from keras_seg.losses._base import SegmentationLoss
 from keras_seg.losses._pixels import mean_of_present, sum_of_pixels
@@ -35,7 +36,7 @@ class _RegionLoss(SegmentationLoss):
 
     def of_classes(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         """Return the loss of each class, `[num_classes]`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each loss has its own
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -196,10 +197,11 @@ class Tversky(_RegionLoss):
         dtype: DType = None,
     ):
         super().__init__(ignore=ignore, from_logits=from_logits, name=name, dtype=dtype)
-        if not (alpha >= 0 and beta >= 0 and gamma > 0):
+        in_range = all(is_number(number, 0) for number in (alpha, beta, gamma))
+        if not (in_range and gamma):
             raise ValueError(
                 "Expected `alpha` and `beta` to be 0 or more and `gamma` above 0. "
-                f"Received: {alpha}, {beta}, {gamma}"
+                f"Received: {alpha!r}, {beta!r}, {gamma!r}"
             )
         self.alpha = alpha
         self.beta = beta

@@ -25,7 +25,7 @@ class ClassMean(ConfusionMatrixMetric):
 
     def quotients(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         """Return numerator and denominator of each class."""
-        raise NotImplementedError
+        raise NotImplementedError  # each score has its own
 
     def get_config(self) -> dict:
         return super().get_config() | {"absent": self.absent}

@@ -107,7 +107,7 @@ class ConfusionMatrixMetric(ExactCounts):
 
     def of_matrix(self, matrix: Tensor) -> Tensor:
         """Return the score of a confusion matrix of floats."""
-        raise NotImplementedError
+        raise NotImplementedError  # each metric has its own
 
     @property
     def confusion_matrix(self) -> np.ndarray:

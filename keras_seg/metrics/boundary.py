@@ -7,6 +7,7 @@ Image Segmentation Evaluation", CVPR 2021, https://arxiv.org/abs/2103.16562, sec
 import keras
 from keras import ops
 
+from keras_seg.arguments import is_whole
 from keras_seg.labels import (
     IGNORE,
     DType,
@@ -72,9 +73,9 @@ class BoundaryIoU(ExactCounts):
         dtype: DType = None,
     ):
         num_classes = check_num_classes(num_classes, ignore=ignore)
-        if distance < 1:
+        if not is_whole(distance, 1):
             raise ValueError(
-                f"Expected `distance` to be 1 or more. Received: {distance}"
+                f"Expected `distance` to be 1 or more. Received: {distance!r}"
             )
         formulas.check_absent(absent)
         # Of each class, the intersection, then the union; then the invalid pixels.

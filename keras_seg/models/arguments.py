@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy as np
+from keras_seg.arguments import is_number, is_whole
 
 
 def check_input_shape(input_shape: Any) -> tuple[int | None, int | None, int]:
@@ -30,8 +30,7 @@ def check_word(argument: str, word: Any, words: tuple) -> None:
 
 def check_share(argument: str, share: Any) -> None:
     """Raise unless this is a share of activations to drop: 0 or more, below 1."""
-    is_number = isinstance(share, int | float | np.number) and share is not True
-    if not (is_number and 0 <= share < 1):
+    if not (is_number(share, 0) and share < 1):
         raise ValueError(
             f"Expected `{argument}` to be 0 or more and below 1. Received: {share!r}"
         )
@@ -39,8 +38,7 @@ def check_share(argument: str, share: Any) -> None:
 
 def check_factor(argument: str, factor: Any) -> None:
     """Raise unless this is a finite number of 0 or more."""
-    is_number = isinstance(factor, int | float | np.number) and factor is not True
-    if not (is_number and 0 <= factor < np.inf):
+    if not is_number(factor, 0):
         raise ValueError(
             f"Expected `{argument}` to be a number of 0 or more. Received: {factor!r}"
         )
@@ -48,5 +46,4 @@ def check_factor(argument: str, factor: Any) -> None:
 
 def is_positive(number: Any) -> bool:
     """Whether this is an integer of 1 or more."""
-    is_integer = isinstance(number, int | np.integer) and number is not True
-    return is_integer and bool(number > 0)
+    return is_whole(number, 1)

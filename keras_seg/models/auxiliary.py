@@ -1,6 +1,6 @@
 """Auxiliary heads: scores of earlier features, whose loss helps while training.
 
-    loss = loss of the logits + weight * loss of the auxiliary logits
+    loss = loss of the logits + weight * sum of the losses of auxiliary logits
 
 Lee et al., "Deeply-Supervised Nets", AISTATS 2015, https://arxiv.org/abs/1409.5185;
 for segmentation Zhao et al., "Pyramid Scene Parsing Network", section 3.3,
@@ -21,7 +21,6 @@ def with_auxiliary(
     logits: Logits,
     features: Features,
     weight: float,
-    *,
     output_stride: int,
     activation: Any,
     name: str,
@@ -40,7 +39,7 @@ def with_auxiliary(
         name: Name of the model.
     """
     if not weight:
-        return keras.Model(image, logits, name=name)
+        return with_heads(image, logits, {}, weight, name=name)
     prefix = "auxiliary_"
     x = fcn_head(
         features["P4"],
@@ -52,9 +51,27 @@ def with_auxiliary(
     factor = min(16, output_stride)
     end: dict[str, Any] = {"activation": activation, "image": image}
     auxiliary = enlarge_outputs(x, factor, prefix=prefix, **end)
+    return with_heads(image, logits, {"auxiliary": auxiliary}, weight, name=name)
+
+
+def with_heads(
+    image: Image, logits: Logits, heads: dict[str, Logits], weight: float, *, name: str
+) -> keras.Model:
+    """Make a model from an image to logits, which may train auxiliary heads.
+
+    Args:
+        image: The symbolic image.
+        logits: What the model makes of it.
+        heads: Auxiliary logits by name. If there are none, it is a plain model.
+        weight: Weight of the loss of each of them.
+        name: Name of the model.
+    """
+    if not heads:
+        return keras.Model(image, logits, name=name)
     model = WithAuxiliary(image, logits, name=name)
-    both = {"logits": logits, "auxiliary": auxiliary}
-    model.trained = keras.Model(image, both, name=f"{name}_trained")
+    model.trained = keras.Model(
+        image, {"logits": logits, **heads}, name=f"{name}_trained"
+    )
     model.auxiliary_weight = float(weight)
     return model
 
@@ -66,12 +83,13 @@ def trained_part(model: keras.Model) -> keras.Model:
 
 @keras.saving.register_keras_serializable(package="keras_seg")
 class WithAuxiliary(keras.Model):
-    """A model from images to logits, whose `fit` trains an auxiliary head too.
+    """A model from images to logits, whose `fit` trains auxiliary heads too.
 
-    Called with `training=True` it returns a dictionary of "logits" and "auxiliary"
-    logits; for a training loop of one's own, `model.compute_loss(x, y, y_pred)` has the
-    loss of both. A saved file holds the model without the head: it loads as a plain
-    functional model that isn't compiled. `with_auxiliary` makes one.
+    Called, it returns logits, also with `training=True`. A training loop of one's own
+    has all from `y_pred = model.trained(x, training=True)`, a dictionary of "logits"
+    and of the auxiliary logits by name, and their loss from
+    `model.compute_loss(x, y, y_pred)`. A saved file holds the model without the heads:
+    it loads as a plain functional model that isn't compiled. `with_heads` makes one.
 
     Args:
         inputs: A symbolic image.
@@ -87,9 +105,17 @@ class WithAuxiliary(keras.Model):
         self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
     ):
         super().__init__(inputs, outputs, name=name, **kwargs)
+        self._fits = False
+
+    def train_step(self, *args: Any) -> Any:  # of TensorFlow: data; of JAX: state, data
+        self._fits = True
+        try:
+            return super().train_step(*args)
+        finally:
+            self._fits = False
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if training:
+        if training and self._fits:
             return self.trained(inputs, training=True)
         return super().call(inputs, training=training, mask=mask)
 
@@ -101,12 +127,15 @@ class WithAuxiliary(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        if not isinstance(y_pred, dict):  # when it is validated
+        if not isinstance(y_pred, dict):  # as in `evaluate`
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         loss = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
         # The compiled loss alone: the line above has the model's own losses already.
-        auxiliary = self._compile_loss(y, y_pred["auxiliary"], sample_weight)
-        return loss + self.auxiliary_weight * auxiliary
+        for name, auxiliary in y_pred.items():
+            if name != "logits":
+                term = self._compile_loss(y, auxiliary, sample_weight)
+                loss += self.auxiliary_weight * term
+        return loss
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -178,5 +178,7 @@ def enlarge_outputs(
     scores: Logits, factor: int, *, activation: Any, image: Image, prefix: str = ""
 ) -> Logits:
     """A model's outputs from scores at a stride: enlarged bilinearly, and cropped."""
-    x = UpsampleBilinear(factor, dtype="float32", name=f"{prefix}upsample")(scores)
-    return outputs(x, activation=activation, image=image, prefix=prefix)
+    if factor > 1:
+        name = f"{prefix}upsample"
+        scores = UpsampleBilinear(factor, dtype="float32", name=name)(scores)
+    return outputs(scores, activation=activation, image=image, prefix=prefix)

@@ -1,6 +1,10 @@
 """Training: what `fit` lacks, and the folder of a run."""
 
 from keras_seg.training.checkpoint import Checkpoint as Checkpoint
+from keras_seg.training.devices import mirrored as mirrored
+from keras_seg.training.devices import (
+    synchronize_batch_normalization as synchronize_batch_normalization,
+)
 from keras_seg.training.freezing import FreezeEncoder as FreezeEncoder
 from keras_seg.training.nan import StopOnNaN as StopOnNaN
 from keras_seg.training.optimizers import optimizer as optimizer
@@ -15,7 +19,9 @@ __all__ = [
     "ProgressTable",
     "StopOnNaN",
     "TensorBoard",
+    "mirrored",
     "optimizer",
+    "synchronize_batch_normalization",
 ]
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import keras
 
+from keras_seg.arguments import check_integer, is_whole
 from keras_seg.data import Source
 from keras_seg.files import written_aside
 from keras_seg.inference import Scores, evaluate
+from keras_seg.inference.one_device import without_distribution
 
 # Words in the names of numbers that get smaller, or larger, while a model gets better.
 _SMALLER = ("loss", "error", "mae", "mse", "rmse", "entropy", "divergence")
@@ -98,7 +100,8 @@ class BestModel(keras.callbacks.Callback):
         if self._is_better(value):
             score = {"monitor": self.monitor, "value": value, "epoch": epoch + 1}
             with written_aside(self.path, sync=True) as aside:
-                self.model.save(aside)
+                with without_distribution():  # Keras makes variables as it saves
+                    self.model.save(aside)
                 with zipfile.ZipFile(aside, "a") as archive:
                     archive.comment = json.dumps({"keras_seg.best": score}).encode()
             self.best, self.epoch = value, epoch + 1
@@ -175,8 +178,8 @@ class Validate(keras.callbacks.Callback):
 
     def __init__(self, source: Source, *, every: int = 1, progress: Any = None):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"Expected `every` to be 1 or more. Received: {every}")
+        if not is_whole(every, 1):
+            raise ValueError(f"Expected `every` to be 1 or more. Received: {every!r}")
         self.source = source
         self.every = every
         self.progress = progress
@@ -207,7 +210,7 @@ class CSVHistory(keras.callbacks.Callback):
     def __init__(self, path: str | os.PathLike, *, keep_epochs: int = 0):
         super().__init__()
         self.path = Path(path)
-        self.keep_epochs = keep_epochs
+        self.keep_epochs = check_integer("keep_epochs", keep_epochs, 0)
         self._rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_seg.arguments import is_whole
 from keras_seg.training.pytorch_optimizers import GroupedOptimizer
 
 __all__ = ["FreezeEncoder", "freeze_batch_normalization"]
@@ -42,8 +43,8 @@ class FreezeEncoder(keras.callbacks.Callback):
 
     def __init__(self, epochs: int, *, batch_normalization: bool = True):
         super().__init__()
-        if epochs < 1:
-            raise ValueError(f"Expected `epochs` to be 1 or more. Received: {epochs}")
+        if not is_whole(epochs, 1):
+            raise ValueError(f"Expected `epochs` to be 1 or more. Received: {epochs!r}")
         self.epochs = epochs
         self.batch_normalization = batch_normalization
 

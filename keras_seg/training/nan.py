@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seg.arguments import check_integer, check_seed
 from keras_seg.data import Source
 from keras_seg.data.order import example_of
 from keras_seg.models.outputs import broken_weights
@@ -67,12 +68,12 @@ class StopOnNaN(keras.callbacks.Callback):
     ):
         super().__init__()
         self.source = source
-        self.batch_size = batch_size
+        self.batch_size = check_integer("batch_size", batch_size, 1)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = check_seed(seed, least=-(2**63))
         self.repeat = repeat
-        self.first_step = first_step
-        self.first_epoch = first_epoch
+        self.first_step = check_integer("first_step", first_step, 0)
+        self.first_epoch = check_integer("first_epoch", first_epoch, 0)
         self._lock = threading.Lock()
         self._begun: list[int] = []  # first batches of steps that aren't looked at yet
         self._bad: dict[int, float] = {}  # losses by batch

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seg.arguments import check_integer
 from keras_seg.terminal import is_terminal
 from keras_seg.training.timing import DataWait, RunTimes
 
@@ -77,6 +78,7 @@ class _Progress(keras.callbacks.Callback):
         super().__init__()
         self.best = best
         self._wait = DataWait()
+        validate_every = check_integer("validate_every", validate_every, 1)
         self._times = RunTimes(validate_every, self._wait)
         self._epoch = 0
         self._noted = False
@@ -114,7 +116,7 @@ class _Progress(keras.callbacks.Callback):
         self._note_waiting()
 
     def _show_epoch(self, logs: dict[str, Any]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # a table and JSON have their own
 
     def _is_best(self) -> bool:
         return self.best is not None and self.best.epoch == self._epoch + 1

@@ -57,11 +57,11 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
 
     def build_moments(self, variables: list[keras.Variable]) -> None:
         """Add what `direction` remembers of each variable."""
-        raise NotImplementedError
+        raise NotImplementedError  # each optimizer has its own
 
     def direction(self, gradient: Tensor, index: int) -> Tensor:
         """What to subtract from a variable, for a learning rate of 1."""
-        raise NotImplementedError
+        raise NotImplementedError  # each optimizer has its own
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)

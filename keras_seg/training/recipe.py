@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg import models
+from keras_seg.arguments import check_integer
 from keras_seg.data import Source, standard_augmentation
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.losses import (
@@ -40,7 +41,14 @@ _WIDTHS = (16, 32, 64, 128)
 # Of the decoder's levels with an encoder.
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)
 #: Arguments that not all models have, and that `keras-seg train` has options for.
-ARGUMENTS = ("widths", "encoder", "normalization", "upsampling")
+ARGUMENTS = (
+    "widths",
+    "encoder",
+    "normalization",
+    "upsampling",
+    "auxiliary",
+    "fresh_head",
+)
 _LOSSES: dict[str, Any] = {
     "cross_entropy": WeightedCrossEntropy,
     "focal": Focal,
@@ -81,6 +89,8 @@ def build_model(
     encoder: str | None = None,
     normalization: str | None = None,
     upsampling: str | None = None,
+    auxiliary: float | None = None,
+    fresh_head: bool | None = None,
     encoder_weights: str | None = None,
     weights: str | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
@@ -100,6 +110,10 @@ def build_model(
         upsampling: "transpose", "bilinear" or "nearest", for models that let one
             choose. None means what the model has; for a U-Net "nearest" with an
             encoder, else "transpose".
+        auxiliary: Weight of the loss of an auxiliary head, for models that have one.
+            None means 0, no head.
+        fresh_head: Whether the scores in the file of `weights` are left out. None means
+            not.
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.
@@ -116,10 +130,13 @@ def build_model(
         ((16, 32, 64, 128), 'batch')
     """
     given = {
-        "widths": None if widths is None else tuple(widths),
+        # The builder refuses what is no sequence.
+        "widths": tuple(widths) if isinstance(widths, Sequence) else widths,
         "encoder": encoder,
         "normalization": normalization,
         "upsampling": upsampling,
+        "auxiliary": auxiliary,
+        "fresh_head": fresh_head,
     }
     # Where None would mean what the paper has.
     defaults = {
@@ -127,14 +144,16 @@ def build_model(
         "encoder": None,
         "normalization": "batch",
         "upsampling": "nearest" if encoder else "transpose",
+        "auxiliary": 0.0,
+        "fresh_head": False,
     }
     parameters = _parameters(name)
     arguments: dict[str, Any] = {}
     for argument, value in given.items():
         if argument in parameters:
-            arguments[argument] = (
-                value or parameters[argument].default or defaults[argument]
-            )
+            default = parameters[argument].default
+            default = defaults[argument] if default is None else default
+            arguments[argument] = default if value is None else value
         elif value is not None:
             raise ValueError(
                 f"Expected `{argument}` with a model that has it: "
@@ -257,7 +276,7 @@ def training_batches(
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Steps in which as many crops are seen as there are examples."""
-    return max(1, len(source) // batch_size)
+    return max(1, len(source) // check_integer("batch_size", batch_size, 1))
 
 
 def spread(source: Source, count: int | None) -> Source:
@@ -268,6 +287,8 @@ def spread(source: Source, count: int | None) -> Source:
         count: How many to take. None, or a number above their own, means all.
     """
     n = len(source)
+    if count is not None:
+        count = check_integer("count", count, 1)
     if count is None or count >= n:
         return source
     return source[np.arange(count) * n // count]

@@ -35,13 +35,18 @@ class Run(msgspec.Struct):
             raise ValueError("Expected `palette` to be one colour per class name")
 
 
-def metrics_file(run: Path, split: str | None) -> Path:
-    """Where the scores of a split go; None stands for the split of validation."""
-    if split is None:
-        return run / METRICS
+def metrics_file(run: Path, split: str | None, *more: str) -> Path:
+    """Where the scores of a split go.
+
+    Args:
+        run: The folder of the run.
+        split: None stands for the split of validation.
+        more: What else they differ in from the run's own scores.
+    """
     # A split may be the path of a list.
-    name = re.sub(r"[^\w.-]+", "_", Path(split).stem)
-    return run / f"{Path(METRICS).stem}_{name}.json"
+    words = [*([] if split is None else [Path(split).stem]), *more]
+    name = re.sub(r"[^\w.-]+", "_", "_".join([Path(METRICS).stem, *words]))
+    return run / f"{name}.json"
 
 
 def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:

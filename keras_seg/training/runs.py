@@ -1,7 +1,6 @@
 """The folder of a run: files that say all that the next command needs to know."""
 
 import contextlib
-import dataclasses
 import datetime
 import math
 import os
@@ -253,17 +252,20 @@ def _numbers(logs: dict[str, Any] | None) -> dict[str, float | None]:
     return {k: value if math.isfinite(value) else None for k, value in values.items()}
 
 
-def write_scores(scores: Scores, path: Path, split: str) -> None:
-    """Write scores as JSON, with null for the IoU of a class that is absent."""
-    values = dataclasses.replace(scores, loss=None).as_dict()  # not known later
-    content = {
-        **_numbers(values),
-        "iou": _numbers(scores.iou),
-        "ignored_pixels": scores.ignored_pixels,
-        "images": scores.images,
-        "split": split,
-    }
-    write_json(path, content)
+def write_scores(
+    scores: Scores, path: Path, split: str, options: Mapping[str, Any] | None = None
+) -> None:
+    """Write scores as JSON, with null for numbers that there aren't.
+
+    Args:
+        scores: The scores.
+        path: File to write.
+        split: Name of what was scored.
+        options: How images went through the model, if not as they are.
+    """
+    content = scores.as_json() | {"split": split} | dict(options or {})
+    long = ("confusion_matrix", "images_by_loss")  # after what people read
+    write_json(path, content | {key: content.pop(key) for key in long})
 
 
 def now() -> str:

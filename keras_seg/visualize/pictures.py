@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from keras_seg.arguments import check_integer, is_number
 from keras_seg.labels import IGNORE
 from keras_seg.palette import color_table, colorize
 from keras_seg.visualize.legend import LINE, legend, write
@@ -52,8 +53,10 @@ def overlay(
             "Expected an image [height, width, 3] and a mask [height, width]. "
             f"Received: {image.shape} and {mask.shape}"
         )
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"Expected `alpha` to be in 0..1. Received: {alpha}")
+    if not is_number(alpha, 0, 1):
+        raise ValueError(f"Expected `alpha` to be in 0..1. Received: {alpha!r}")
+    if background is not None:
+        check_integer("background", background)
     opacity = np.full((*mask.shape, 1), alpha)
     if background is not None:
         opacity[mask == background] = 0
@@ -85,6 +88,7 @@ def samples(
     Returns:
         uint8 `[height, width, 3]`. Masks have exactly the colours of the palette.
     """
+    check_integer("side", side, 1)
     panels, ids = [], set()
     for image, truth, prediction in rows:
         image = np.broadcast_to(np.asarray(image, np.uint8), (*truth.shape, 3))
@@ -127,6 +131,8 @@ def contact_sheet(
     Returns:
         uint8 `[height, width, 3]`. Class 0 is left as the image is.
     """
+    check_integer("columns", columns, 1, 1000)
+    check_integer("side", side, 1, 2**16)
     pictures = list(pictures)
     step, line = side + _GAP, side + _GAP + LINE
     size = (columns * step + _GAP, _GAP + -(-len(pictures) // columns) * line)

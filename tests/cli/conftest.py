@@ -40,6 +40,19 @@ def run(voc_tree, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def only_trained():
+    """For trainings that look at no examples first, draw no curves and export nothing.
+
+    `run` does all that; it takes more than half of the time of so small a training.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_seg.cli.train._look_at_some", lambda *_: None)
+        patch.setattr("keras_seg.training.runs.curves", lambda *_: None)
+        patch.setattr(keras_seg, "export", lambda *_, **__: None)
+        yield
+
+
 class CapturedError(Exception):
     """Raised in place of a training."""
 
@@ -60,6 +73,8 @@ def given_to_fit(monkeypatch, tmp_path, capsys):
 
         with monkeypatch.context() as patch:
             patch.setattr(keras.Model, "fit", fit)
+            # That examples are looked at first is in test_inspect.py; it takes long.
+            patch.setattr("keras_seg.cli.train._look_at_some", lambda *_: None)
             seen.out = tmp_path / f"captured{len(list(tmp_path.iterdir()))}"
             assert main(["train", *options, "--out", str(seen.out)]) == 1
         seen.said, error = capsys.readouterr()

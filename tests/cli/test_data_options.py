@@ -114,7 +114,7 @@ def test_an_own_folder_is_trained_on_and_a_fifth_held_out(
     image = str(own_folders / "images/tile3.png")
     masks = ["--out", str(tmp_path / "masks")]
     assert main(["predict", str(seen.out), image, *masks]) == 0
-    assert Image.open(tmp_path / "masks/tile3_overlay.png").size == (44, 36)
+    assert Image.open(tmp_path / "masks/tile3_overlay.jpg").size == (44, 36)
 
 
 def test_lists_say_what_an_own_folder_learns_from(

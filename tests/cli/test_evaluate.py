@@ -47,6 +47,57 @@ def test_the_table_is_that_of_the_python_function(run, voc_tree, capsys):
     assert str(scores) in capsys.readouterr().out
 
 
+def test_the_file_has_all_scores(run, copy, voc_tree):
+    assert main(["evaluate", str(copy), "--boundary", "3"]) == 0
+    written = json.loads((copy / "metrics.json").read_text())
+    model = keras.models.load_model(run / "model.keras", compile=False)
+    source = keras_seg.data.voc(voc_tree, "val")
+    scores = keras_seg.evaluate(model, source, boundary=3)
+    assert written["mean_iou"] == scores.mean_iou
+    assert written["mean_iou_interval"] == [*scores.mean_iou_interval]
+    assert written["boundary_iou"] == scores.boundary_iou
+    assert written["confusion_matrix"] == scores.confusion_matrix.tolist()
+    assert written["ignored_pixels"] == scores.ignored_pixels
+    assert written["invalid_pixels"] == 0
+    for kind in ("iou", "precision", "recall", "dice"):
+        for name, value in getattr(scores, kind).items():
+            assert written[kind][name] == (None if np.isnan(value) else value)
+    worst = [(image["name"], image["loss"]) for image in written["images_by_loss"]]
+    assert worst == [(image.name, image.loss) for image in scores.worst_images()]
+    assert len(worst) == 5
+
+
+def test_scores_that_are_not_the_runs_own_get_files_of_their_own(copy, voc_tree):
+    before = (copy / "metrics.json").read_text()
+    words = ["--tile", "32", "--flips", "--scales", "0.5,1"]
+    assert main(["evaluate", str(copy), *words]) == 0
+    scores = json.loads((copy / "metrics_tile32_flips_scales0.5_1.json").read_text())
+    assert (scores["tile"], scores["flips"]) == (32, True)
+    model = keras.models.load_model(copy / "model.keras")
+    source = keras_seg.data.voc(voc_tree, "val")
+    options = {"tile": 32, "flips": True, "scales": (0.5, 1.0)}
+    expected = keras_seg.evaluate(model, source, **options)
+    assert scores["confusion_matrix"] == expected.confusion_matrix.tolist()
+
+    export = copy / "saved_model"
+    assert main(["evaluate", str(copy), "--export", str(export)]) == 0
+    scores = json.loads((copy / "metrics_saved_model.json").read_text())
+    own = json.loads(before)["confusion_matrix"]
+    assert np.abs(np.subtract(scores["confusion_matrix"], own)).sum() <= 10
+    assert (copy / "metrics.json").read_text() == before
+
+
+def test_the_images_with_the_largest_loss_are_named(copy, capsys):
+    assert main(["evaluate", str(copy)]) == 0
+    said = capsys.readouterr().out
+    written = json.loads((copy / "metrics.json").read_text())["images_by_loss"]
+    found = re.findall(r"^(\S+): loss ([\d.]+), mean IoU [\d.]+$", said, re.MULTILINE)
+    assert found == [(x["name"], f"{x['loss']:.3f}") for x in written[:5]]
+    assert [float(loss) for _, loss in found] == sorted(
+        (float(loss) for _, loss in found), reverse=True
+    )
+
+
 def test_predictions_that_are_nan_are_an_error(copy, capsys):
     model = keras.models.load_model(copy / "model.keras")
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])

@@ -26,7 +26,7 @@ from keras_seg.cli.train_options import MODELS
         ),
         (
             "train --model fcn8s --encoder vgg16",
-            "attention_unet, deeplab_v3, fcn, segformer, unet. Received: --model fcn8s",
+            "Expected --encoder with a --model that has it: attention_unet, deeplab_v",
         ),
         (
             "train --model segformer --upsampling nearest",
@@ -38,7 +38,17 @@ from keras_seg.cli.train_options import MODELS
         ),
         (
             "train --model fcn8s --normalization batch",
-            "has it: attention_unet, unet. Received: --model fcn8s",
+            "has it: attention_unet, unet, unet_plus_plus. Received: --model fcn8s",
+        ),
+        (
+            "train --model fcn8s --auxiliary 0.5",
+            "Expected --auxiliary with a --model that has it: bisenet_v2, deeplab_v",
+        ),
+        ("train --model fcn8s --fresh-head", "Expected --fresh-head with a --model th"),
+        ("train --model fcn --fresh-head", "Expected --weights with --fresh-head."),
+        (
+            "train --model fcn --weights coco",
+            "Expected --weights to be None, 'coco_voc'",
         ),
         ("train --encoder nosuch", "Expected --encoder to be 'resnet18'"),
         ("train --encoder resnet5", "Received: 'resnet5'. Nearest: resnet50"),

@@ -15,6 +15,7 @@ from keras_seg.cli import main
 from keras_seg.training import StopOnNaN
 
 STEPS = 3
+pytestmark = pytest.mark.usefixtures("only_trained")
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,8 @@ def test_defaults_with_an_encoder_are_others():
     given = options("--encoder", "x", "--encoder-rate", "0", "--schedule", "constant")
     assert (given["encoder_rate"], given["schedule"]) == (0, "constant")
     assert options("--epochs", "3")["warmup"] == 3 * (80 // 16) // 10
+    dilated = options("--model", "deeplab_v3", "--encoder-weights", "w")
+    assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.1)
 
 
 def test_a_segformer_has_an_encoder_without_being_told(

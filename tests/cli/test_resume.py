@@ -13,6 +13,7 @@ from keras_seg.files import locked
 from keras_seg.training import callbacks
 
 EPOCHS = 3
+pytestmark = pytest.mark.usefixtures("only_trained")
 
 
 class Killed(BaseException):

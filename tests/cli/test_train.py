@@ -209,7 +209,7 @@ def masks_of(seen, batches):
     return np.concatenate([mask.numpy() for _, mask in seen.batches.take(batches)])
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_crops_are_of_the_size_and_scale_that_were_asked_for(
     scale, squares, given_to_fit
 ):

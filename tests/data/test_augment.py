@@ -18,8 +18,13 @@ def coordinate(axis):
     )
 
 
+def coordinates():
+    """A source of two such examples: rows, and columns."""
+    return coordinate(0)[1] + coordinate(1)[1]
+
+
 def many(source, count, **arguments):
-    """Example 0 again and again, each time with another seed."""
+    """The examples again and again, each time with another seed."""
     batches = source.batches(1, repeat=True, **arguments).take(count)
     return [(image[0], mask[0]) for image, mask in batches.as_numpy_iterator()]
 
@@ -88,7 +93,6 @@ def test_image_and_mask_go_to_the_same_place(scale, axis, seed):
     np.testing.assert_allclose(image, np.broadcast_to(expected, size), atol=1e-3)
 
 
-@pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -99,10 +103,9 @@ def test_image_and_mask_go_to_the_same_place(scale, axis, seed):
         {"flip": "both", "rotation": "quarter", "elastic": 6},
     ],
 )
-def test_image_and_mask_go_to_the_same_place_in_batches(arguments, axis):
-    _, source = coordinate(axis)
+def test_image_and_mask_go_to_the_same_place_in_batches(arguments):
     augment = data.standard_augmentation(scale=(0.5, 2), color=0, **arguments)
-    for image, mask in many(source, 12, size=(64, 96), augment=augment):
+    for image, mask in many(coordinates(), 24, size=(64, 96), augment=augment):
         labelled = mask != 255
         assert labelled.sum() > 30 * 30
         distance = np.abs(image[..., 0].astype(int) - mask)[labelled]
@@ -111,11 +114,9 @@ def test_image_and_mask_go_to_the_same_place_in_batches(arguments, axis):
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 4.0])
-@pytest.mark.parametrize("axis", [0, 1])
-def test_a_crop_shows_as_much_of_the_image_as_the_scale_says(scale, axis):
-    _, source = coordinate(axis)
+def test_a_crop_shows_as_much_of_the_image_as_the_scale_says(scale):
     augment = data.standard_augmentation(scale=(scale, scale), color=0)
-    for image, mask in many(source, 3, size=(20, 20), augment=augment):
+    for image, mask in many(coordinates(), 6, size=(20, 20), augment=augment):
         assert (mask != 255).all()
         shown = int(mask.max()) - int(mask.min())  # from the first pixel to the last
         assert abs(shown - 20 / scale) <= 1.5 / min(scale, 1)
@@ -393,20 +394,6 @@ def test_images_that_have_no_colors_to_change_stay_as_they_are(channels, color):
         tf.constant(image), (0, 1)
     )
     np.testing.assert_array_equal(changed, image)
-
-
-def test_the_same_seed_augments_alike_and_another_does_not():
-    _, source = coordinate(0)
-    augment = data.standard_augmentation()
-    one, again, other = (
-        many(source, 4, size=(32, 32), augment=augment, seed=seed) for seed in (0, 0, 1)
-    )
-    images = [image for image, _ in one]
-    for place in range(4):
-        np.testing.assert_array_equal(images[place], again[place][0])
-        np.testing.assert_array_equal(one[place][1], again[place][1])
-        assert not np.array_equal(images[place], other[place][0])
-    assert len({image.tobytes() for image in images}) == 4
 
 
 @pytest.mark.parametrize(

@@ -93,12 +93,17 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("place", [2, COUNT - 1])
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [
+        *[(form, COUNT - 1) for form in FORMS],
+        *[(form, 2) for form in ("dataset", "dropping", "endless")],
+    ],
+)
 def test_a_cut_image_at_any_place_is_an_error_by_name(voc_tree, form, place):
     source, stem = damaged(voc_tree, place, IMAGE, cut)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{stem}.jpg") as error:
-        list(form(source))
+        list(FORMS[form](source))
     assert_names_only(source, stem, str(error.value))
 
 

@@ -15,7 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
+from keras_seg.data.batches import _read_augmented
 from keras_seg.data.checks import reason
+from keras_seg.data.errors import explanation
 from keras_seg.data.readers.voc import CLASS_NAMES
 from keras_seg.palette import color_map
 
@@ -231,13 +233,23 @@ MASKS = {
 
 
 class Reader:
-    """A source of three examples, and batches that read their files anew each time."""
+    """A source of three examples, and what reads their files anew each time.
+
+    `read` is what `batches` makes of an example: in a graph, `in_graph`, and once more
+    without one to explain what failed there.
+    """
 
     def __init__(self, source, images, masks):
         self.source = source
         self.files = {"image": images, "mask": masks}
         self.good = {kind: path.read_bytes() for kind, path in self.files.items()}
         self.batches = source.batches(1, size=SIZE, augment=AUGMENT)
+        index = tf.TensorSpec((), tf.int64)
+        self.in_graph = tf.function(self.read, input_signature=[index])
+
+    def read(self, index):
+        seed = tf.stack([tf.zeros_like(index), index])
+        return _read_augmented(self.source, index, AUGMENT, SIZE, seed)
 
     def put(self, kind, contents):
         """Write what is bad to the example b."""
@@ -285,39 +297,63 @@ def reader(readers, request):
     readers[request.param].mend()
 
 
-CASES = [
-    *[("image", name, "folder") for name in IMAGES],
+# Those that other readers than the first read in another way, or as well.
+IN_BATCHES = [
     *[("image", name, "renamed") for name in ("JPEG", "PNG", "JPEG cut in half")],
     *[("image", name, "voc") for name in ("JPEG cut in half", "EXIF rotation")],
-    *[("mask", name, "voc") for name in MASKS],
     *[("mask", name, "folder") for name in ("label 21 of 21", "broken checksum")],
+    ("mask", "palette", "voc"),
 ]
+CASES = [
+    *[("image", name, "folder") for name in IMAGES],
+    *[("mask", name, "voc") for name in MASKS],
+    *IN_BATCHES[:-1],
+]
+
+
+def outcome_of(reader, kind, name):
+    """The pixels that are read of a case, or a pattern of the whole error."""
+    contents, outcome = (IMAGES if kind == "image" else MASKS)[name]
+    if not isinstance(outcome, str):
+        return outcome(contents).astype(int)
+    # That sizes differ is said of the image, all else of the file itself.
+    named = "image" if re.search(r"mask \d+ x", outcome) else kind
+    return rf"^{reader.files[named]}: .*({outcome})"
 
 
 @pytest.mark.parametrize(("kind", "name", "reader"), CASES, indirect=["reader"])
 def test_a_file_is_read_right_or_an_error_by_name(reader, kind, name):
-    contents, outcome = (IMAGES if kind == "image" else MASKS)[name]
-    reader.put(kind, contents)
+    reader.put(kind, (IMAGES if kind == "image" else MASKS)[name][0])
+    outcome = outcome_of(reader, kind, name)
     if isinstance(outcome, str):
-        # That sizes differ is said of the image, all else of the file itself.
-        named = "image" if re.search(r"mask \d+ x", outcome) else kind
-        message = rf"^{reader.files[named]}: .*({outcome})"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=outcome):
             reader.source[1]
-        with pytest.raises(tf.errors.InvalidArgumentError) as error:
-            list(reader.batches)
-        assert re.search(message, reason(error.value))
+        # TensorFlow's words may hold bytes of the file, which Python can't read.
+        with pytest.raises((tf.errors.OpError, UnicodeDecodeError)):
+            reader.in_graph(1)
+        assert re.search(outcome, explanation(reader.read, 1, str))
         return
-
-    expected = outcome(contents)
     image, mask = reader.source[1]
     # CMYK becomes RGB by products, which are rounded here or there.
     tolerance = 1 if name == "CMYK JPEG" else 0
     found = image if kind == "image" else mask
-    np.testing.assert_allclose(found.astype(int), expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found.astype(int), outcome, rtol=0, atol=tolerance)
+    for part, whole in zip(reader.in_graph(1), (image, mask), strict=True):
+        np.testing.assert_array_equal(part, whole)
+
+
+@pytest.mark.parametrize(("kind", "name", "reader"), IN_BATCHES, indirect=["reader"])
+def test_batches_have_the_pixels_or_the_error_too(reader, kind, name):
+    reader.put(kind, (IMAGES if kind == "image" else MASKS)[name][0])
+    outcome = outcome_of(reader, kind, name)
+    if isinstance(outcome, str):
+        with pytest.raises(tf.errors.InvalidArgumentError) as error:
+            list(reader.batches)
+        assert re.search(outcome, reason(error.value))
+        return
     _, (images, masks), _ = reader.batches
-    np.testing.assert_array_equal(images[0], image)
-    np.testing.assert_array_equal(masks[0], mask)
+    found = images if kind == "image" else masks
+    np.testing.assert_array_equal(found[0], outcome)
 
 
 def plain_tree(root):

@@ -1,12 +1,16 @@
 """evaluate: one set of numbers, whatever way they are come by."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 
 import keras_seg
 from keras_seg.data import Source, arrays, shapes
+from keras_seg.inference import nets
 from keras_seg.inference.evaluate import batches_of_one_size
+from keras_seg.inference.scores import bootstrap_interval
 
 CLASSES = 6
 NAMES = ("background", "disc", "square", "triangle", "ring", "cross")
@@ -29,12 +33,12 @@ def source() -> Source:
 SIZES = [(17, 31), (24, 16), (31, 17)]
 
 
-def counted(model, source):
+def counted(model, source, **options):
     """The confusion matrix of `predict_mask`, image by image, in NumPy."""
     matrix, ignored = np.zeros((CLASSES, CLASSES), int), 0
     for k in range(len(source)):
         image, truth = source[k]
-        prediction = keras_seg.predict_mask(model, image)
+        prediction = keras_seg.predict_mask(model, image, **options)
         for true, predicted in zip(truth.ravel(), prediction.ravel(), strict=True):
             if true == 255:
                 ignored += 1
@@ -79,8 +83,20 @@ def test_images_of_one_size_are_predicted_together_and_none_is_padded(
     assert sorted(shapes_seen) == sorted((3, *size, 3) for size in SIZES)
 
 
+def test_batches_that_do_not_fit_into_memory_are_divided(model, source, monkeypatch):
+    together = []
+    net = nets.as_net(model)
+    scores = net.scores
+    monkeypatch.setattr(net, "largest", 3 * 24 * 16)
+    monkeypatch.setattr(
+        net, "scores", lambda images: together.append(len(images)) or scores(images)
+    )
+    keras_seg.evaluate(model, source)
+    assert together == [1] * 3 + [3] + [1] * 3
+
+
 def sizes(batches):
-    return [images.shape[:2] for images, _ in batches]
+    return [images.shape[:2] for _, images, _ in batches]
 
 
 def test_a_batch_has_a_limit_of_pixels(source):
@@ -133,15 +149,15 @@ def test_scores_print_as_a_table():
     matrix = np.array([[6, 2, 0], [0, 2, 0], [0, 0, 0]])
     scores = keras_seg.Scores(("ground", "cat", "dog"), matrix, 1234, 0, 7)
     assert str(scores) == (
-        "class              IoU\n"
-        "ground           0.750\n"
-        "cat              0.500\n"
-        "dog             absent\n"
+        "class      IoU  precision  recall    Dice\n"
+        "ground   0.750      1.000   0.750   0.857\n"
+        "cat      0.500      0.500   1.000   0.667\n"
+        "dog     absent     absent  absent  absent\n"
         "\n"
-        "mean IoU         0.625\n"
-        "pixel accuracy   0.800\n"
-        "ignored pixels   1,234\n"
-        "images               7"
+        "mean IoU        0.625\n"
+        "pixel accuracy  0.800\n"
+        "ignored pixels  1,234\n"
+        "images              7"
     )
 
 
@@ -152,3 +168,183 @@ def test_what_is_no_source_of_examples_is_named(model, source):
         keras_seg.evaluate(model, source[[]])
     with pytest.raises(ValueError, match=r"source\[0\]"):
         keras_seg.predict_mask(model, source)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": 16, "overlap": 0.5},
+        {"flips": True, "scales": (0.5, 1.0)},
+        {"tile": 20, "flips": True, "scales": (1.5,)},
+    ],
+)
+def test_scores_by_tiles_flips_and_scales_are_those_of_predict_mask(
+    model, source, options
+):
+    source = source[:3]  # one of each size
+    scores = keras_seg.evaluate(model, source, **options)
+    matrix, ignored = counted(model, source, **options)
+    assert np.abs(scores.confusion_matrix - matrix).sum() <= 4
+    assert scores.ignored_pixels == ignored
+    plain = keras_seg.evaluate(model, source).confusion_matrix
+    assert np.abs(scores.confusion_matrix - plain).sum() > 10
+
+
+def test_images_too_large_for_the_memory_are_scored_as_predict_mask_predicts_them(
+    model, source, monkeypatch
+):
+    source = source[:3]  # one of each size
+    expected = keras_seg.evaluate(model, source, tile=16)
+    monkeypatch.setattr(nets.as_net(model), "largest", 16 * 16)
+    monkeypatch.setattr("keras_seg.inference.blocks._TILES", [16])
+    with pytest.warns(UserWarning, match=r"go by tiles of 16 x 16"):
+        scores = keras_seg.evaluate(model, source)
+    np.testing.assert_array_equal(scores.confusion_matrix, expected.confusion_matrix)
+
+
+def cross_entropy(model, source, **options):
+    """Mean of -log p over the labelled pixels of each image."""
+    losses = []
+    for k in range(len(source)):
+        image, truth = source[k]
+        labelled = truth != 255
+        probabilities = keras_seg.predict(model, image, **options)
+        losses.append(-np.log(probabilities[labelled, truth[labelled]]).mean())
+    return np.array(losses)
+
+
+@pytest.mark.parametrize(
+    ("options", "activation", "compiled"),
+    [
+        ({}, None, False),
+        ({"flips": True}, None, True),
+        ({"tile": (24, 20)}, "softmax", False),
+        ({"tile": (20, 24)}, "softmax", True),
+        ({"tile": (20, 24)}, None, True),
+    ],
+)
+def test_images_are_in_the_order_of_their_loss(source, options, activation, compiled):
+    source = source[:4]
+    keras.utils.set_random_seed(0)
+    model = keras_seg.unet(CLASSES, widths=(4, 8), activation=activation)
+    if compiled:
+        from_logits = activation is None
+        loss = keras_seg.losses.WeightedCrossEntropy(from_logits=from_logits)
+        model.compile("sgd", loss)
+    expected = cross_entropy(model, source, **options)
+    scores = keras_seg.evaluate(model, source, **options)
+    np.testing.assert_allclose(scores.image_losses, expected, rtol=1e-4)
+    worst = scores.worst_images()
+    order = np.argsort(-expected)
+    assert [image.name for image in worst] == [source.names[k] for k in order]
+    np.testing.assert_allclose([x.loss for x in worst], expected[order], rtol=1e-4)
+    assert worst[:2] == scores.worst_images(2)
+    # The IoU of the worst image alone.
+    alone = keras_seg.evaluate(model, source[[int(order[0])]], **options)
+    assert worst[0].mean_iou == pytest.approx(alone.mean_iou, abs=1e-3)
+
+
+def test_images_of_a_model_without_probabilities_are_ordered_by_their_errors(source):
+    keras.utils.set_random_seed(0)
+    sigmoid = keras.layers.Conv2D(CLASSES, 1, activation="sigmoid")
+    model = keras.Sequential([keras.Input((None, None, 3)), sigmoid])
+    scores = keras_seg.evaluate(model, source)
+    expected = []
+    for k in range(len(source)):
+        image, truth = source[k]
+        wrong = keras_seg.predict_mask(model, image) != truth
+        expected.append(wrong[truth != 255].mean())
+    np.testing.assert_allclose(scores.image_losses, expected, atol=1e-2)
+
+
+def test_an_image_without_labels_is_no_bad_image(model):
+    images = [np.zeros((8, 8, 3), "uint8")] * 2
+    masks = [np.full((8, 8), 255), np.zeros((8, 8), int)]
+    scores = keras_seg.evaluate(model, arrays(images, masks, class_names=NAMES))
+    assert [np.isnan(image.loss) for image in scores.worst_images()] == [False, True]
+    assert np.isnan(scores.worst_images()[1].mean_iou)
+
+
+def test_scores_of_classes_are_shares_of_their_pixels(model, source):
+    scores = keras_seg.evaluate(model, source, boundary=2)
+    truth, found = [], []
+    metric = keras_seg.metrics.BoundaryIoU(CLASSES, distance=2)
+    for k in range(len(source)):
+        image, mask = source[k]
+        prediction = keras_seg.predict_mask(model, image)
+        metric.update_state(mask[None], prediction[None])
+        truth.append(mask[mask != 255])
+        found.append(prediction[mask != 255])
+    assert scores.boundary_iou == pytest.approx(float(metric.result()), abs=2e-3)
+    truth, found = np.concatenate(truth), np.concatenate(found)
+    for c, name in enumerate(NAMES):
+        both = ((truth == c) & (found == c)).sum()
+        expected = {
+            "precision": (both, (found == c).sum()),
+            "recall": (both, (truth == c).sum()),
+            "dice": (2 * both, (found == c).sum() + (truth == c).sum()),
+        }
+        for score, (hits, pixels) in expected.items():
+            value = getattr(scores, score)[name]
+            share = hits / pixels if pixels else np.nan
+            assert value == pytest.approx(share, abs=2e-3, nan_ok=True)
+
+
+@pytest.mark.parametrize("boundary", [0, -1, 1.5, np.nan, "2", True])
+def test_a_boundary_without_pixels_is_refused(model, source, boundary):
+    with pytest.raises(ValueError, match=r"`boundary` to be pixels.*Received: "):
+        keras_seg.evaluate(model, source, boundary=boundary)
+
+
+def test_the_interval_is_that_of_images_drawn_anew():
+    # Of four images all 256 draws can be made.
+    rng = np.random.default_rng(3)
+    unions = rng.integers(1, 100, (4, 3))
+    unions[1:, 2] = 0  # a class that most draws lack
+    hits = (unions * rng.random((4, 3))).astype(int)
+    scores = []
+    for draw in itertools.product(range(4), repeat=4):
+        h, u = hits[[*draw]].sum(0), unions[[*draw]].sum(0)
+        scores.append((h[u > 0] / u[u > 0]).mean())
+    expected = np.percentile(scores, [2.5, 97.5])
+    found = bootstrap_interval(hits, unions)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert found == bootstrap_interval(hits, unions)  # no other seed
+    assert np.isnan(bootstrap_interval(hits[:1], unions[:1])).all()
+
+
+def test_the_interval_holds_the_score(model, source):
+    scores = keras_seg.evaluate(model, source)
+    low, high = scores.mean_iou_interval
+    assert 0 <= low < scores.mean_iou < high <= 1
+    assert f"95 % interval   {low:.3f} to {high:.3f}" in str(scores)
+
+
+def test_a_saved_model_has_the_scores_of_the_model(model, source, tmp_path):
+    path = tmp_path / "export"
+    keras_seg.export(model, path)
+    expected = keras_seg.evaluate(model, source)
+    scores = keras_seg.evaluate(path, source)
+    difference = scores.confusion_matrix - expected.confusion_matrix
+    assert np.abs(difference).sum() <= 8
+    np.testing.assert_allclose(scores.image_losses, expected.image_losses, rtol=1e-4)
+    image, _ = source[0]
+    options = {"tile": 20, "scales": (0.5, 1.0), "flips": True}
+    np.testing.assert_allclose(
+        keras_seg.predict(path, image, **options),
+        keras_seg.predict(model, image, **options),
+        atol=5e-3,  # resized images are rounded for it
+    )
+    mask = keras_seg.predict_mask(str(path), image)
+    assert (mask == keras_seg.predict_mask(model, image)).mean() > 0.99
+
+
+def test_what_is_no_saved_model_is_named(model, source, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"the folder of a SavedModel.*nothing"):
+        keras_seg.evaluate(tmp_path / "nothing", source)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(FileNotFoundError, match="load_model"):
+        keras_seg.evaluate(tmp_path / "model.keras", source)
+    (tmp_path / "saved_model.pb").write_bytes(b"no protobuf")
+    with pytest.raises(ValueError, match=r"SavedModel that keras_seg\.export wrote"):
+        keras_seg.evaluate(tmp_path, source)

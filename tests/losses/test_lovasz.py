@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_seg.losses import Lovasz
 
@@ -55,7 +56,7 @@ def test_a_weight_of_two_is_two_pixels():
 
 
 def test_the_loss_is_that_of_the_authors_in_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch isn't installed")
     logits = RNG.normal(size=(*LABELS.shape, 4)).astype("float32")
     z = torch.tensor(logits, requires_grad=True)
     known = torch.tensor(LABELS != 255)
@@ -73,7 +74,6 @@ def test_the_loss_is_that_of_the_authors_in_torch():
     expected = torch.stack(losses).mean()
     expected.backward()
 
-    tf = pytest.importorskip("tensorflow")
     z_of_tf = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(z_of_tf)

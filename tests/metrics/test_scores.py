@@ -540,7 +540,7 @@ def test_a_compiled_model_with_all_metrics_survives_saving(tmp_path):
     metrics = [MeanIoU(CLASSES, absent="one"), *(m(CLASSES) for m in METRICS[1:])]
     metrics += [MeanDice(CLASSES, per_image=True), BoundaryIoU(CLASSES, distance=2)]
     metrics += [ClassIoU(CLASSES, class_names=list("abcde"))]
-    model = metrics_model(metrics)
+    model = metrics_model(metrics, run_eagerly=True)
     logits = one_hot(PREDICTION).astype("float32")
     model.fit(logits, TRUTH, verbose=0)
     model.save(tmp_path / "model.keras")

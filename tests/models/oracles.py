@@ -113,18 +113,19 @@ run(net, outputs)
 """
 
 
-def padded(images):
-    """Images padded with 0 at the bottom and right to multiples of 32."""
+def padded(images, multiple=32):
+    """Images padded with 0 at the bottom and right to multiples of so many pixels."""
     height, width = images.shape[1:3]
-    return np.pad(images, [(0, 0), (0, -height % 32), (0, -width % 32), (0, 0)])
+    bottom, right = -height % multiple, -width % multiple
+    return np.pad(images, [(0, 0), (0, bottom), (0, right), (0, 0)])
 
 
-def run(python, script, folder, name, sizes):
+def run(python, script, folder, name, sizes, *, multiple=32):
     """Run a net on random images, padded; return them, unpadded, and its outputs."""
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (1, *size, 3), np.uint8) for size in sizes]
     for k, x in enumerate(images):
-        np.save(folder / f"images{k}.npy", padded(x))
+        np.save(folder / f"images{k}.npy", padded(x, multiple))
     subprocess.run([python, "-c", COMMON + script, str(folder), name], check=True)
     outputs = [np.load(folder / f"outputs{k}.npz") for k in range(len(images))]
     return images, outputs

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_seg
 from keras_seg.losses import Dice, WeightedCrossEntropy
@@ -40,14 +41,16 @@ def build(builder="fcn", *, dropout=0.0, auxiliary=WEIGHT, **arguments):
     return model
 
 
-def standing_still():
-    """An optimizer that changes nothing."""
-    return keras.optimizers.SGD(0.0)
+def loss_of_fit(model, loss, x, y, *, eagerly=True, **arguments):
+    """The loss that `fit` shows of a step that changes nothing."""
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=eagerly)
+    (found,) = model.fit(x, y, verbose=0, **arguments).history["loss"]
+    return found
 
 
 def both(model, x):
     """Logits of a training step, and of its auxiliary head."""
-    found = model(x, training=True)
+    found = model.trained(x, training=True)
     assert list(found) == ["logits", "auxiliary"]
     return [np.asarray(logits) for logits in found.values()]
 
@@ -56,13 +59,13 @@ def both(model, x):
 def test_the_loss_of_fit_is_that_of_the_logits_plus_the_weighted_auxiliary_one(builder):
     model = build(builder)
     x, y = data()
-    model.compile(standing_still(), WeightedCrossEntropy())
     main, auxiliary = both(model, x)
     assert np.abs(main - auxiliary).max() > 0.01
     expected = float(WeightedCrossEntropy()(y, main))
     expected += WEIGHT * float(WeightedCrossEntropy()(y, auxiliary))
-    found = model.fit(x, y, verbose=0).history["loss"]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for eagerly in (True, False) if builder == "deeplab_v3" else (True,):
+        found = loss_of_fit(model, WeightedCrossEntropy(), x, y, eagerly=eagerly)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_weights_of_pixels_and_sums_of_losses_hold_for_both():
@@ -70,12 +73,11 @@ def test_weights_of_pixels_and_sums_of_losses_hold_for_both():
     x, y = data()
     weights = np.random.default_rng(1).uniform(size=y.shape)
     loss = WeightedCrossEntropy() + 0.5 * Dice()
-    model.compile(standing_still(), loss)
     main, auxiliary = both(model, x)
     expected = float(loss(y, main, weights)) + WEIGHT * float(
         loss(y, auxiliary, weights)
     )
-    found = model.fit(x, y, sample_weight=weights, verbose=0).history["loss"]
+    found = loss_of_fit(model, loss, x, y, sample_weight=weights)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -83,26 +85,23 @@ def test_losses_of_keras_by_name_hold_for_both():
     model = build(activation="softmax")
     x, y = data()
     y[y == 255] = 0  # which Keras's losses don't know
-    model.compile(standing_still(), "sparse_categorical_crossentropy")
     loss = keras.losses.SparseCategoricalCrossentropy()
     main, auxiliary = both(model, x)
     expected = float(loss(y, main)) + WEIGHT * float(loss(y, auxiliary))
-    found = model.fit(x, y, verbose=0).history["loss"]
+    found = loss_of_fit(model, "sparse_categorical_crossentropy", x, y)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_losses_of_the_model_itself_count_once():
     model = build()
-    model.get_layer("score").kernel_regularizer = keras.regularizers.L2(1.0)
     model.get_layer("score").kernel.regularizer = keras.regularizers.L2(1.0)
     x, y = data()
-    model.compile(standing_still(), WeightedCrossEntropy())
     main, auxiliary = both(model, x)
     expected = float(np.sum(np.square(model.get_layer("score").get_weights()[0])))
     assert expected > 0.1
     expected += float(WeightedCrossEntropy()(y, main))
     expected += WEIGHT * float(WeightedCrossEntropy()(y, auxiliary))
-    found = model.fit(x, y, verbose=0).history["loss"]
+    found = loss_of_fit(model, WeightedCrossEntropy(), x, y)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -110,7 +109,10 @@ def test_scores_and_validation_are_of_the_logits_alone():
     model = build()
     x, y = data()
     model.compile(
-        standing_still(), WeightedCrossEntropy(), metrics=[SegmentationScores(3)]
+        keras.optimizers.SGD(0.0),
+        WeightedCrossEntropy(),
+        metrics=[SegmentationScores(3)],
+        run_eagerly=True,
     )
     main, _ = both(model, x)
     scores = SegmentationScores(3)
@@ -127,8 +129,9 @@ def test_fit_trains_the_head_and_through_it_the_encoder():
     model = build(auxiliary=1.0)
     x, y = data()
     model.get_layer("score").kernel.assign(0 * model.get_layer("score").kernel)
-    before = {v.path: np.array(v) for v in model.trainable_variables}
-    model.compile(keras.optimizers.SGD(0.1), WeightedCrossEntropy())
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    sgd = keras.optimizers.SGD(0.1)
+    model.compile(sgd, WeightedCrossEntropy(), run_eagerly=True)
     model.fit(x, y, verbose=0)
     moved = {v.path for v in model.trainable_variables if np.any(v != before[v.path])}
     assert {"auxiliary_conv/kernel", "auxiliary_score/bias"} <= moved
@@ -147,6 +150,8 @@ def test_outputs_and_predictions_are_the_logits_alone(builder):
         layer.set_weights(with_head.get_layer(layer.name).get_weights())
     x, _ = data()
     np.testing.assert_allclose(with_head(x), without(x), rtol=1e-5, atol=1e-5)
+    found, expected = (model(x, training=True) for model in (with_head, without))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert with_head.predict(x, verbose=0).shape == (2, 33, 47, 3)
     assert with_head.output_shape == without.output_shape
     own = {v.path for v in without.trainable_variables}
@@ -155,10 +160,30 @@ def test_outputs_and_predictions_are_the_logits_alone(builder):
     assert all(path.startswith("auxiliary_") for path in heads)
 
 
+def test_a_step_that_fails_leaves_the_model_as_it_was():
+    model = build()
+    x, y = data()
+    model.compile("sgd", WeightedCrossEntropy(), run_eagerly=True)
+    with pytest.raises(ValueError, match="Expected"):
+        model.train_on_batch(x, y[:, :5])
+    assert model(x, training=True).shape == (2, 33, 47, 3)
+
+
+def test_a_loop_of_ones_own_has_the_loss_of_both():
+    model = build()
+    x, y = data()
+    model.compile(loss=WeightedCrossEntropy())
+    main, auxiliary = both(model, x)
+    expected = float(WeightedCrossEntropy()(y, main))
+    expected += WEIGHT * float(WeightedCrossEntropy()(y, auxiliary))
+    found = model.compute_loss(x, y, {"logits": main, "auxiliary": auxiliary})
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_a_saved_file_is_the_model_without_the_head(tmp_path):
     model = build()
     x, y = data()
-    model.compile("adam", WeightedCrossEntropy())
+    model.compile("adam", WeightedCrossEntropy(), run_eagerly=True)
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -191,6 +216,17 @@ def test_weights_alone_keep_those_of_the_head(tmp_path):
         np.testing.assert_array_equal(weight, wanted)
 
 
+@pytest.mark.usefixtures("tensorflow_only")
+def test_an_export_is_the_model_without_the_head(tmp_path):
+    model = build()
+    keras_seg.export(model, tmp_path / "export")
+    reader = tf.train.load_checkpoint(str(tmp_path / "export" / "variables/variables"))
+    shapes = [*reader.get_variable_to_shape_map().values()]
+    assert [1, 1, 4, 3] in shapes  # the scores
+    assert [3, 3, 10, 2] not in shapes  # the head, on ten channels of P4
+    assert model.trained.get_layer("auxiliary_conv").kernel.shape == (3, 3, 10, 2)
+
+
 def test_a_frozen_model_has_a_frozen_head():
     model = build()
     model.trainable = False
@@ -206,6 +242,46 @@ def test_a_head_needs_level_p4():
     keras_seg.fcn(3, encoder=made, output_stride=32)
     with pytest.raises(ValueError, match=r"levels P4, P5 for an FCN\. Missing: P4"):
         keras_seg.fcn(3, encoder=made, output_stride=32, auxiliary=0.5)
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+import keras_seg
+from keras_seg.losses import WeightedCrossEntropy
+from tests.models.test_auxiliary import build, data
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+
+def losses(strategy):
+    with strategy.scope():
+        model = build()
+        for layer in model.trained._flatten_layers():
+            if "norm" in layer.name:  # whose statistics are those of each replica
+                layer.trainable = False
+        model.compile(keras.optimizers.SGD(0.1), WeightedCrossEntropy())
+    x, y = (np.concatenate([a, a[::-1]]) for a in data())
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    return model.fit(batches, epochs=3, verbose=0).history["loss"]
+
+one = losses(tf.distribute.get_strategy())
+several = losses(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+np.testing.assert_allclose(several, one, rtol=1e-3)
+assert one[-1] != one[0]
+"""
+
+
+@pytest.mark.slow
+def test_several_replicas_train_as_one_does():
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

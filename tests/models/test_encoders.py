@@ -36,7 +36,7 @@ TAPS = {
         "P1": ("stem_activation", 32),
         "P2": ("block2b_add", 24),
         "P3": ("block3b_add", 40),
-        "P4": ("block5c_add", 112),
+        "P4": ("block5a_project_bn", 112),  # smp's; block5c is not joined to a decoder
         "P5": ("block7a_project_bn", 320),
     },
     "MobileNetV2": {
@@ -408,7 +408,7 @@ def test_presets_need_kerashub(monkeypatch):
 
 
 def test_a_preset_brings_its_own_scale_and_offset(tmp_path):
-    keras_hub = pytest.importorskip("keras_hub")
+    keras_hub = pytest.importorskip("keras_hub", reason="KerasHub isn't installed")
     own = keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
@@ -556,3 +556,42 @@ def test_what_is_no_encoder_raises(bad, said):
     made = bad() if callable(bad) and bad is not Subclassed else bad
     with pytest.raises(ValueError, match=f"(?s){said}"):
         encoder(made)
+
+
+# ------------------------------------------------------------------ EfficientNet
+
+
+def rescaled_by(model):
+    """The layer that EfficientNet begins with, whose numbers come with its weights."""
+    inside = next(x for x in model.layers if isinstance(x, keras.Model))
+    return inside.get_layer("normalization")
+
+
+def test_efficientnet_keeps_its_normalization_when_it_is_copied_or_dilated():
+    def with_numbers():
+        image = keras.Input((None, None, 3))
+        first = keras.layers.Normalization(name="normalization")
+        x = first(image)
+        for k in range(1, 6):
+            x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name=f"c{k}")(x)
+        first.set_weights([np.full(3, 5.0), np.full(3, 4.0), np.array(0)])
+        first.finalize_state()
+        return keras.Model(image, x, name="normalized")
+
+    made = [encoder(with_numbers()), encoder(with_numbers(), output_stride=16)]
+    for model in made:
+        found = rescaled_by(model)(np.full((1, 1, 1, 3), 9.0))
+        np.testing.assert_allclose(found, 2.0)  # (9 - 5) / sqrt(4)
+
+
+@pytest.mark.slow
+def test_weights_of_efficientnet_go_by_name_whatever_was_built_before(tmp_path):
+    # Keras calls its normalization "normalization_1" the second time.
+    model = encoder("EfficientNetB0")
+    first = rescaled_by(model)
+    first.set_weights([np.full(3, 5.0), np.full(3, 4.0), np.array(0)])
+    first.finalize_state()
+    model.save(tmp_path / "encoder.keras")
+    loaded = encoder("EfficientNetB0", weights=str(tmp_path / "encoder.keras"))
+    found = rescaled_by(loaded)(np.full((1, 1, 1, 3), 9.0))
+    np.testing.assert_allclose(found, 2.0)

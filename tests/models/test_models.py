@@ -47,6 +47,7 @@ MODELS = {
         "attention_unet",
         DECODER | {"encoder": tiny, "upsampling": "bilinear"},
     ),
+    "bisenet_v2": ("bisenet_v2", {"head_width": 4}),
     "fcn": ("fcn", {"encoder": tiny}),
     "fcn-16-auxiliary": (
         "fcn",
@@ -58,9 +59,19 @@ MODELS = {
         "segformer",
         {"encoder": tiny, "head_width": 6, "dropout": 0.0},
     ),
+    "deeplab_v3_plus": (
+        "deeplab_v3_plus",
+        {"encoder": tiny, "head_width": 6, "skip_width": 3},
+    ),
+    "fpn": ("fpn", {"encoder": tiny, "pyramid_width": 6, "head_width": 4}),
+    "linknet": ("linknet", {"encoder": tiny, "head_width": 4}),
+    "pspnet": ("pspnet", {"encoder": tiny, "head_width": 6}),
+    "upernet": ("upernet", {"encoder": patches, "head_width": 6}),
+    "unet_plus_plus": ("unet_plus_plus", UNET | {"auxiliary": 1.0}),
+    "unet_plus_plus-encoder": ("unet_plus_plus", DECODER | {"encoder": tiny}),
 }
 #: Those that together hold every kind of layer but attention (see test_mit.py).
-HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3")
+HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3", "upernet")
 #: The first model of each builder.
 BUILDERS = {builder: name for name, (builder, _) in reversed(MODELS.items())}
 
@@ -98,6 +109,19 @@ def build(name, /, *, fresh=False, **arguments):
 @functools.cache
 def any_size(name):
     """The model for any size, which tests share and leave as it is."""
+    return build(name)
+
+
+@functools.cache
+def fixed(name):
+    """The same weights in a model for 17 x 31 pixels, shared too."""
+    return build(name, input_shape=(17, 31, 3))
+
+
+@functools.cache
+def under(policy, name):
+    """The model for any size under a dtype policy, shared too."""
+    keras.config.set_dtype_policy(policy)  # and conftest.py resets it
     return build(name)
 
 
@@ -175,22 +199,19 @@ def test_every_one_of_any_number_of_channels_counts(name):
 
 @every_model
 def test_a_fixed_size_changes_no_logit(name):
-    fixed = build(name, input_shape=(17, 31, 3))
-    assert fixed.output_shape == (None, 17, 31, CLASSES)
-    np.testing.assert_allclose(
-        fixed(images(17, 31)), logits(name), rtol=1e-4, atol=1e-4
-    )
+    assert fixed(name).output_shape == (None, 17, 31, CLASSES)
+    found = fixed(name)(images(17, 31))
+    np.testing.assert_allclose(found, logits(name), rtol=1e-4, atol=1e-4)
 
 
 @every_model
 def test_a_fixed_size_of_multiples_of_32_builds_no_crop(name):
-    def crops(*size):
-        net = build(name, fresh=True, input_shape=(*size, 3))
+    def crops(net):
         return [layer.name for layer in net.layers if isinstance(layer, CropTo)]
 
+    assert crops(fixed(name))  # of 17 x 31, or the line below is blind
     if MODELS[name][1].get("padding") != "caffe":  # which crops its own padding
-        assert crops(64, 96) == []
-    assert crops(63, 96)  # or the line above is blind
+        assert crops(build(name, fresh=True, input_shape=(64, 96, 3))) == []
 
 
 @every_builder
@@ -293,8 +314,7 @@ for path in folder.glob("*.keras"):
     ],
 )
 def test_logits_are_float32_under_a_mixed_policy(name, policy):
-    keras.config.set_dtype_policy(policy)  # and conftest.py resets it
-    net = build(name)
+    net = under(policy, name)
     kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleBilinear)
     ends = ("score", "upsample")
     inside = [x for x in net.layers if isinstance(x, kinds) and x.name not in ends]
@@ -309,9 +329,9 @@ def test_logits_are_float32_under_a_mixed_policy(name, policy):
 
 @every_heavy
 def test_xla_gives_the_same_logits(name, compiled):
-    fixed = build(name, input_shape=(17, 31, 3))
     x = keras.ops.cast(images(17, 31), "float32")
-    np.testing.assert_allclose(compiled(fixed)(x), logits(name), rtol=1e-3, atol=1e-3)
+    found = compiled(fixed(name))(x)
+    np.testing.assert_allclose(found, logits(name), rtol=1e-3, atol=1e-3)
 
 
 # ------------------------------------------------------------------ names and arguments
@@ -321,7 +341,7 @@ def test_xla_gives_the_same_logits(name, compiled):
 def test_names_do_not_depend_on_what_was_built_before(name):
     # Keras numbers the layers that have no name: conv2d, conv2d_1, ...
     names = [layer.name for layer in any_size(name).layers]
-    assert names == [layer.name for layer in build(name, fresh=True).layers]
+    assert names == [layer.name for layer in under("mixed_bfloat16", name).layers]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name) for name in names)
     assert (names[0], names[-1]) == ("image", "logits")

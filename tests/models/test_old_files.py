@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-import keras_seg  # noqa: F401  (registers the layers)
+import keras_seg  # noqa: F401 - it registers the layers
 
 FILES = Path(__file__).parent / "files"
 

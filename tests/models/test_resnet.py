@@ -9,11 +9,21 @@ import pytest
 from keras_seg.models import encoder
 from keras_seg.models.encoders.dilation import dilate
 from keras_seg.models.encoders.resnet import resnet
+from keras_seg.models.weights.resnet import load_resnet
 from tests.models import oracles
 from tests.models.shapes_only import learning, no_numbers
 from tests.models.torch_names import changed, torch_names
 
 SIZES = [(128, 160), (65, 97)]
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    keras.utils.set_random_seed(0)
+    model = resnet(18, width=4).model
+    for k, variable in enumerate(model.variables):
+        variable.assign(variable + 0.01 * k)
+    return model
 
 
 @pytest.mark.parametrize(
@@ -44,6 +54,12 @@ def test_images_are_normalised_as_torchvision_does():
     x = np.random.default_rng(0).uniform(0, 255, (1, 32, 64, 3)).astype("float32")
     expected = (x / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(seen(x), expected, atol=1e-5)
+
+
+def test_normalization_is_that_of_pytorch(narrow):
+    norms = [x for x in narrow.layers if "bn" in x.name or "downsample_1" in x.name]
+    assert len(norms) == 20
+    assert {(x.epsilon, x.momentum) for x in norms} == {(1e-5, 0.9)}
 
 
 def test_other_bands_are_normalised_to_minus_1_to_1():
@@ -81,15 +97,6 @@ def test_with_dilate_first_all_convolutions_of_a_stage_have_its_dilation():
 
 
 # -------------------------------------------------------------- files of weights
-
-
-@pytest.fixture(scope="module")
-def narrow():
-    keras.utils.set_random_seed(0)
-    model = resnet(18, width=4).model
-    for k, variable in enumerate(model.variables):
-        variable.assign(variable + 0.01 * k)
-    return model
 
 
 def test_names_are_those_of_torchvision(narrow):
@@ -135,7 +142,7 @@ def test_what_does_not_fit_is_told_by_name(narrow, change, said, monkeypatch):
         "keras_seg.models.weights.resnet.read_tensors", lambda path: tensors
     )
     with pytest.raises(ValueError, match=rf"net\.pth.*{said}"):
-        resnet(18, width=4, weights="net.pth")
+        load_resnet(narrow, "net.pth")
 
 
 # -------------------------------------------------------------- published weights

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -365,7 +366,8 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns():
     before = {
         v.path: x for v, x in zip(model.weights, arrays(model.weights), strict=True)
     }
-    fit(compiled(model, optimizer(model, 0.1, steps=3, ema=0.5, clip=1.0)))
+    made = optimizer(model, 0.1, steps=3, ema=0.5, clip=1.0)
+    fit(compiled(model, made, run_eagerly=True))
     assert {v.path for v in model.trainable_variables} < {*before}
     for v in model.weights:
         if v.path.startswith("encoder/"):
@@ -400,14 +402,16 @@ def test_an_optimizer_is_made_anew_from_its_configuration(name, schedule):
 def test_a_saved_model_goes_on_with_the_same_optimizer(tmp_path):
     model = with_encoder()
     made = optimizer(model, 0.01, steps=STEPS, **EVERYTHING)
-    fit(compiled(model, made))
+    compiled(model, made)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, *SIZE, 3)).astype("uint8")
+    masks = rng.integers(0, 6, (2, *SIZE))
+    for _ in range(3):
+        model.train_on_batch(images, masks)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.get_config() == made.get_config()
     assert_close(loaded.optimizer.variables, arrays(made.variables), atol=0)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2, *SIZE, 3)).astype("uint8")
-    masks = rng.integers(0, 6, (2, *SIZE))
     for either in (model, loaded):
         either.train_on_batch(images, masks)
     assert_close(loaded.variables, arrays(model.variables), atol=1e-6)
@@ -424,9 +428,12 @@ def test_a_saved_model_goes_on_with_the_same_optimizer(tmp_path):
 def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_path):
     keras.config.set_dtype_policy(policy)  # and conftest.py resets it
 
-    class Interrupt(keras.callbacks.Callback):
+    class Copy(keras.callbacks.Callback):
+        """What one has that is killed after its first epoch."""
+
         def on_epoch_end(self, epoch, logs=None):
-            raise KeyboardInterrupt
+            if epoch == 0:
+                shutil.copytree(tmp_path / "whole", tmp_path / "part")
 
     def train(folder, *more):
         model = with_encoder()
@@ -449,9 +456,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_pa
         )
         return model
 
-    whole = train(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "part", Interrupt())
+    whole = train(tmp_path / "whole", Copy())
     other = train(tmp_path / "part")
     is_scaled = isinstance(whole.optimizer, keras.optimizers.LossScaleOptimizer)
     assert is_scaled == (policy == "mixed_float16")
@@ -485,7 +490,7 @@ def test_half_precision_takes_the_steps_of_its_gradients(tmp_path):
 def test_validation_sees_the_average_and_training_goes_on_without_it():
     model = with_encoder()
     made = optimizer(model, 0.1, steps=6, name="sgd", ema=0.9)
-    compiled(model, made)
+    compiled(model, made, run_eagerly=True)
     seen = []
 
     class Look(keras.callbacks.Callback):
@@ -506,7 +511,8 @@ def test_validation_sees_the_average_and_training_goes_on_without_it():
 
 def test_a_constant_rate_can_be_lowered_by_a_callback():
     model = without_encoder()
-    compiled(model, optimizer(model, 0.5, steps=3, schedule="constant"))
+    made = optimizer(model, 0.5, steps=3, schedule="constant")
+    compiled(model, made, run_eagerly=True)
     lower = keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=100)
     history = fit(model, 1, epochs=3, callbacks=[lower]).history
     assert history["learning_rate"] == pytest.approx([0.5, 0.5, 0.05])
@@ -681,7 +687,7 @@ def test_weights_after_20_steps_are_those_of_torch(name, tmp_path, python_of_pee
 
 @pytest.mark.slow
 def test_all_of_this_holds_on_jax():
-    pytest.importorskip("jax")
+    pytest.importorskip("jax", reason="JAX isn't installed")
     command = [sys.executable, "-m", "pytest", __file__, "-n", "0", "-q"]
     environment = os.environ | {"KERAS_BACKEND": "jax"}
     done = subprocess.run(

@@ -1,11 +1,18 @@
 """The recipe: what is left to choose between a data set and `fit`."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from keras_seg import losses
+from keras_seg import losses, models
 from keras_seg.data import shapes
-from keras_seg.training.recipe import build_loss, spread, steps_per_epoch
+from keras_seg.training.recipe import (
+    build_loss,
+    build_model,
+    spread,
+    steps_per_epoch,
+)
 
 SOURCE = shapes(10, size=(8, 8))
 
@@ -62,3 +69,40 @@ def test_losses_that_are_none_are_refused(text):
 def test_the_nearest_losses_are_suggested():
     with pytest.raises(ValueError, match=r"to be of dice, or .* Received: 'dise'"):
         build_loss("dise")
+
+
+def test_a_dilated_network_gets_its_encoder_head_and_fresh_scores(monkeypatch):
+    seen = {}
+
+    @functools.wraps(models.deeplab_v3)  # its arguments are looked at
+    def stand_in(num_classes, **arguments):
+        seen.update(arguments)
+
+    monkeypatch.setattr(models, "deeplab_v3", stand_in)
+    _, arguments = build_model(
+        "deeplab_v3", 6, auxiliary=0.5, fresh_head=True, weights="coco_voc"
+    )
+    assert arguments == {
+        "encoder": "resnet50",
+        "encoder_weights": None,
+        "weights": "coco_voc",
+        "auxiliary": 0.5,
+        "fresh_head": True,
+    }
+    assert seen == arguments | {"input_shape": (None, None, 3)}
+    _, arguments = build_model("deeplab_v3", 6, encoder="resnet18")
+    assert arguments["encoder"] == "resnet18"
+    assert (arguments["auxiliary"], arguments["fresh_head"]) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("fcn", {"widths": (4, 8)}, r"`widths` with .*, unet, .* Received: \(4, 8\)"),
+        ("fcn8s", {"auxiliary": 0.5}, "`auxiliary` with a model that has it: bis"),
+        ("fcn", {"upsampling": "nearest"}, "`upsampling` with a model that has it: a"),
+    ],
+)
+def test_arguments_of_another_network_are_refused(name, arguments, said):
+    with pytest.raises(ValueError, match=f"Expected {said}.* for '{name}'"):
+        build_model(name, 6, **arguments)

@@ -13,7 +13,9 @@ from keras_seg.training import TensorBoard
 from keras_seg.training.callbacks import Validate
 from keras_seg.training.pictures import sample_sheet
 
-tensorboard = pytest.importorskip("tensorboard")
+tensorboard = pytest.importorskip(
+    "tensorboard", reason="it isn't installed: keras-seg[tensorboard]"
+)
 
 
 def read(folder):

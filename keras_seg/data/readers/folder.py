@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
 from keras_seg.data.decode.image import count_channels, read_image
 from keras_seg.data.decode.png import (
@@ -23,11 +24,12 @@ from keras_seg.data.id_hints import IdCounts, cause_of_unknown_ids
 from keras_seg.data.readers.class_hints import check_masks_have_ids, names_missing
 from keras_seg.data.readers.color_files import read_colors
 from keras_seg.data.readers.colors import (
-    UNKNOWN_COLORS,
+    cause_of_unknown_colors,
     check_colors,
     first_colored,
     shown_color,
     table_of_colors,
+    with_ignored_colors,
 )
 from keras_seg.data.readers.files import Paths, printable
 from keras_seg.data.readers.id_tables import (
@@ -48,7 +50,7 @@ def folder(
     masks: str | os.PathLike,
     *,
     class_names: Sequence[str] | None = None,
-    ignore: Ids | None = None,
+    ignore: Ids | str | Sequence[int | str] | None = None,
     palette: Any = None,
     split: str | os.PathLike | Sequence[str] | None = None,
     ids: Sequence[Ids] | Mapping[Ids, int] | None = None,
@@ -67,7 +69,8 @@ def folder(
             those of a set that `data.prepare` wrote, which has a `dataset.json` beside
             the folder of masks.
         ignore: Id, or several, of ignored pixels in the files. They become 255. None
-            means 255, unless `ids` gives it to a class.
+            means 255, unless `ids` gives it to a class. With a `palette` also colours,
+            "#804000".
         palette: Colours of the ids, if masks are RGB or in a palette that says the
             same: row i is the colour of id i, also of ignored ones; or the path of a
             text file with `R G B name` in each line. Grey masks are ids all the same.
@@ -95,7 +98,7 @@ def folder(
         source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
         train, val = source.split(0.8, seed=0)
     """
-    if channels not in (None, 1, 2, 3, 4):
+    if channels is not None and not is_whole(channels, 1, 4):
         raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
     classes = _classes(pairs, class_names, ids, ignore, palette)
@@ -136,7 +139,7 @@ def _classes(
     pairs: Pairs,
     names: Sequence[str] | None,
     ids: Sequence[Ids] | Mapping[Ids, int] | None,
-    ignore: Ids | None,
+    ignore: Any,
     palette: Any,
 ) -> _Classes:
     """Bring together what arguments and files beside the masks say of the classes."""
@@ -145,9 +148,12 @@ def _classes(
         colors, color_names = read_colors(palette)
     if colors is not None:
         colors = check_colors(colors)
+    own_rows = 0 if colors is None else len(colors)
+    colors, ignore = with_ignored_colors(colors, ignore)
+    if colors is not None:
         if names is None and color_names is not None:
             if ids is None:  # every colour is a class, but for the ignored ones
-                rows = range(len(colors))
+                rows = range(own_rows)
                 ids = [i for i in rows if i not in id_table(0, [], ignore).ignored]
             table = id_table(len(ids), ids, ignore)
             names = [color_names[i] for i in first_colored(table, colors)]
@@ -210,10 +216,12 @@ def _check_labels(labels: tf.Tensor, ids: tf.Tensor, table: IdTable) -> None:
     found, pixels = np.unique(strays, return_counts=True)
     if found[-1] >= UNKNOWN_COLOR:
         most = found[np.argsort(-pixels, kind="stable")][:8] - UNKNOWN_COLOR
+        masks_with = dict.fromkeys((found - UNKNOWN_COLOR).tolist(), 1)
+        cause = cause_of_unknown_colors(1, masks_with, all_seen=False)
         dots = ", ..." if len(found) > 8 else ""
         raise ValueError(
             "Expected colours that are in `palette`. Received: "
-            f"{', '.join(map(shown_color, most.tolist()))}{dots}. {UNKNOWN_COLORS}"
+            f"{', '.join(map(shown_color, most.tolist()))}{dots}. {cause.text}"
         )
     counts = IdCounts()
     counts.add(dict(zip(*np.unique(ids, return_counts=True), strict=True)))

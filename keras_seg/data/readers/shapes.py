@@ -2,11 +2,11 @@
 
 import colorsys
 import functools
-import operator
 
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import check_seed, is_whole
 from keras_seg.data.decode.numpy_op import numpy_op
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
@@ -50,16 +50,14 @@ def shapes(length: int, *, size: tuple[int, int] = (128, 128), seed: int = 0) ->
         >>> image.shape, mask.shape, source.class_names[1]
         ((128, 128, 3), (128, 128), 'disc')
     """
-    try:
-        size = height, width = operator.index(size[0]), operator.index(size[1])
-        positive = operator.index(length) > 0 and height > 0 and width > 0
-    except (TypeError, IndexError):
-        positive = False
-    if not positive:
+    sides = tuple(size) if isinstance(size, list | tuple) else ()
+    if len(sides) != 2 or not all(is_whole(n, 1) for n in (length, *sides)):
         raise ValueError(
             "Expected a positive `length` and a positive `size`, (height, width). "
-            f"Received: length={length}, size={size}"
+            f"Received: length={length!r}, size={size!r}"
         )
+    size = height, width = sides
+    seed = check_seed(seed)
 
     # Image and mask of an example are read one after the other.
     @functools.lru_cache(maxsize=32)

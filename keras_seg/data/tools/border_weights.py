@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.arguments import check_number
 from keras_seg.labels import IGNORE
 
 #: Weight maps that `border_weights` remembers.
@@ -47,7 +48,7 @@ def border_weights(
         float32 `[height, width]`.
 
     Raises:
-        ValueError: for a mask of another rank.
+        ValueError: for a mask of another rank, or numbers out of range.
         ImportError: without SciPy.
 
     Example:
@@ -55,6 +56,16 @@ def border_weights(
         >>> weights.astype(float).round(2).tolist()  # d1 + d2 = 3: 1 + 10 exp(-9 / 50)
         [[9.35, 9.35, 9.35, 9.35]]
     """
+    check_number("w0", w0, least=0)
+    check_number("sigma", sigma, above=0)
+    if class_weights is not None:
+        if np.ndim(class_weights) != 1:
+            raise ValueError(
+                "Expected `class_weights` to be a number per class. Received: "
+                f"{class_weights!r}"
+            )
+        for weight in class_weights:
+            check_number("class_weights", weight, least=0)
     weigh = functools.partial(
         _border_weights, w0=w0, sigma=sigma, class_weights=class_weights
     )

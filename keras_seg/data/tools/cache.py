@@ -46,7 +46,7 @@ def cached(source: Source, *, verbose: bool = True) -> Source:
             "are free. `prepare` makes reading faster without memory."
         )
     images, masks = [], []
-    bar = progress(len(source), "image", verbose=verbose)
+    bar = progress(len(source), "image", "Decoding", verbose=verbose)
     for image, mask in source.dataset().as_numpy_iterator():
         images.append(image)
         masks.append(mask.astype(np.uint8))  # as in every pipeline: ids and 255

@@ -57,7 +57,7 @@ def class_frequencies(source: Source, *, verbose: bool = True) -> ClassFrequenci
     n = source.num_classes
     pixels, where_present, images = np.zeros((3, n), np.int64)
     ignored = 0
-    bar = progress(len(source), "mask", verbose=verbose)
+    bar = progress(len(source), "mask", "Counting pixels", verbose=verbose)
     for counts in source.masks().map(_count_ids, tf.data.AUTOTUNE).as_numpy_iterator():
         here = counts[:n].astype(np.int64)
         pixels += here

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from keras_seg.arguments import check_integer
 from keras_seg.data.source import Source
 from keras_seg.data.tools.inspect_facts import Example, Findings, read_examples
 from keras_seg.data.tools.inspect_report import Report
@@ -44,7 +45,7 @@ def inspect(
         `report.serious` whether training would go wrong.
 
     Raises:
-        ValueError: for splits with other classes than the first.
+        ValueError: for splits with other classes than the first, or examples below 1.
 
     Example:
         >>> from keras_seg.data import arrays
@@ -54,6 +55,8 @@ def inspect(
         >>> report.serious, report.problems[0].kind, report.problems[0].example
         (True, 'unknown_ids', 'example 0')
     """
+    if examples is not None:
+        examples = check_integer("examples", examples, 1)
     splits = {"all": source} if isinstance(source, Source) else dict(source)
     class_names = next(iter(splits.values())).class_names
     problems: list[Problem] = []
@@ -97,7 +100,7 @@ def _look_at(
     shown: Counter[int] = Counter()
     with_unknown: list[Example] = []
     channels, with_alpha, opaque = 0, 0, True
-    for example in read_examples(source, indices, verbose=verbose):
+    for example in read_examples(source, indices, split, verbose=verbose):
         problems += problems_of_example(split, example, channels)
         if example.error:
             continue

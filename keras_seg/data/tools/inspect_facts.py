@@ -141,13 +141,14 @@ class Findings:
 
 
 def read_examples(
-    source: Source, indices: np.ndarray, *, verbose: bool
+    source: Source, indices: np.ndarray, split: str, *, verbose: bool
 ) -> Iterator[Example]:
     """Read examples of a Source: first those that can be read, then the others.
 
     Args:
         source: What to read.
         indices: Which examples.
+        split: What the progress bar calls them.
         verbose: Whether to show a progress bar.
 
     Yields:
@@ -156,7 +157,7 @@ def read_examples(
     data = tf.data.Dataset.from_tensor_slices(indices)
     data = data.map(lambda index: _measure(source, index), tf.data.AUTOTUNE)
     data = data.ignore_errors().prefetch(tf.data.AUTOTUNE)
-    bar = progress(len(indices), "image", verbose=verbose)
+    bar = progress(len(indices), "image", f"Reading {split}", verbose=verbose)
     readable = set()
     for measured in data.as_numpy_iterator():
         example = _example(source, measured)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from keras_seg.data.checks import check_same_size
 from keras_seg.data.id_hints import cause_of_many_values, cause_of_unknown_ids
-from keras_seg.data.readers.colors import UNKNOWN_COLORS, shown_color
+from keras_seg.data.readers.colors import cause_of_unknown_colors, shown_color
 from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
 from keras_seg.data.suggestions import Arguments, Hint, spelled
@@ -116,6 +116,8 @@ def problems_of_ids(
         num_classes: Number of classes.
     """
     hint = _hint(findings, num_classes)
+    of_colors = findings.images_with_color
+    cause = cause_of_unknown_colors(findings.looked_at, of_colors, all_seen=True)
     for example in examples:
         if example.unknown:
             pixels = sum(example.unknown.values())
@@ -139,7 +141,8 @@ def problems_of_ids(
                 split,
                 example.name,
                 "Expected colours that are in `palette`. Received: "
-                f"{', '.join(map(shown_color, most))}{dots}. {UNKNOWN_COLORS}",
+                f"{', '.join(map(shown_color, most))}{dots}. {cause.text}",
+                arguments=cause.arguments,
             )
 
 

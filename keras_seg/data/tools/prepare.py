@@ -97,7 +97,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
                 image = image[..., 0]
             Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
 
-    bar = progress(len(stems), "image", verbose=verbose)
+    bar = progress(len(stems), "image", "Writing", verbose=verbose)
     count = len(done)
     bar.update(count)
     try:

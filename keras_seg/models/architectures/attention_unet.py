@@ -35,8 +35,8 @@ from keras_seg.models.blocks import (
 from keras_seg.models.encoders.encoder import check_encoder, encoder_endings
 from keras_seg.models.encoders.encoder import encoder as make_encoder
 from keras_seg.models.layers import crop_to
-from keras_seg.models.weights.by_name import load_weights
 from keras_seg.models.weights.files import check_weights
+from keras_seg.models.weights.nets import load_net
 
 
 def attention_unet(
@@ -46,6 +46,7 @@ def attention_unet(
     encoder: str | keras.Model | None = None,
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
+    fresh_head: bool = False,
     widths: Sequence[int] | None = None,
     upsampling: str = "nearest",
     normalization: str = "batch",
@@ -66,6 +67,8 @@ def attention_unet(
             file, as `weights` of `models.encoder`.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, or the folder of a run of `keras-seg train`.
+        fresh_head: Whether to leave out the scores in the file of `weights`: they start
+            anew, for another number of classes.
         widths: Filters of each level, from full resolution down; None means (64, 128,
             256, 512, 1024), or with an encoder, whose levels of the path up they are,
             (16, 32, 64, 128, 256).
@@ -96,12 +99,14 @@ def attention_unet(
     check_word("upsampling", upsampling, ("nearest", "bilinear"))
     check_word("normalization", normalization, NORMALIZATIONS)
     check_share("dropout", dropout)
-    widths = check_widths(widths, encoder)
+    widths = check_widths(widths, encoder, default=(64, 128, 256, 512, 1024))
     encoder_weights, weights = check_weights(
         encoder_weights, weights, encoder_endings=encoder_endings(encoder)
     )
     if encoder is None and encoder_weights is not None:
         raise ValueError("Expected an `encoder` with `encoder_weights`.")
+    if fresh_head and weights is None:
+        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
 
     image = keras.Input(input_shape, name="image")
     conv: dict[str, Any] = {"normalization": normalization, "use_bias": True}
@@ -118,7 +123,7 @@ def attention_unet(
     logits = outputs(x, activation=activation, image=image)
     model = keras.Model(image, logits, name=name)
     if weights is not None:
-        load_weights(model, weights)
+        load_net(model, weights, "attention_unet", fresh_head=fresh_head)
     return model
 
 

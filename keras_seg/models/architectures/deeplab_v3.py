@@ -11,7 +11,6 @@ import os
 from typing import Any
 
 import keras
-from keras import layers
 
 from keras_seg.labels import check_num_classes
 from keras_seg.models.arguments import (
@@ -28,8 +27,9 @@ from keras_seg.models.encoders.encoder import (
     dilated_encoder,
     encoder_endings,
 )
-from keras_seg.models.layers import BroadcastTo
-from keras_seg.models.weights.torchvision import check_starts, load_net
+from keras_seg.models.pyramids import atrous_pyramid
+from keras_seg.models.weights.nets import load_net
+from keras_seg.models.weights.torchvision import check_starts
 
 #: Dilations of the pyramid by output stride (section 3.3).
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
@@ -101,8 +101,8 @@ def deeplab_v3(
         )
     encoder_weights, weights = check_starts(
         "deeplab_v3",
-        encoder,
         num_classes,
+        encoder,
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
@@ -120,41 +120,14 @@ def deeplab_v3(
         weights=encoder_weights,
     )
     features = made(image)
-    x = _pyramid(features["P5"], head_width, _RATES[output_stride], dropout=dropout)
+    rates = _RATES[output_stride]
+    x = atrous_pyramid(features["P5"], head_width, rates, dropout=dropout)
     x = conv_norm_relu(x, head_width, 3, name="head")
     x = score(x, num_classes)
     logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
     model = with_auxiliary(
-        image,
-        logits,
-        features,
-        auxiliary,
-        output_stride=output_stride,
-        activation=activation,
-        name=name,
+        image, logits, features, auxiliary, output_stride, activation, name
     )
     if weights is not None:
         load_net(trained_part(model), weights, "deeplab_v3", fresh_head=fresh_head)
     return model
-
-
-def _pyramid(x: Any, width: int, rates: tuple[int, ...], *, dropout: float) -> Any:
-    """Atrous spatial pyramid pooling: one pixel, three dilations, and the whole image.
-
-    Args:
-        x: Features.
-        width: Filters of each branch, and of what joins them.
-        rates: Dilations of the 3x3 convolutions.
-        dropout: Share of activations dropped at the end.
-    """
-    branches = [conv_norm_relu(x, width, 1, name="aspp", number=0)]
-    for k, rate in enumerate(rates, start=1):
-        branches.append(
-            conv_norm_relu(x, width, 3, name="aspp", number=k, dilation=rate)
-        )
-    pool = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
-    pool = conv_norm_relu(pool, width, 1, name="aspp_pool")
-    branches.append(BroadcastTo(name="aspp_pool_broadcast")(pool, x))
-    x = layers.Concatenate(name="aspp_join")(branches)
-    x = conv_norm_relu(x, width, 1, name="aspp_project")
-    return layers.Dropout(dropout, name="aspp_dropout")(x)

@@ -28,7 +28,8 @@ from keras_seg.models.encoders.encoder import (
     dilated_encoder,
     encoder_endings,
 )
-from keras_seg.models.weights.torchvision import check_starts, load_net
+from keras_seg.models.weights.nets import load_net
+from keras_seg.models.weights.torchvision import check_starts
 
 
 def fcn(
@@ -99,8 +100,8 @@ def fcn(
         )
     encoder_weights, weights = check_starts(
         "fcn",
-        encoder,
         num_classes,
+        encoder,
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
@@ -121,13 +122,7 @@ def fcn(
     x = fcn_head(features["P5"], num_classes, dropout=dropout, width=head_width)
     logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
     model = with_auxiliary(
-        image,
-        logits,
-        features,
-        auxiliary,
-        output_stride=output_stride,
-        activation=activation,
-        name=name,
+        image, logits, features, auxiliary, output_stride, activation, name
     )
     if weights is not None:
         load_net(trained_part(model), weights, "fcn", fresh_head=fresh_head)

@@ -40,8 +40,8 @@ from keras_seg.models.encoders.encoder import encoder as make_encoder
 from keras_seg.models.encoders.levels import require_levels
 from keras_seg.models.layers import CheckRange, crop_to
 from keras_seg.models.valid_sizes import RequireValidSize
-from keras_seg.models.weights.by_name import load_weights
 from keras_seg.models.weights.files import check_weights
+from keras_seg.models.weights.nets import ENDINGS, load_net
 
 
 def unet(
@@ -51,6 +51,7 @@ def unet(
     encoder: str | keras.Model | None = None,
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
+    fresh_head: bool = False,
     widths: Sequence[int] | None = None,
     upsampling: str | None = None,
     padding: str = "same",
@@ -72,8 +73,11 @@ def unet(
             its batch-norm statistics.
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
             file, as `weights` of `models.encoder`.
-        weights: Weights of the whole net to start from: None, the `.keras` file of an
-            equal net, or the folder of a run of `keras-seg train`.
+        weights: Weights of the whole net to start from: None; with an encoder a `.pth`
+            or `.safetensors` file of segmentation_models_pytorch's Unet; the `.keras`
+            file of an equal net; or the folder of a run of `keras-seg train`.
+        fresh_head: Whether to leave out the scores in the file of `weights`: they start
+            anew, for another number of classes.
         widths: Filters of each level, from full resolution down. With an encoder the
             levels of the path up, at strides 1, 2, 4, 8 and 16: None means (16, 32, 64,
             128, 256). Without one those of both paths and of the bottom: None means the
@@ -114,9 +118,14 @@ def unet(
     check_word("padding", padding, ("same", "valid"))
     check_word("normalization", normalization, (None, *NORMALIZATIONS))
     check_share("dropout", dropout)
-    widths = check_widths(widths, encoder)
+    widths = check_widths(widths, encoder, default=(64, 128, 256, 512, 1024))
+    if fresh_head and weights is None:
+        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
     encoder_weights, weights = check_weights(
-        encoder_weights, weights, encoder_endings=encoder_endings(encoder)
+        encoder_weights,
+        weights,
+        endings=(".keras",) if encoder is None else ENDINGS,
+        encoder_endings=encoder_endings(encoder),
     )
     if encoder is None and encoder_weights is not None:
         raise ValueError(
@@ -154,7 +163,7 @@ def unet(
         logits = outputs(x, activation=activation, image=image)
     model = keras.Model(image, logits, name=name)
     if weights is not None:
-        load_weights(model, weights)
+        load_net(model, weights, "unet", fresh_head=fresh_head)
     return model
 
 
@@ -251,12 +260,22 @@ def _join_as_field(
     return double_conv(x, width, name=name, normalization=normalization)
 
 
-def check_widths(widths: Sequence[int] | None, encoder: Any) -> tuple[int, ...]:
-    """Return filters of each level, those of the paper or of the field for None."""
+def check_widths(
+    widths: Sequence[int] | None, encoder: Any, *, default: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the filters of each level; of the path up alone, if there is an encoder.
+
+    Args:
+        widths: None, or a number for each level.
+        encoder: What the net has as an encoder, or None.
+        default: What None means without an encoder.
+
+    Raises:
+        ValueError: unless these are two or more numbers, with an encoder five.
+    """
     if widths is None:
-        default = (64, 128, 256, 512, 1024)
-        return default if encoder is None else (16, 32, 64, 128, 256)
-    checked = tuple(widths) if np.ndim(widths) == 1 else ()
+        widths = default if encoder is None else (16, 32, 64, 128, 256)
+    checked = tuple(widths) if isinstance(widths, Sequence | np.ndarray) else ()
     enough = len(checked) >= 2 if encoder is None else len(checked) == 5
     if not enough or not all(map(is_positive, checked)):
         count = "two or more positive integers, from full resolution to the bottom"

@@ -15,6 +15,7 @@ from keras import layers
 
 from keras_seg.models.encoders.levels import SIDE, is_map, sides
 from keras_seg.models.encoders.mit import MapAttention
+from keras_seg.models.weights.by_name import copy_weights
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -43,7 +44,7 @@ def dilate(
         return operation.__class__.from_config(config)
 
     dilated = keras.models.clone_model(model, clone_function=copy)
-    dilated.set_weights(model.get_weights())
+    copy_weights(model, dilated)
     return dilated
 
 

@@ -1,6 +1,7 @@
 """Any backbone as an encoder: images to features by level."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from keras_seg.models.encoders.levels import (
 from keras_seg.models.encoders.mit import MIT, mit_backbone
 from keras_seg.models.encoders.resnet import RESNETS, resnet
 from keras_seg.models.layers import CheckRange, PadToMultiple, ReverseChannels
-from keras_seg.models.weights.by_name import load_encoder
+from keras_seg.models.weights.by_name import copy_weights, load_encoder
 from keras_seg.models.weights.files import check_file
 from keras_seg.models.weights.tensors import TENSOR_FILES
 
@@ -69,9 +70,10 @@ def encoder(
     name_or_model: str | keras.Model,
     *,
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
-    weights: str | None = None,
+    weights: str | os.PathLike | None = None,
     output_stride: int = 32,
     dilate_first: bool = False,
+    deepest: str = "P5",
     scale: PerChannel | None = None,
     offset: PerChannel | None = None,
 ) -> keras.Model:
@@ -98,6 +100,7 @@ def encoder(
         dilate_first: Whether with an `output_stride` below 32 also those convolutions
             are dilated that would have made features smaller, as
             segmentation_models_pytorch does it. Without, it is done as in torchvision.
+        deepest: The last level. Layers of the backbone behind it are left out.
         scale: Only with a model: it gets `scale * image + offset`, of images in 0..255.
             A number, or one for each channel. None means 1. A backbone of KerasHub
             needs it: the numbers are those of its `ImageConverter`.
@@ -126,6 +129,8 @@ def encoder(
     """
     input_shape = check_input_shape(input_shape)
     check_word("output_stride", output_stride, (8, 16, 32))
+    weights = None if weights is None else os.fspath(weights)
+    check_word("deepest", deepest, tuple(STRIDES))
     check_encoder(name_or_model, weights)
     if isinstance(name_or_model, Encoder):
         if output_stride != 32 or scale is not None or offset is not None:
@@ -145,10 +150,14 @@ def encoder(
             backbone = _by_name(name_or_model, input_shape[2], weights)
         else:
             backbone = _of_model(name_or_model, input_shape[2], scale, offset)
-        features = keras.Model(
-            backbone.model.inputs, backbone.levels, name=backbone.model.name
-        )
-        if output_stride < 32:
+        levels = {level: x for level, x in backbone.levels.items() if level <= deepest}
+        if not levels:
+            raise ValueError(
+                f"Expected `deepest` to be one of {', '.join(backbone.levels)}, the "
+                f"levels of {backbone.model.name!r}, or behind. Received: {deepest!r}"
+            )
+        features = keras.Model(backbone.model.inputs, levels, name=backbone.model.name)
+        if output_stride < STRIDES[deepest]:
             features = dilate(features, output_stride, dilate_first=dilate_first)
         made = _assemble(features, input_shape, backbone.normalization)
     if weights is not None and weights.endswith(".keras"):
@@ -279,7 +288,7 @@ def _of_model(
     source = keras.Model(model.inputs, maps, name=model.name)
     inputs = keras.Input((None, None, channels), name="image")
     copy = keras.models.clone_model(source, input_tensors=[inputs])
-    copy.set_weights(source.get_weights())
+    copy_weights(source, copy)
     levels = copy.output if is_kerashub(model) else find_levels(copy)
     return Backbone(copy, levels, normalization)
 

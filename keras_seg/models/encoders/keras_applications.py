@@ -11,15 +11,18 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 
 from keras_seg.models.encoders.backbone import Backbone, Normalization
 from keras_seg.models.encoders.levels import find_levels
 from keras_seg.models.weights.imagenet import with_downloads
 
 #: Beginnings of names: where features are the input of a layer. As in
-#: segmentation_models_pytorch, P1 is the stem and P5 isn't widened for the classifier.
+#: segmentation_models_pytorch, P1 is the stem and P5 isn't widened for the classifier;
+#: P4 of B0 is the first block of its stage, not the last.
 _INPUTS_OF = {
     "efficientnetb": {"P1": "block1a_dwconv", "P5": "top_conv"},
+    "efficientnetb0": {"P4": "block5b_expand_conv"},
     "efficientnetv2": {"P5": "top_conv"},
 }
 
@@ -62,6 +65,9 @@ def keras_application(name: str, channels: int, weights: str | None) -> Backbone
             "Expected a backbone that takes images of any size with this number of "
             f"channels. Received: {name!r}, {channels} channels. Keras says: {error}"
         ) from None
+    for layer in model.layers:
+        if isinstance(layer, layers.Normalization):
+            layer.name = "normalization"  # Keras numbers it: weights go by name
     inputs_of = {
         level: layer
         for beginning, found in _INPUTS_OF.items()

@@ -15,16 +15,6 @@ import numpy as np
 Named = dict[str, list[np.ndarray]]
 
 
-def load_weights(model: keras.Model, path: str) -> None:
-    """Set all weights of a model from the `.keras` file of an equal one.
-
-    Raises:
-        ValueError: naming the file, if it is of another kind, or holds another model:
-            other widths, number of classes or channels.
-    """
-    assign(model, named_weights(load_model(path)), where=path)
-
-
 def load_encoder(encoder: keras.Model, path: str) -> None:
     """Set all weights of an encoder from a `.keras` file.
 
@@ -84,7 +74,24 @@ def assign(
             )
     for name in both:
         wanted[name].set_weights(named[name])
+        finalize(wanted[name])
     return missing, left
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Set all weights of a model to those of an equal one."""
+    target.set_weights(source.get_weights())
+    for layer in target.layers:
+        finalize(layer)
+
+
+def finalize(layer: keras.layers.Layer) -> None:
+    """Tell a layer that its weights were set, if it computes others from them.
+
+    Keras's `Normalization` does, which EfficientNet begins with.
+    """
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()
 
 
 def tell(where: str, missing: list[str], left: list[str]) -> None:

@@ -21,7 +21,9 @@ Rule = Sequence[tuple[str, str]]
 #: Tensors by the names that they have in a file.
 Tensors = dict[str, np.ndarray]
 
-_KERNELS = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
+_KERNELS = (
+    *(layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D, layers.Dense),
+)
 
 
 def inside(rule: Rule, module: str, model: str) -> Rule:

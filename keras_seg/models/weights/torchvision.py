@@ -1,27 +1,11 @@
-"""Weights of torchvision's FCN and DeepLabV3, from its files and from our own."""
+"""Published weights of torchvision's FCN and DeepLabV3."""
 
 import os
-import re
-import warnings
 from typing import Any
 
-import keras
-
-from keras_seg.models.weights.by_name import (
-    Named,
-    assign,
-    load_model,
-    named_weights,
-    tell,
-)
-from keras_seg.models.weights.by_rule import Tensors, inside, named_by_rule
 from keras_seg.models.weights.download import download
 from keras_seg.models.weights.files import check_weights
-from keras_seg.models.weights.rules import DEEPLAB_V3, FCN, RESNET
-from keras_seg.models.weights.tensors import TENSOR_FILES, read_tensors
-
-#: The endings of files of whole nets.
-ENDINGS = (".keras", *TENSOR_FILES)
+from keras_seg.models.weights.nets import ENDINGS, other_classes
 
 #: The name of torchvision's weights, and its files (COCO_WITH_VOC_LABELS_V1).
 COCO_VOC = "coco_voc"
@@ -33,28 +17,11 @@ _FILES = {
     ("deeplab_v3", "resnet101"): "deeplabv3_resnet101_coco-586e9e4e.pth",
 }
 
-_RULES = {"fcn": FCN, "deeplab_v3": DEEPLAB_V3}
-#: What is in a file, by names that only such a net has; the first that fits.
-_KINDS = [
-    (r"classifier\.0\.convs\..*", "deeplab_v3", "torchvision's DeepLabV3"),
-    (r"classifier\.4\..*", "fcn", "torchvision's FCN"),
-    (r"classifier\.cbr\..*", "", "torchvision's LRASPP, which is another net"),
-    (
-        r"decoder\.(aspp|0)\.convs\..*",
-        "",
-        "the DeepLabV3 of segmentation_models_pytorch, which dilates the first "
-        "convolution of a stage too: with the same weights it is another net",
-    ),
-    (r"segmentation_head\..*", "", "another net of segmentation_models_pytorch"),
-    (r"decode_head\..*", "", "a net of mmsegmentation or a SegFormer"),
-    (r"(layer4\.0|encoder\.layer4\.0)\..*", "", "a ResNet, for `encoder_weights`"),
-]
-
 
 def check_starts(
     net: str,
-    encoder: Any,
     num_classes: int,
+    encoder: Any,
     *,
     encoder_weights: str | os.PathLike | None,
     weights: str | os.PathLike | None,
@@ -65,8 +32,8 @@ def check_starts(
 
     Args:
         net: "fcn" or "deeplab_v3".
-        encoder: The builder's argument.
         num_classes: The number of classes of the model.
+        encoder: The builder's argument.
         encoder_weights: None, "imagenet" or a file.
         weights: None, "coco_voc", a file, or the folder of a run.
         fresh_head: Whether the scores in a file are left out.
@@ -104,89 +71,5 @@ def _coco_voc(net: str, encoder: Any, num_classes: int, fresh_head: bool) -> str
             f"weights={COCO_VOC!r}. Received: {encoder!r}"
         )
     if num_classes != 21 and not fresh_head:
-        raise _other_classes(COCO_VOC, num_classes, 21)
+        raise other_classes(COCO_VOC, num_classes, 21)
     return download(_ADDRESS + _FILES[net, name])
-
-
-def load_net(
-    model: keras.Model, path: str, net: str, *, fresh_head: bool = False
-) -> None:
-    """Set the weights of a net, of its auxiliary head too where both have one.
-
-    Args:
-        model: The net to change; with its auxiliary head, if that is to be set too.
-        path: A file of torchvision's net, or the `.keras` file of an equal one.
-        net: "fcn" or "deeplab_v3".
-        fresh_head: Whether the scores in the file are left out, and start anew.
-
-    Raises:
-        ValueError: naming the file, if it is of another kind, or holds another net.
-    """
-    if path.endswith(".keras"):
-        named = named_weights(load_model(path))
-    else:
-        tensors = read_tensors(path)
-        _check_kind(tensors, net, path)
-        rule = [*inside(RESNET, "backbone", _backbone_of(model)), *_RULES[net]]
-        named = named_by_rule(model, tensors, rule, where=path)
-    _check_classes(model, named, path, fresh_head)
-    if fresh_head:
-        named = {name: w for name, w in named.items() if not _is_score(name)}
-        warnings.warn(
-            f"{path}: all but the scores is loaded; the layer 'score' starts anew, for "
-            f"{model.get_layer('score').filters} classes.",
-            stacklevel=3,
-        )
-    missing, _ = assign(
-        model,
-        named,
-        where=path,
-        may_differ=lambda name: _is_auxiliary(name) or (fresh_head and _is_score(name)),
-    )
-    tell(path, [name for name in missing if not _is_score(name)], [])
-
-
-def _check_kind(tensors: Tensors, net: str, path: str) -> None:
-    for pattern, kind, description in _KINDS:
-        if any(re.fullmatch(pattern, name) for name in tensors):
-            if kind == net:
-                return
-            use = f": use keras_seg.{kind}" if kind else ""
-            expected = next(text for _, known, text in _KINDS if known == net)
-            raise ValueError(
-                f"{path}: Expected weights of {expected}. Received those of "
-                f"{description}{use}."
-            )
-
-
-def _check_classes(
-    model: keras.Model, named: Named, path: str, fresh_head: bool
-) -> None:
-    classes = model.get_layer("score").filters
-    found = named["score"][-1].shape[-1] if "score" in named else classes
-    if found != classes and not fresh_head:
-        raise _other_classes(path, classes, found)
-
-
-def _other_classes(where: str, expected: int, received: int) -> ValueError:
-    return ValueError(
-        f"{where}: Expected weights of {expected} classes, those of the model. "
-        f"Received: {received} classes. With fresh_head=True the scores are left out, "
-        "and start anew."
-    )
-
-
-def _backbone_of(model: keras.Model) -> str:
-    """The name of the backbone's layers, as "encoder/resnet50"."""
-    encoder = model.get_layer("encoder")
-    (inside,) = (x.name for x in encoder.layers if isinstance(x, keras.Model))
-    return f"encoder/{inside}"
-
-
-def _is_score(name: str) -> bool:
-    return name in ("score", "auxiliary_score")
-
-
-def _is_auxiliary(name: str) -> bool:
-    """Whether a layer is of an auxiliary head, under our name or torchvision's."""
-    return name.startswith(("auxiliary_", "aux_classifier."))

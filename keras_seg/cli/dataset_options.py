@@ -1,0 +1,109 @@
+"""The options that name a data set, for the commands that read one."""
+
+import argparse
+
+from keras_seg.cli.option_types import area, positive
+
+DATA = ("shapes", "voc", "coco", "folder")
+#: Options that are paths.
+PATHS = ("root", "sbd", "images", "annotations", "masks", "colors")
+
+
+def add_dataset_options(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options that name a data set."""
+    add = command.add_argument_group("data set").add_argument
+    add("--data", choices=DATA, default="shapes", help="kind of data set")
+    add(
+        "--root",
+        metavar="PATH",
+        help="voc: the folder VOCdevkit/VOC2012; coco: the folder with annotations/",
+    )
+    add(
+        "--classes",
+        metavar="C",
+        help="coco: voc (its 20 classes), coco (all of the file), or names: cat,dog "
+        "(default: voc with --root, else coco)",
+    )
+    add(
+        "--annotations",
+        metavar="FILE",
+        help="coco: JSON file that a tool exported, with --images in place of --root; "
+        "{split} in a path stands for train and val",
+    )
+    add(
+        "--crowd",
+        choices=("ignore", "object"),
+        help="coco: what annotations with iscrowd=1 are: ignored pixels (default), or "
+        "objects, as in CVAT's masks",
+    )
+    add(
+        "--overlap",
+        choices=("ignore", "smallest"),
+        help="coco: pixels of two objects are ignored (default), or the smaller one's",
+    )
+    add(
+        "--boxes",
+        choices=("error", "ignore"),
+        help="coco: boxes without an outline are an error (default), or ignored pixels",
+    )
+    add(
+        "--min-area",
+        type=area,
+        metavar="N",
+        help="coco: leave out images whose objects have no more pixels than N in all",
+    )
+    add(
+        "--sbd",
+        metavar="PATH",
+        help="voc: SBD's folder dataset/cls, for --train-split train_aug",
+    )
+    add(
+        "--images",
+        metavar="PATH",
+        help="folder, coco: the images: a folder, or a pattern 'PATH/*_image.png'",
+    )
+    add(
+        "--masks",
+        metavar="PATH",
+        help="folder: the masks, likewise; {split} in a path stands for train and val",
+    )
+    add(
+        "--names",
+        metavar="N",
+        help="folder: class names, comma-separated, or a text file with one a line",
+    )
+    add(
+        "--ignore",
+        metavar="IDS",
+        help="folder: ids of pixels to ignore, as 0,255, or with --colors colours, as "
+        "'#804000' (default: 255, unless --ids has it)",
+    )
+    add(
+        "--ids",
+        metavar="IDS",
+        help="folder: ids of each class in the masks, as 0,255; several ids of one "
+        "class: 0,1-255 or 0,1+7 (default: 0,1,...)",
+    )
+    add(
+        "--colors",
+        metavar="FILE",
+        help="folder: text file with the colour of each id, 'R G B name' a line, for "
+        "masks in RGB",
+    )
+    add(
+        "--channels",
+        type=positive,
+        metavar="N",
+        help="folder: channels of the images (default: those of the first one); 3 "
+        "makes RGB of grey images and leaves out alpha",
+    )
+    add(
+        "--train-split",
+        metavar="S",
+        help="split to train on (default: train); folder: a text file of stems",
+    )
+    add(
+        "--val-split",
+        metavar="S",
+        help="split to validate on (default: val); folder: a text file of stems",
+    )
