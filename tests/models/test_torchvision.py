@@ -181,7 +181,8 @@ def test_the_head_in_a_file_is_left_out_and_without_one_it_starts_anew(file):
     auxiliary = dict.fromkeys(k for k in tensors if k.startswith("aux_classifier"))
     without = build("fcn", auxiliary=0.0, weights=file("fcn"))
     same(without, model)
-    with pytest.warns(UserWarning, match="left as they start: auxiliary_conv"):
+    heads = "auxiliary_conv, auxiliary_norm, auxiliary_score;"
+    with pytest.warns(UserWarning, match=f"left as they start: {heads}"):
         loaded = build("fcn", weights=file("fcn", **auxiliary))
     same(without, loaded)
 
