@@ -153,6 +153,7 @@ def attention_model(*sizes):
 
 def test_xla_gives_the_same_attention(compiled):
     model = attention_model((3, 5), (2, 2), (2, 2))
+    assert model.output_shape == (None, 3, 5, 6)
     expected = MapAttention(2)(*maps())
     np.testing.assert_allclose(compiled(model)(maps()), expected, rtol=1e-5, atol=1e-6)
 
