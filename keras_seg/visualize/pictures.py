@@ -11,6 +11,8 @@ from keras_seg.labels import IGNORE
 from keras_seg.palette import color_table, colorize
 from keras_seg.visualize.legend import LINE, legend, write
 
+# Rows that are mixed at once: of a large photo all would take gigabytes.
+_ROWS = 32
 # Pixels between panels, and those that a panel should have at least.
 _GAP, _NARROWEST = 8, 128
 
@@ -57,11 +59,15 @@ def overlay(
         raise ValueError(f"Expected `alpha` to be in 0..1. Received: {alpha!r}")
     if background is not None:
         check_integer("background", background)
-    opacity = np.full((*mask.shape, 1), alpha)
-    if background is not None:
-        opacity[mask == background] = 0
-    mixed = (1 - opacity) * image + opacity * colorize(mask, palette)
-    return np.rint(mixed).astype(np.uint8)
+    laid = np.empty((*mask.shape, 3), np.uint8)
+    for top in range(0, len(mask), _ROWS):
+        rows = slice(top, top + _ROWS)
+        opacity = np.full((*mask[rows].shape, 1), alpha)
+        if background is not None:
+            opacity[mask[rows] == background] = 0
+        mixed = (1 - opacity) * image[rows] + opacity * colorize(mask[rows], palette)
+        laid[rows] = np.rint(mixed).astype(np.uint8)
+    return laid
 
 
 def visible(image: np.ndarray) -> np.ndarray:

@@ -313,9 +313,9 @@ def test_files_are_written_that_are_asked_for(color_run, photos, capsys):
 
 
 def test_tiles_flips_and_scales_are_those_of_predict_mask(color_run, photos):
-    words = ["--tile", "16", "--overlap", "0.5", "--flips", "--scales", "0.5,1"]
+    words = ["--tile", "16", "--overlap", "0", "--flips", "--scales", "0.5,1"]
     assert predict(color_run, "photos", *words) == 0
-    options = {"tile": 16, "overlap": 0.5, "flips": True, "scales": (0.5, 1.0)}
+    options = {"tile": 16, "overlap": 0.0, "flips": True, "scales": (0.5, 1.0)}
     model = model_of(color_run)
     for name in ("a", "cats/a"):
         image = np.asarray(Image.open(f"photos/{name}.png"))
