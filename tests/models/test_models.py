@@ -87,7 +87,14 @@ def of(names, slow=()):
     ]
 
 
-every_model = pytest.mark.parametrize("name", of(MODELS))
+#: Those whose parts others have too.
+MORE = (
+    "fcn8s-bilinear",
+    "unet-bilinear",
+    "attention_unet-encoder",
+    "segformer-encoder",
+)
+every_model = pytest.mark.parametrize("name", of(MODELS, slow=MORE))
 every_builder = pytest.mark.parametrize("name", of(BUILDERS.values()))
 every_heavy = pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - HEAVY))
 
@@ -307,8 +314,8 @@ for path in folder.glob("*.keras"):
     [
         (name, policy)
         for policy, names in [
-            ("mixed_bfloat16", MODELS),
-            ("mixed_float16", BUILDERS.values()),
+            ("mixed_bfloat16", BUILDERS.values()),
+            ("mixed_float16", HEAVY),
         ]
         for name in names
     ],

@@ -123,6 +123,7 @@ def assert_same_weights(found):
 
 
 # One test for each process, as each worker would start its own.
+@pytest.mark.slow
 def test_two_devices_train_and_score_as_one(tmp_path):
     found = printed_by(SCORES, tmp_path / "model.keras")
     assert_same_weights(found["adamw"])
