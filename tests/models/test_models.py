@@ -89,9 +89,6 @@ def of(names, slow=()):
 
 #: Those whose parts others have too.
 MORE = (
-    *("fcn8s-bilinear", "unet-bilinear"),
-    *("attention_unet-encoder", "segformer-encoder"),
-)
     "fcn8s-bilinear",
     "unet-bilinear",
     "attention_unet-encoder",
