@@ -292,7 +292,7 @@ def test_fit_refuses_images_that_were_scaled_before(name):
 
 def test_saved_models_load_by_themselves(tmp_path):
     # In one process more, where only keras_seg is known.
-    for name in MODELS:
+    for name in BUILDERS.values():
         any_size(name).save(tmp_path / f"{name}.keras")
     np.save(tmp_path / "images.npy", images(17, 31))
     script = """
@@ -304,7 +304,7 @@ for path in folder.glob("*.keras"):
     np.save(path.with_suffix(".npy"), keras.saving.load_model(path)(images))
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    for name in MODELS:
+    for name in BUILDERS.values():
         found = np.load(tmp_path / f"{name}.npy")
         np.testing.assert_allclose(found, logits(name), rtol=1e-4, atol=1e-4)
 
