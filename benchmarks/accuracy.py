@@ -14,7 +14,9 @@ segmentation-models-pytorch and timm.
 Each training adds a line of JSON to `--results`. One whose settings are there already
 isn't repeated, so a list of trainings can be stopped and begun again. `--table` prints
 means over seeds of what is there. Options of the recipe are for ablations; those from
-`--ema` on are for our side only.
+`--ema` on are for our side only. `--side train --classes 21` is `keras-seg train` with
+its defaults, for as many steps; its scores are those that the command writes, of all
+images.
 """
 
 import argparse
@@ -26,6 +28,8 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,6 +130,37 @@ def train_ours(options: argparse.Namespace) -> tuple[dict[str, Any], Masks]:
     return report, lambda images: model.predict_on_batch(images).argmax(-1)
 
 
+def train_by_command(options: argparse.Namespace) -> dict[str, Any]:
+    """Run `keras-seg train` for as many steps, and read its scores."""
+    assert options.classes == 21, "the command tells all classes of VOC apart"
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        words = ["--data", "voc", "--root", options.root, "--out", str(out)]
+        words += ["--encoder", "efficientnet_lite0", "--encoder-weights", "imagenet"]
+        words += ["--size", str(options.size), "--seed", str(options.seed)]
+        words += ["--epochs", "1", "--steps-per-epoch", str(options.steps)]
+        words += ["--val-images", "8", "--quiet"]  # all of them when it ends
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "keras_seg", "train", *words], check=True)
+        seconds = time.perf_counter() - start
+        found = json.loads((out / "metrics.json").read_text())
+    iou = {name: found["iou"][name] for name in voc7_names(options)}
+    accuracy = found["pixel_accuracy"]
+    return {
+        "voc7": statistics.mean(iou.values()),
+        "iou": iou,
+        "pixel_accuracy": accuracy,
+        "seconds": seconds,
+        "command": words,
+    }
+
+
+def voc7_names(options: argparse.Namespace) -> list[str]:
+    """The names of the seven classes."""
+    names = keras_seg.data.voc(options.root, "val").class_names
+    return [names[k] for k in VOC7]
+
+
 def change_model(model: keras.Model, options: argparse.Namespace) -> None:
     """Make what an ablation asks for of a model that isn't traced yet."""
     encoder = model.get_layer("encoder")
@@ -196,11 +231,17 @@ def confusion_matrix(masks_of: Masks, options: argparse.Namespace) -> np.ndarray
 
 def result(options: argparse.Namespace) -> dict[str, Any]:
     """Train and score one side."""
+    when = {
+        "date": datetime.datetime.now().isoformat(timespec="minutes"),
+        "machine": f"{os.cpu_count()} x {platform.machine()}",
+    }
+    if options.side == "train":
+        return train_by_command(options) | when
     train = {"ours": train_ours, "smp": train_smp}[options.side]
     report, masks_of = train(options)
     start = time.perf_counter()
     matrix = confusion_matrix(masks_of, options)
-    names = [keras_seg.data.voc(options.root, "val").class_names[k] for k in VOC7]
+    names = voc7_names(options)
     metric = keras_seg.metrics.SegmentationScores(
         options.classes,
         class_names=names if options.classes == 7 else None,
@@ -222,9 +263,7 @@ def result(options: argparse.Namespace) -> dict[str, Any]:
         **report,
         "seconds_to_score": time.perf_counter() - start,
         "matrix": matrix.tolist(),
-        "date": datetime.datetime.now().isoformat(timespec="minutes"),
-        "machine": f"{os.cpu_count()} x {platform.machine()}",
-    }
+    } | when
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -243,9 +282,8 @@ def print_table(path: Path) -> None:
         shown = {
             key: value
             for key, value in line["settings"].items()
-            if key != "seed"
-            and (key in ("side", "steps", "size") or key != "side")
-            and (key in ("side", "steps", "size") or value != first.get(key))
+            if key in ("side", "steps", "size")
+            or (key != "seed" and value != first.get(key))
         }
         name = ", ".join(f"{k} {v}" for k, v in shown.items())
         groups.setdefault(name, []).append(line)
@@ -268,7 +306,7 @@ def parse() -> argparse.Namespace:
     add("--results", type=Path, default=Path("accuracy.jsonl"), help="JSON lines")
     add("--table", action="store_true", help="print the results, and train nothing")
     add("--images", type=int, help="of val, spread over it; default all")
-    add("--side", choices=("ours", "smp"), default="ours")
+    add("--side", choices=("ours", "smp", "train"), default="ours")
     add("--seed", type=int, default=0)
     add("--steps", type=int, default=800)
     add("--size", type=int, default=160, help="side of the crops")
