@@ -102,6 +102,20 @@ def test_python_of_the_page_on_predictions_runs(small_data, capsys):
     assert len(names["worst"]) == 3
 
 
+@pytest.mark.slow
+def test_python_of_the_page_on_other_packages_runs():
+    page = DATA.parent / "coming-from.md"
+    blocks = re.findall(
+        r"(<!-- before -->\n)?```python\n(.*?)```", page.read_text(), re.S
+    )
+    names: dict = {}
+    for before, code in blocks:
+        if not before:  # what is before is other packages'
+            exec(code, names)
+    assert sum(not before for before, _ in blocks) == 4
+    assert names["mask"].shape == (65, 97)
+
+
 TRAINING = DATA.parent / "training.md"
 
 
