@@ -221,7 +221,7 @@ def confusion_matrix(masks_of: Masks, options: argparse.Namespace) -> np.ndarray
     source = spread(keras_seg.data.voc(options.root, "val"), options.images)
     table, n = table_of_ids(options.classes), options.classes
     matrix = np.zeros(n * n, np.int64)
-    for images, masks in batches_of_one_size(source):
+    for _, images, masks in batches_of_one_size(source):
         truth, found = table[masks], masks_of(images)
         known = truth < n
         cells = truth[known].astype(np.int64) * n + found[known]
