@@ -85,10 +85,11 @@ def trained_part(model: keras.Model) -> keras.Model:
 class WithAuxiliary(keras.Model):
     """A model from images to logits, whose `fit` trains auxiliary heads too.
 
-    Called with `training=True` it returns a dictionary of "logits" and of the auxiliary
-    logits by name; for a training loop of one's own, `model.compute_loss(x, y, y_pred)`
-    has the loss of all. A saved file holds the model without the heads: it loads as a
-    plain functional model that isn't compiled. `with_heads` makes one.
+    Called, it returns logits, also with `training=True`. A training loop of one's own
+    has all from `y_pred = model.trained(x, training=True)`, a dictionary of "logits"
+    and of the auxiliary logits by name, and the loss of all from
+    `model.compute_loss(x, y, y_pred)`. A saved file holds the model without the heads:
+    it loads as a plain functional model that isn't compiled. `with_heads` makes one.
 
     Args:
         inputs: A symbolic image.
@@ -104,9 +105,17 @@ class WithAuxiliary(keras.Model):
         self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
     ):
         super().__init__(inputs, outputs, name=name, **kwargs)
+        self._fits = False
+
+    def train_step(self, *args: Any) -> Any:  # of TensorFlow: data; of JAX: state, data
+        self._fits = True
+        try:
+            return super().train_step(*args)
+        finally:
+            self._fits = False
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if training:
+        if training and self._fits:
             return self.trained(inputs, training=True)
         return super().call(inputs, training=training, mask=mask)
 
@@ -118,7 +127,7 @@ class WithAuxiliary(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        if not isinstance(y_pred, dict):  # when it is validated
+        if not isinstance(y_pred, dict):  # as in `evaluate`
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         loss = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
         # The compiled loss alone: the line above has the model's own losses already.

@@ -50,7 +50,7 @@ def loss_of_fit(model, loss, x, y, *, eagerly=True, **arguments):
 
 def both(model, x):
     """Logits of a training step, and of its auxiliary head."""
-    found = model(x, training=True)
+    found = model.trained(x, training=True)
     assert list(found) == ["logits", "auxiliary"]
     return [np.asarray(logits) for logits in found.values()]
 
@@ -150,12 +150,34 @@ def test_outputs_and_predictions_are_the_logits_alone(builder):
         layer.set_weights(with_head.get_layer(layer.name).get_weights())
     x, _ = data()
     np.testing.assert_allclose(with_head(x), without(x), rtol=1e-5, atol=1e-5)
+    found, expected = (model(x, training=True) for model in (with_head, without))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert with_head.predict(x, verbose=0).shape == (2, 33, 47, 3)
     assert with_head.output_shape == without.output_shape
     own = {v.path for v in without.trainable_variables}
     heads = {v.path for v in with_head.trainable_variables} - own
     assert len(heads) == 5
     assert all(path.startswith("auxiliary_") for path in heads)
+
+
+def test_a_step_that_fails_leaves_the_model_as_it_was():
+    model = build()
+    x, y = data()
+    model.compile("sgd", WeightedCrossEntropy(), run_eagerly=True)
+    with pytest.raises(ValueError, match="Expected"):
+        model.train_on_batch(x, y[:, :5])
+    assert model(x, training=True).shape == (2, 33, 47, 3)
+
+
+def test_a_loop_of_ones_own_has_the_loss_of_both():
+    model = build()
+    x, y = data()
+    model.compile(loss=WeightedCrossEntropy())
+    main, auxiliary = both(model, x)
+    expected = float(WeightedCrossEntropy()(y, main))
+    expected += WEIGHT * float(WeightedCrossEntropy()(y, auxiliary))
+    found = model.compute_loss(x, y, {"logits": main, "auxiliary": auxiliary})
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_saved_file_is_the_model_without_the_head(tmp_path):

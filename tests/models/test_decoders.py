@@ -129,6 +129,6 @@ def test_other_levels_and_strides_give_logits_of_the_size_of_images(net, argumen
     model = build(net, **(arguments | {"encoder": arguments["encoder"]()}))
     for size in [(1, 1), (33, 65)]:
         x = np.ones((1, *size, 3), "uint8")
-        both = model(x, training=True)
+        both = model.trained(x, training=True)
         assert [tuple(y.shape) for y in both.values()] == [(1, *size, 3)] * 2
         assert model(x).shape == (1, *size, 3)

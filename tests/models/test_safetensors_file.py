@@ -65,6 +65,16 @@ def test_tensors_that_can_not_be_are_refused(change, tmp_path):
         read_safetensors(path)
 
 
+@pytest.mark.parametrize("offsets", [[-60, -12], [90, 138], [10**9, 10**9 + 48]])
+def test_tensors_lie_within_the_file(offsets, tmp_path):
+    # There are so many bytes, and 48 of them before the end, too.
+    tensors = {"x": np.zeros((3, 4), "float32"), "y": np.zeros(20, "float32")}
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(safetensors(tensors, x={"data_offsets": offsets}))
+    with pytest.raises(ValueError, match="A tensor reaches out of the file"):
+        read_safetensors(path)
+
+
 @pytest.mark.parametrize(
     "header", [b"[]", b"5", b"{", b'{"x": 5}', b"\xff\xff", b"[" * 9**5]
 )

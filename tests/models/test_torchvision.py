@@ -181,7 +181,8 @@ def test_the_head_in_a_file_is_left_out_and_without_one_it_starts_anew(file):
     auxiliary = dict.fromkeys(k for k in tensors if k.startswith("aux_classifier"))
     without = build("fcn", auxiliary=0.0, weights=file("fcn"))
     same(without, model)
-    with pytest.warns(UserWarning, match="left as they start: auxiliary_conv"):
+    heads = "auxiliary_conv, auxiliary_norm, auxiliary_score;"
+    with pytest.warns(UserWarning, match=f"left as they start: {heads}"):
         loaded = build("fcn", weights=file("fcn", **auxiliary))
     same(without, loaded)
 
@@ -260,6 +261,9 @@ def test_what_does_not_fit_is_told_by_name(file):
     )
     model = shared("fcn")[0].trained
     with pytest.raises(ValueError, match="Left over: encoder/resnet18/layer3_2_conv1"):
+        nets.load_net(model, str(path), "fcn")
+    path = file("fcn", **{"classifier.4.bias": np.float32(1)})
+    with pytest.raises(ValueError, match=r"of 3 classes, .* Received: 1 classes"):
         nets.load_net(model, str(path), "fcn")
     path = file("fcn", **{"classifier.0.weight": np.zeros((7, 32, 3, 3), "f4")})
     with pytest.raises(ValueError, match=r"layer 'head_conv'.*\(3, 3, 32, 7\)"):

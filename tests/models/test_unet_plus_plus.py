@@ -81,7 +81,7 @@ def test_deep_supervision_adds_the_losses_of_all_columns():
     x = rng.integers(0, 256, (2, 17, 30, 3), np.uint8)
     y = rng.integers(0, 3, (2, 17, 30))
     y[:, :5] = 255
-    found = model(x, training=True)
+    found = model.trained(x, training=True)
     assert list(found) == ["logits", "auxiliary_1", "auxiliary_2"]
     losses = [float(WeightedCrossEntropy()(y, logits)) for logits in found.values()]
     assert len({round(loss, 4) for loss in losses}) == 3

@@ -88,18 +88,23 @@ def load_net(
     _check_classes(model, named, path, fresh_head)
     if fresh_head:
         named = {name: w for name, w in named.items() if not _is_score(name)}
+
+    def starts_anew(name: str) -> bool:
+        return fresh_head and _is_score(name)
+
+    missing, _ = assign(
+        model,
+        named,
+        where=path,
+        may_differ=lambda name: _is_auxiliary(name) or starts_anew(name),
+    )
+    tell(path, [name for name in missing if not starts_anew(name)], [])
+    if fresh_head:
         warnings.warn(
             f"{path}: all but the scores is loaded; the layer 'score' starts anew, for "
             f"{model.get_layer('score').filters} classes.",
             stacklevel=3,
         )
-    missing, _ = assign(
-        model,
-        named,
-        where=path,
-        may_differ=lambda name: _is_auxiliary(name) or (fresh_head and _is_score(name)),
-    )
-    tell(path, [name for name in missing if not _is_score(name)], [])
 
 
 def _named(model: keras.Model, tensors: Tensors, net: str, path: str) -> Named:
@@ -139,7 +144,7 @@ def _check_classes(
     model: keras.Model, named: Named, path: str, fresh_head: bool
 ) -> None:
     classes = model.get_layer("score").filters
-    found = named["score"][-1].shape[-1] if "score" in named else classes
+    found = named["score"][-1].size if "score" in named else classes
     if found != classes and not fresh_head:
         raise other_classes(path, classes, found)
 
