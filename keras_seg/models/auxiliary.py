@@ -87,7 +87,7 @@ class WithAuxiliary(keras.Model):
 
     Called, it returns logits, also with `training=True`. A training loop of one's own
     has all from `y_pred = model.trained(x, training=True)`, a dictionary of "logits"
-    and of the auxiliary logits by name, and their loss from
+    and of the auxiliary logits by name, and the loss of all from
     `model.compute_loss(x, y, y_pred)`. A saved file holds the model without the heads:
     it loads as a plain functional model that isn't compiled. `with_heads` makes one.
 

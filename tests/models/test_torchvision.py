@@ -262,6 +262,9 @@ def test_what_does_not_fit_is_told_by_name(file):
     model = shared("fcn")[0].trained
     with pytest.raises(ValueError, match="Left over: encoder/resnet18/layer3_2_conv1"):
         nets.load_net(model, str(path), "fcn")
+    path = file("fcn", **{"classifier.4.bias": np.float32(1)})
+    with pytest.raises(ValueError, match=r"of 3 classes, .* Received: 1 classes"):
+        nets.load_net(model, str(path), "fcn")
     path = file("fcn", **{"classifier.0.weight": np.zeros((7, 32, 3, 3), "f4")})
     with pytest.raises(ValueError, match=r"layer 'head_conv'.*\(3, 3, 32, 7\)"):
         nets.load_net(model, str(path), "fcn")
