@@ -15,6 +15,8 @@ from PIL import Image
 
 import keras_seg
 from keras_seg.cli.options import parser
+from keras_seg.cli.train_options import MODELS
+from tests.models.backbones import tiny
 
 DATA = Path(__file__).parent.parent / "docs" / "data.md"
 
@@ -114,6 +116,30 @@ def test_python_of_the_page_on_other_packages_runs():
             exec(code, names)
     assert sum(not before for before, _ in blocks) == 4
     assert names["mask"].shape == (65, 97)
+
+
+def test_the_picture_of_the_architectures_has_all_of_them_as_they_are():
+    path = DATA.parent / "images" / "architectures.py"
+    spec = importlib.util.spec_from_file_location("architectures", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    drawn = {name.split()[0] for name in script.NETS}
+    assert drawn | {"fcn32s", "fcn16s"} == {*MODELS}  # fcn8s with fewer skips
+
+    net = keras_seg.unet(3, widths=(4, 6), input_shape=(256, 256, 3))
+    found = script.maps(net)
+    assert [found[f"down1_conv{k}"] for k in (1, 2)] == [
+        (1, 0, 4, []),
+        (2, 0, 4, ["down1_conv1"]),
+    ]
+    assert found["bottom_conv2"] == (5, 1, 6, ["bottom_conv1"])
+    assert set(found["up1_join"][3]) == {"down1_conv2", "up1_transpose"}
+    assert found["score"][:3] == (10, 0, 3)
+
+    net = keras_seg.fpn(3, input_shape=(256, 256, 3), encoder=tiny())
+    found = script.maps(net)
+    assert [found[f"P{k}"][1] for k in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert found["p5_lateral"][3] == ["P5"]
 
 
 TRAINING = DATA.parent / "training.md"
