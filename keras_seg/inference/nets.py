@@ -69,11 +69,11 @@ class Net:
         Raises:
             ValueError: if scores aren't numbers.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of net has its own
 
     def masks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids, uint8 `[batch, height, width]`; which images have numbers as scores."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of net has its own
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float32 `[batch, height, width, num_classes]`."""
