@@ -119,6 +119,7 @@ class KerasNet(Net):
     def model(self) -> keras.Model:
         return self._model()
 
+    # An attribute of `Net`, which is read off the model here, each time.
     @property
     def are_probabilities(self) -> bool:  # type: ignore[override]
         return ends_in_softmax(self.model)
