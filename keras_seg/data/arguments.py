@@ -2,11 +2,10 @@
 
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_seg.labels import IGNORE
 from keras_seg.palette import color_map
@@ -128,16 +127,6 @@ def check_is_of_index(name: str, function: Any) -> frozenset[str]:
         for parameter in signature.parameters.values()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     )
-
-
-def unconverted(function: Callable) -> Callable:
-    """Keep AutoGraph off lambdas, which have no statements to convert.
-
-    It can't tell two lambdas in one statement apart, and warns.
-    """
-    if getattr(function, "__name__", "") == "<lambda>":
-        return tf.autograph.experimental.do_not_convert(function)
-    return function
 
 
 def as_position(index: Any, length: int) -> int:

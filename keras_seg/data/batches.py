@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import check_integer, check_seed, is_whole
 from keras_seg.data.augment import StandardAugmentation
+from keras_seg.data.autograph import converted, unconverted
 from keras_seg.data.checks import check_ids, check_mask, check_same_size
 from keras_seg.data.color import as_dtype
 from keras_seg.data.errors import read_in_order
@@ -65,7 +66,9 @@ def masks(source: Examples) -> tf.data.Dataset:
     Returns:
         A dataset of int32 `[height, width]`.
     """
-    return _in_order(source, source._ids).map(lambda mask: tf.cast(mask, tf.int32))
+    return _in_order(source, source._ids).map(
+        unconverted(lambda mask: tf.cast(mask, tf.int32))
+    )
 
 
 def whole_images(source: Examples) -> tf.data.Dataset:
@@ -206,7 +209,9 @@ def batches(
             image = as_dtype(geometry.image(image), tf.uint8)
             mask = geometry.mask(mask)
         elif augment is not None:
-            image, mask = _augmented(augment, *source._read(index), example_seed)
+            image, mask = _augmented(
+                converted(augment), *source._read(index), example_seed
+            )
             check_ids(mask, source.num_classes)
             if size is not None:
                 image, mask = random_crop(image, mask, size, example_seed)
@@ -218,7 +223,7 @@ def batches(
         if sample_weight is None:
             return image, mask
         mask = tf.cast(mask, tf.int32)
-        weight = tf.cast(sample_weight(mask), tf.float32)
+        weight = tf.cast(converted(sample_weight)(mask), tf.float32)
         return image, mask, tf.ensure_shape(weight, mask.shape)
 
     steps = steps_of_epochs(
@@ -285,6 +290,7 @@ def _in_order(source: Examples, read: Callable[[Index], Any]) -> tf.data.Dataset
     return data.apply(tf.data.experimental.assert_cardinality(n))
 
 
+@unconverted
 def _with_int32(image: Image, mask: Mask, *weight: Any) -> tuple:
     """The public dtype of masks; until then single bytes, which are quick to move."""
     return image, tf.cast(mask, tf.int32), *weight

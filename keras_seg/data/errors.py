@@ -17,6 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_seg.data.autograph import unconverted
 from keras_seg.data.checks import NamedError, reason
 from keras_seg.data.decode.numpy_op import until_exit
 from keras_seg.data.order import examples_before
@@ -42,8 +43,11 @@ def read_in_order(
         A dataset of what `read` returns. Its iterator raises
         `tf.errors.InvalidArgumentError` at the first step that can't be read.
     """
-    traced = tf.function(read).get_concrete_function(tf.TensorSpec((), tf.int64))
+    traced = tf.function(read, autograph=False).get_concrete_function(
+        tf.TensorSpec((), tf.int64)
+    )
 
+    @unconverted
     def read_unless_sentinel(slot: Tensor, element: Any) -> Any:
         step, is_sentinel = element
         nothing = tf.nest.map_structure(
@@ -57,6 +61,7 @@ def read_in_order(
     def explain(step: Tensor) -> str:
         return explanation(read, int(step), name)
 
+    @unconverted
     def is_example(expected: Any, element: Any) -> Any:
         slot, step, is_sentinel, _ = element
 
@@ -76,7 +81,7 @@ def read_in_order(
         read_unless_sentinel, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     data = data.ignore_errors().enumerate().filter(is_example)
-    return data.map(lambda expected, element: element[-1])
+    return data.map(unconverted(lambda expected, element: element[-1]))
 
 
 def explanation(

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_seg.data.autograph import unconverted
 from keras_seg.labels import Tensor
 
 # After so many steps, and at the end, comes a sentinel: a slot that isn't read. It
@@ -49,6 +50,7 @@ def steps_of_epochs(
 
     examples = examples_of_shard(length, shard)
 
+    @unconverted
     def epoch_steps(epoch: Tensor) -> tf.data.Dataset:
         return _with_sentinels(epoch * length + index, count, examples)
 
@@ -97,6 +99,7 @@ def _opened_iterators(first: int) -> tf.data.Dataset:
         following = tf.queue.FIFOQueue(1, tf.int64, shapes=())
         following.enqueue(first)
 
+    @unconverted
     def take(_: Any) -> Any:
         number = following.dequeue()
         with tf.control_dependencies([following.enqueue(number + 1)]):
@@ -111,6 +114,7 @@ def _with_sentinels(
     """Steps first, first + stride, ..., `examples` of them or without end."""
     last = 2**62 if examples is None else examples + examples // _SENTINEL
 
+    @unconverted
     def numbered(slots: Any) -> Any:
         steps = first + examples_before(slots) * stride
         return steps, (slots % (_SENTINEL + 1) == _SENTINEL) | (slots == last)

@@ -23,8 +23,8 @@ from keras_seg.data.arguments import (
     check_length,
     check_palette,
     table_of_ids,
-    unconverted,
 )
+from keras_seg.data.autograph import converted
 from keras_seg.data.checks import (
     check_ids,
     check_image,
@@ -146,8 +146,8 @@ class Source:
         check_is_of_index("mask", mask)
         self._takes_window = "window" in optional
         self._takes_mask_size = "mask_size" in optional
-        self._image = unconverted(image)
-        self._mask = unconverted(mask)
+        self._image = converted(image)
+        self._mask = converted(mask)
         self._image_path = image_path
         self._mask_path = mask_path
         self._size = size

@@ -54,7 +54,7 @@ class PassMemory:
 def traced(model: keras.Model, size: tuple[int, int]) -> tf.Graph:
     """The operations of a model for an image of a size, without running it."""
     image = tf.TensorSpec((1, *size, model.input_shape[-1]), tf.float32)
-    function = tf.function(lambda x: model(x, training=False))
+    function = tf.function(lambda x: model(x, training=False), autograph=False)
     return function.get_concrete_function(image).graph
 
 

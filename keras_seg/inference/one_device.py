@@ -67,7 +67,7 @@ def _on_first_replica(model: keras.Model) -> Callable:
             with tf.device(device):
                 return reference()(images, training=False)
 
-        _functions[model] = tf.function(call, reduce_retracing=True)
+        _functions[model] = tf.function(call, reduce_retracing=True, autograph=False)
     return _functions[model]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.data.autograph import unconverted
 from keras_seg.data.decode.numpy_op import until_exit
 
 
@@ -39,6 +40,7 @@ class DataWait:
         self.seconds, self.images = 0.0, 0
         begin, end = until_exit(self._begin), until_exit(self._end)
 
+        @unconverted
         def note(asked: Any, batch: Any) -> Any:
             images = tf.shape(tf.nest.flatten(batch)[0])[0]
             done = tf.numpy_function(end, [asked, images], tf.int64)
@@ -46,7 +48,7 @@ class DataWait:
                 return tf.nest.map_structure(tf.identity, batch)
 
         asked = tf.data.Dataset.counter().map(
-            lambda _: tf.numpy_function(begin, [], tf.float64)
+            unconverted(lambda _: tf.numpy_function(begin, [], tf.float64))
         )
         # `zip` gets from its datasets one after the other, this clock first.
         data = tf.data.Dataset.zip(asked, batches).map(note)

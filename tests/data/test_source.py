@@ -803,6 +803,45 @@ def shift_ids(image, mask, seed):
     return tf.image.rot90(tf.cast(image, tf.float32) + step), tf.transpose(mask)[::-1]
 
 
+def test_functions_of_a_user_may_branch_on_tensors():
+    # AutoGraph's work: without it, each `if` here is an error in tf.data.
+    def image(index):
+        if index % 2 == 0:
+            grey = 10
+        else:
+            grey = 20
+        return tf.fill((4, 6, 3), tf.cast(grey, tf.uint8))
+
+    def mask(index):
+        return tf.fill((4, 6), 1 if index > 1 else 0)
+
+    class Darker:
+        step = 1
+
+        def __call__(self, image, mask, seed):
+            if image[0, 0, 0] > 10:
+                image = image - self.step
+            return image, mask
+
+    def weight(mask):
+        if tf.reduce_max(mask) > 0:
+            return tf.ones((4, 6))
+        return tf.zeros((4, 6))
+
+    source = data.Source(3, image, mask, class_names=NAMES)
+    darker = Darker()
+
+    def read():
+        batches = source.batches(3, size=(4, 6), augment=darker, sample_weight=weight)
+        (images, masks, weights), *_ = batches.as_numpy_iterator()
+        return [array[:, 0, 0].tolist() for array in (images[..., 0], masks, weights)]
+
+    assert read() == [[10, 19, 10], [0, 0, 1], [0.0, 0.0, 1.0]]
+    darker.step = 5  # each pipeline sees what is true when it is made
+    assert read()[0] == [10, 15, 10]
+    assert source[1][0].max() == 20
+
+
 @pytest.mark.parametrize(("size", "shape"), [(None, (32, 32)), ((3, 9), (3, 9))])
 def test_what_an_own_augmentation_returns_is_cropped_and_padded(size, shape):
     batches = numbered(3).batches(3, size=size, augment=shift_ids, seed=2)

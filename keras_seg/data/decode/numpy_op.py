@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_seg.data.autograph import unconverted
 from keras_seg.labels import Index
 
 
@@ -46,7 +47,7 @@ def until_exit(function: Callable) -> Callable:
     """
 
     @functools.wraps(function)
-    @tf.autograph.experimental.do_not_convert
+    @unconverted
     def call(*arguments: Any) -> Any:
         with _running:
             return function(*arguments)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.data.autograph import unconverted
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE
 from keras_seg.terminal import progress
@@ -58,7 +59,11 @@ def class_frequencies(source: Source, *, verbose: bool = True) -> ClassFrequenci
     pixels, where_present, images = np.zeros((3, n), np.int64)
     ignored = 0
     bar = progress(len(source), "mask", "Counting pixels", verbose=verbose)
-    for counts in source.masks().map(_count_ids, tf.data.AUTOTUNE).as_numpy_iterator():
+    for counts in (
+        source.masks()
+        .map(unconverted(_count_ids), tf.data.AUTOTUNE)
+        .as_numpy_iterator()
+    ):
         here = counts[:n].astype(np.int64)
         pixels += here
         where_present += np.where(here > 0, here.sum(), 0)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keras_seg.data.autograph import unconverted
 from keras_seg.data.checks import reason
 from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.decode.png_header import DEPTH
@@ -155,7 +156,9 @@ def read_examples(
         What was found in each.
     """
     data = tf.data.Dataset.from_tensor_slices(indices)
-    data = data.map(lambda index: _measure(source, index), tf.data.AUTOTUNE)
+    data = data.map(
+        unconverted(lambda index: _measure(source, index)), tf.data.AUTOTUNE
+    )
     data = data.ignore_errors().prefetch(tf.data.AUTOTUNE)
     bar = progress(len(indices), "image", f"Reading {split}", verbose=verbose)
     readable = set()
