@@ -20,8 +20,9 @@ from keras_seg.models.encoders.encoder import (
     dilated_encoder,
     encoder_endings,
 )
+from keras_seg.models.weights import torchvision
 from keras_seg.models.weights.files import check_weights
-from keras_seg.models.weights.nets import ENDINGS, load_net
+from keras_seg.models.weights.nets import endings_of, load_net
 
 
 class Start(NamedTuple):
@@ -68,6 +69,7 @@ def encoder_decoder(
         **arguments: Of `start`.
     """
     image, features, weights = start(
+        net,
         num_classes,
         levels=sorted({*levels, "P4"} if auxiliary else levels),
         fresh_head=fresh_head,
@@ -87,12 +89,27 @@ def encoder_decoder(
         activation=activation,
         name=name,
     )
+    return started(model, weights, net, fresh_head=fresh_head)
+
+
+def started(
+    model: keras.Model, weights: str | None, net: str, *, fresh_head: bool
+) -> keras.Model:
+    """Return a model with the weights that the whole net starts from, if any.
+
+    Args:
+        model: The model, perhaps with auxiliary heads.
+        weights: None, or a file.
+        net: The name of the builder, by which files are known.
+        fresh_head: Whether the scores in the file are left out.
+    """
     if weights is not None:
         load_net(trained_part(model), weights, net, fresh_head=fresh_head)
     return model
 
 
 def start(
+    net: str,
     num_classes: int,
     *,
     input_shape: tuple[int | None, int | None, int],
@@ -101,24 +118,25 @@ def start(
     weights: str | os.PathLike | None,
     fresh_head: bool,
     dropout: float,
-    auxiliary: float,
     levels: Sequence[str],
     decoder: str,
+    auxiliary: float = 0.0,
     **dilation: Any,
 ) -> Start:
     """Check the arguments that builders share, and make the encoder.
 
     Args:
-        num_classes: Of the builder, as the next seven.
+        net: The name of the builder, by which published weights are known.
+        num_classes: Of the builder, as the next six.
         input_shape: Height, width and channels.
         encoder: A name or a model; None for a net that has a path down of its own.
         encoder_weights: None, "imagenet" or a file.
-        weights: None, a file or the folder of a run.
+        weights: None, a published name, a file or the folder of a run.
         fresh_head: Whether the scores in the file are left out.
         dropout: Share of activations that the decoder drops.
-        auxiliary: Weight of the loss of auxiliary heads.
         levels: The levels that the decoder needs.
         decoder: Its name, for errors.
+        auxiliary: Weight of the loss of auxiliary heads.
         **dilation: What `models.encoder` knows as `output_stride`, `dilate_first` and
             `deepest`.
 
@@ -136,18 +154,22 @@ def start(
     encoder_weights, weights = check_weights(
         encoder_weights,
         weights,
-        endings=(".keras",) if encoder is None else ENDINGS,
+        endings=(".keras",) if encoder is None else endings_of(net),
         encoder_endings=encoder_endings(encoder),
+        names=torchvision.names(net),
     )
+    if weights in torchvision.names(net):
+        weights = torchvision.file(net, encoder, num_classes, fresh_head=fresh_head)
+    if encoder is None and encoder_weights is not None:
+        raise ValueError(
+            "Expected an `encoder` with `encoder_weights`. The paper's net has no such "
+            "weights: add, for example, `encoder='resnet34'`."
+        )
+    if encoder is not None:
+        check_encoder(encoder, encoder_weights)
     image = keras.Input(input_shape, name="image")
     if encoder is None:
-        if encoder_weights is not None:
-            raise ValueError(
-                "Expected an `encoder` with `encoder_weights`. The paper's net has no "
-                "such weights: add, for example, `encoder='resnet34'`."
-            )
         return Start(image, {}, weights)
-    check_encoder(encoder, encoder_weights)
     made = dilated_encoder(
         encoder,
         levels,

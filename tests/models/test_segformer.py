@@ -8,7 +8,8 @@ import pytest
 
 import keras_seg
 from keras_seg.models import encoder
-from keras_seg.models.weights.segformer import load_mit, load_segformer
+from keras_seg.models.weights.nets import load_net
+from keras_seg.models.weights.segformer import load_mit
 from tests.models import oracles
 from tests.models.backbones import tiny, tiny_mit
 from tests.models.shapes_only import no_numbers
@@ -171,9 +172,9 @@ def file_of(monkeypatch, tmp_path):
     def write(tensors):
         path = tmp_path / "net.bin"
         path.touch()
-        monkeypatch.setattr(
-            "keras_seg.models.weights.segformer.read_tensors", lambda _: tensors
-        )
+        for module in ("nets", "segformer"):
+            name = f"keras_seg.models.weights.{module}.read_tensors"
+            monkeypatch.setattr(name, lambda _: tensors)
         return str(path)
 
     return write
@@ -203,8 +204,8 @@ def test_fresh_head_loads_all_but_the_scores(net, file_of):
     assert_equal_weights(found.get_layer("encoder"), net.get_layer("encoder"))
     assert_equal_weights(found.get_layer("fuse_norm"), net.get_layer("fuse_norm"))
     assert not np.any(found.get_layer("score").bias.numpy())
-    with pytest.raises(ValueError, match=r"weights for 5 classes. Received: 3.*fresh_"):
-        load_segformer(found, path)
+    with pytest.raises(ValueError, match=r"weights of 5 classes.*Received: 3.*fresh_"):
+        load_net(found, path, "segformer")
     with pytest.raises(ValueError, match="Expected `weights` with fresh_head=True"):
         keras_seg.segformer(5, fresh_head=True)
 
@@ -241,7 +242,7 @@ def test_what_does_not_fit_is_told_by_name(net, change, said, file_of):
     path = file_of(changed(hugging_face(net), **change))
     before = net.get_weights()
     with pytest.raises(ValueError, match=rf"net\.bin.*{said}"):
-        load_segformer(net, path)
+        load_net(net, path, "segformer")
     for a, b in zip(net.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -309,11 +309,8 @@ def test_published_weights_are_read_from_the_cache(weights_cache, monkeypatch):
     weights_cache.mkdir()
     (weights_cache / name).write_bytes(content)
     monkeypatch.setattr(torchvision, "_FILES", {("fcn", "resnet50"): name})
-    arguments = {"encoder_weights": None, "weights": "coco_voc", "fresh_head": False}
-    starts = torchvision.check_starts(
-        "fcn", 21, "resnet50", encoder_endings=(), **arguments
-    )
-    assert starts == (None, str(weights_cache / name))
+    found = torchvision.file("fcn", "resnet50", 21, fresh_head=False)
+    assert found == str(weights_cache / name)
 
 
 # ------------------------------------------------------------------ beside torchvision

@@ -270,7 +270,7 @@ def test_an_encoder_that_begins_at_p2_has_no_skip_at_stride_2():
     [
         (
             lambda: tiny(levels=4),
-            r"levels P1, P2, P3, P4, P5 for a U-Net\. Missing: P5",
+            r"levels P2, P3, P4, P5 for a U-Net\. Missing: P5",
         ),
         (lambda: encoder(tiny(), output_stride=8), r"strides .*'P4': 8.*output_stride"),
     ],

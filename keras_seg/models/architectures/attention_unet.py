@@ -15,14 +15,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Tensor, check_num_classes
-from keras_seg.models.architectures.unet import (
-    check_widths,
-    encoder_features,
-    path_down,
-    path_up,
-)
-from keras_seg.models.arguments import check_input_shape, check_share, check_word
+from keras_seg.labels import Tensor
+from keras_seg.models.arguments import check_word
 from keras_seg.models.blocks import (
     NORMALIZATIONS,
     conv_norm_relu,
@@ -32,11 +26,9 @@ from keras_seg.models.blocks import (
     score,
     upsample,
 )
-from keras_seg.models.encoders.encoder import check_encoder, encoder_endings
-from keras_seg.models.encoders.encoder import encoder as make_encoder
+from keras_seg.models.encoded import start, started
 from keras_seg.models.layers import crop_to
-from keras_seg.models.weights.files import check_weights
-from keras_seg.models.weights.nets import load_net
+from keras_seg.models.paths import check_widths, drop_deepest, path_down, path_up
 
 
 def attention_unet(
@@ -85,8 +77,7 @@ def attention_unet(
         logits `[batch, height, width, num_classes]`.
 
     Raises:
-        ValueError: for arguments out of range, unknown words, a backbone that can't be
-            used, or weights of another model.
+        ValueError: for arguments out of range, or weights of another model.
         FileNotFoundError: if there is no file of weights.
 
     Example:
@@ -94,47 +85,36 @@ def attention_unet(
         >>> model.compute_output_shape((1, 65, 97, 3))
         (1, 65, 97, 21)
     """
-    num_classes = check_num_classes(num_classes)
-    input_shape = check_input_shape(input_shape)
     check_word("upsampling", upsampling, ("nearest", "bilinear"))
     check_word("normalization", normalization, NORMALIZATIONS)
-    check_share("dropout", dropout)
     widths = check_widths(widths, encoder, default=(64, 128, 256, 512, 1024))
-    encoder_weights, weights = check_weights(
-        encoder_weights, weights, encoder_endings=encoder_endings(encoder)
+    image, features, weights = start(
+        "attention_unet",
+        num_classes,
+        input_shape=input_shape,
+        encoder=encoder,
+        encoder_weights=encoder_weights,
+        weights=weights,
+        fresh_head=fresh_head,
+        dropout=dropout,
+        levels=("P2", "P3", "P4", "P5"),
+        decoder="an Attention U-Net",
     )
-    if encoder is None and encoder_weights is not None:
-        raise ValueError("Expected an `encoder` with `encoder_weights`.")
-    if fresh_head and weights is None:
-        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
-
-    image = keras.Input(input_shape, name="image")
     conv: dict[str, Any] = {"normalization": normalization, "use_bias": True}
+    join = functools.partial(_join, upsampling=upsampling, **conv)
     if encoder is None:
         features = path_down(image, widths, dropout=dropout, padding="same", **conv)
-        widths = widths[:-1]
+        x = path_up(features, widths[:-1], join)
     else:
-        check_encoder(encoder, encoder_weights)
-        made = make_encoder(encoder, input_shape=input_shape, weights=encoder_weights)
-        features = encoder_features(image, made, dropout=dropout)
-    join = functools.partial(_join, upsampling=upsampling, **conv)
-    x = path_up(features, widths, join)
+        x = path_up(drop_deepest(features, dropout), widths, join)
     x = score(x, num_classes)
     logits = outputs(x, activation=activation, image=image)
     model = keras.Model(image, logits, name=name)
-    if weights is not None:
-        load_net(model, weights, "attention_unet", fresh_head=fresh_head)
-    return model
+    return started(model, weights, "attention_unet", fresh_head=fresh_head)
 
 
 def _join(
-    x: Tensor,
-    skip: Tensor | None,
-    width: int,
-    *,
-    name: str,
-    upsampling: str,
-    **conv: Any,
+    x: Any, skip: Any, width: int, *, name: str, upsampling: str, **conv: Any
 ) -> Tensor:
     """Up-convolution, what the gate lets through of the skip, two convolutions."""
     x = upsample(x, upsampling=upsampling, name=name)
@@ -151,8 +131,7 @@ def _gate(skip: Tensor, signal: Tensor, normalization: str, *, name: str) -> Ten
 
         skip * sigmoid(psi(relu(theta(skip) + phi(signal))))
 
-    theta and phi are 1x1 convolutions to half of the skip's channels, psi one to a
-    single channel.
+    theta and phi are 1x1 convolutions to half of the skip's channels, psi to one.
     """
     inner = max(1, skip.shape[-1] // 2)
     theta = _project(skip, inner, normalization, name=f"{name}_theta")
@@ -165,9 +144,7 @@ def _gate(skip: Tensor, signal: Tensor, normalization: str, *, name: str) -> Ten
 
 
 def _project(x: Tensor, filters: int, normalization: str, *, name: str) -> Tensor:
-    x = layers.Conv2D(filters, 1, kernel_initializer="he_normal", name=f"{name}_conv")(
-        x
-    )
-    if normalization == "none":
-        return x
-    return normalize(x, normalization, name=f"{name}_norm")
+    start = "he_normal"
+    x = layers.Conv2D(filters, 1, kernel_initializer=start, name=f"{name}_conv")(x)
+    plain = normalization == "none"
+    return x if plain else normalize(x, normalization, name=f"{name}_norm")

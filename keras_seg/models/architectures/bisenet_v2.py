@@ -14,26 +14,23 @@ from keras import layers
 
 from keras_seg.labels import Features, Image, Logits, Tensor, check_num_classes
 from keras_seg.models.arguments import check_factor, check_input_shape, check_share
-from keras_seg.models.auxiliary import trained_part, with_heads
+from keras_seg.models.auxiliary import with_heads
 from keras_seg.models.blocks import (
     conv_norm_relu,
     enlarge_outputs,
     fcn_head,
 )
-from keras_seg.models.encoded import check_width
+from keras_seg.models.encoded import check_width, started
 from keras_seg.models.encoders.bisenet_v2 import (
     context_embedding,
     conv,
     depthwise,
     detail_branch,
+    normalized,
     semantic_branch,
 )
-from keras_seg.models.layers import CheckRange, PadToMultiple, UpsampleBilinear
+from keras_seg.models.layers import UpsampleBilinear
 from keras_seg.models.weights.files import check_weights
-from keras_seg.models.weights.nets import load_net
-
-#: ImageNet's mean and deviation of red, green and blue, of images in 0..255.
-_MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def bisenet_v2(
@@ -90,7 +87,7 @@ def bisenet_v2(
     _, weights = check_weights(None, weights)
 
     image = keras.Input(input_shape, name="image")
-    x = _normalized(image)
+    x = normalized(image)
     detail = detail_branch(x)
     stages = semantic_branch(x)
     x = _aggregate(detail, context_embedding(stages["P5"]))
@@ -98,18 +95,7 @@ def bisenet_v2(
     logits = enlarge_outputs(x, 8, activation=activation, image=image)
     boosters = _boosters(stages, num_classes, image, activation) if auxiliary else {}
     model = with_heads(image, logits, boosters, auxiliary, name=name)
-    if weights is not None:
-        load_net(trained_part(model), weights, "bisenet_v2", fresh_head=fresh_head)
-    return model
-
-
-def _normalized(image: Image) -> Tensor:
-    x = CheckRange(name="range")(image)
-    x = PadToMultiple(32, name="pad")(x)
-    if image.shape[-1] != 3:
-        return layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
-    offset = [-m / d for m, d in zip(_MEAN, _DEVIATION, strict=True)]
-    return layers.Rescaling([1 / d for d in _DEVIATION], offset, name="rescale")(x)
+    return started(model, weights, "bisenet_v2", fresh_head=fresh_head)
 
 
 def _aggregate(detail: Tensor, semantic: Tensor) -> Tensor:
@@ -142,14 +128,8 @@ def _boosters(
     for level, width in zip(stages, (16, 64, 256, 1024), strict=True):
         name = f"auxiliary_{level.lower()}"
         x = conv_norm_relu(stages[level], width, 3, name=f"{name}_first")
-        x = fcn_head(
-            x,
-            num_classes,
-            width=width,
-            dropout=0.1,
-            name=name,
-            score_name=f"{name}_score",
-        )
+        head = {"name": name, "score_name": f"{name}_score", "dropout": 0.1}
+        x = fcn_head(x, num_classes, width=width, **head)
         stride = 2 ** int(level[1:])
         end: dict[str, Any] = {"activation": activation, "image": image}
         logits[name] = enlarge_outputs(x, stride, prefix=f"{name}_", **end)
@@ -159,6 +139,5 @@ def _boosters(
 def _separable(x: Tensor, filters: int, *, name: str) -> Tensor:
     """A normalised 3x3 convolution of each channel, then a 1x1 convolution."""
     x = depthwise(x, 1, 1, name=name, relu=False)
-    return layers.Conv2D(
-        filters, 1, kernel_initializer="he_normal", name=f"{name}_point"
-    )(x)
+    start = "he_normal"
+    return layers.Conv2D(filters, 1, kernel_initializer=start, name=f"{name}_point")(x)

@@ -12,24 +12,11 @@ from typing import Any
 
 import keras
 
-from keras_seg.labels import check_num_classes
-from keras_seg.models.arguments import (
-    check_factor,
-    check_input_shape,
-    check_share,
-    check_word,
-    is_positive,
-)
-from keras_seg.models.auxiliary import trained_part, with_auxiliary
-from keras_seg.models.blocks import conv_norm_relu, enlarge_outputs, score
-from keras_seg.models.encoders.encoder import (
-    check_encoder,
-    dilated_encoder,
-    encoder_endings,
-)
+from keras_seg.labels import Features, Logits
+from keras_seg.models.arguments import check_word
+from keras_seg.models.blocks import conv_norm_relu, score
+from keras_seg.models.encoded import check_width, encoder_decoder
 from keras_seg.models.pyramids import atrous_pyramid
-from keras_seg.models.weights.nets import load_net
-from keras_seg.models.weights.torchvision import check_starts
 
 #: Dilations of the pyramid by output stride (section 3.3).
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
@@ -90,44 +77,30 @@ def deeplab_v3(
         >>> model.compute_output_shape((1, 65, 97, 3))
         (1, 65, 97, 21)
     """
-    num_classes = check_num_classes(num_classes)
-    input_shape = check_input_shape(input_shape)
     check_word("output_stride", output_stride, (8, 16))
-    check_share("dropout", dropout)
-    check_factor("auxiliary", auxiliary)
-    if not is_positive(head_width):
-        raise ValueError(
-            f"Expected `head_width` to be a positive integer. Received: {head_width!r}"
-        )
-    encoder_weights, weights = check_starts(
+    check_width("head_width", head_width)
+
+    def decode(features: Features) -> Logits:
+        rates = _RATES[output_stride]
+        x = atrous_pyramid(features["P5"], head_width, rates, dropout=dropout)
+        x = conv_norm_relu(x, head_width, 3, name="head")
+        return score(x, num_classes)
+
+    return encoder_decoder(
         "deeplab_v3",
         num_classes,
-        encoder,
+        decode,
+        decoder="a DeepLabV3",
+        levels=("P5",),
+        stride=output_stride,
+        output_stride=output_stride,
+        input_shape=input_shape,
+        encoder=encoder,
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
-        encoder_endings=encoder_endings(encoder),
+        dropout=dropout,
+        auxiliary=auxiliary,
+        activation=activation,
+        name=name,
     )
-    check_encoder(encoder, encoder_weights)
-
-    image = keras.Input(input_shape, name="image")
-    made = dilated_encoder(
-        encoder,
-        ["P4", "P5"] if auxiliary else ["P5"],
-        output_stride=output_stride,
-        decoder="a DeepLabV3",
-        input_shape=input_shape,
-        weights=encoder_weights,
-    )
-    features = made(image)
-    rates = _RATES[output_stride]
-    x = atrous_pyramid(features["P5"], head_width, rates, dropout=dropout)
-    x = conv_norm_relu(x, head_width, 3, name="head")
-    x = score(x, num_classes)
-    logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
-    model = with_auxiliary(
-        image, logits, features, auxiliary, output_stride, activation, name
-    )
-    if weights is not None:
-        load_net(trained_part(model), weights, "deeplab_v3", fresh_head=fresh_head)
-    return model

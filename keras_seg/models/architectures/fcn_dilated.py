@@ -13,23 +13,10 @@ from typing import Any
 
 import keras
 
-from keras_seg.labels import check_num_classes
-from keras_seg.models.arguments import (
-    check_factor,
-    check_input_shape,
-    check_share,
-    check_word,
-    is_positive,
-)
-from keras_seg.models.auxiliary import trained_part, with_auxiliary
-from keras_seg.models.blocks import enlarge_outputs, fcn_head
-from keras_seg.models.encoders.encoder import (
-    check_encoder,
-    dilated_encoder,
-    encoder_endings,
-)
-from keras_seg.models.weights.nets import load_net
-from keras_seg.models.weights.torchvision import check_starts
+from keras_seg.labels import Features, Logits
+from keras_seg.models.arguments import check_word
+from keras_seg.models.blocks import fcn_head
+from keras_seg.models.encoded import check_width, encoder_decoder
 
 
 def fcn(
@@ -88,42 +75,28 @@ def fcn(
         >>> model.compute_output_shape((1, 65, 97, 3))
         (1, 65, 97, 21)
     """
-    num_classes = check_num_classes(num_classes)
-    input_shape = check_input_shape(input_shape)
     check_word("output_stride", output_stride, (8, 16, 32))
-    check_share("dropout", dropout)
-    check_factor("auxiliary", auxiliary)
-    if head_width is not None and not is_positive(head_width):
-        raise ValueError(
-            "Expected `head_width` to be a positive integer or None. Received: "
-            f"{head_width!r}"
-        )
-    encoder_weights, weights = check_starts(
+    if head_width is not None:
+        check_width("head_width", head_width)
+
+    def decode(features: Features) -> Logits:
+        return fcn_head(features["P5"], num_classes, dropout=dropout, width=head_width)
+
+    return encoder_decoder(
         "fcn",
         num_classes,
-        encoder,
+        decode,
+        decoder="an FCN",
+        levels=("P5",),
+        stride=output_stride,
+        output_stride=output_stride,
+        input_shape=input_shape,
+        encoder=encoder,
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
-        encoder_endings=encoder_endings(encoder),
+        dropout=dropout,
+        auxiliary=auxiliary,
+        activation=activation,
+        name=name,
     )
-    check_encoder(encoder, encoder_weights)
-
-    image = keras.Input(input_shape, name="image")
-    made = dilated_encoder(
-        encoder,
-        ["P4", "P5"] if auxiliary else ["P5"],
-        output_stride=output_stride,
-        decoder="an FCN",
-        input_shape=input_shape,
-        weights=encoder_weights,
-    )
-    features = made(image)
-    x = fcn_head(features["P5"], num_classes, dropout=dropout, width=head_width)
-    logits = enlarge_outputs(x, output_stride, activation=activation, image=image)
-    model = with_auxiliary(
-        image, logits, features, auxiliary, output_stride, activation, name
-    )
-    if weights is not None:
-        load_net(trained_part(model), weights, "fcn", fresh_head=fresh_head)
-    return model

@@ -12,15 +12,11 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, check_num_classes
-from keras_seg.models.arguments import check_input_shape, check_share, is_positive
-from keras_seg.models.blocks import enlarge_outputs, normalize, score
-from keras_seg.models.encoders.encoder import check_encoder, encoder_endings
-from keras_seg.models.encoders.encoder import encoder as make_encoder
-from keras_seg.models.encoders.levels import require_levels
+from keras_seg.labels import Features, Logits
+from keras_seg.models.blocks import normalize, score
+from keras_seg.models.encoded import check_width, encoder_decoder
+from keras_seg.models.encoders.keras_applications import plain
 from keras_seg.models.layers import UpsampleBilinear
-from keras_seg.models.weights.files import check_weights
-from keras_seg.models.weights.segformer import ENDINGS, load_segformer
 
 _STRIDES = {"P2": 4, "P3": 8, "P4": 16, "P5": 32}
 
@@ -78,36 +74,33 @@ def segformer(
         >>> model.count_params(), model.compute_output_shape((1, 65, 97, 3))
         (3719539, (1, 65, 97, 19))
     """
-    num_classes = check_num_classes(num_classes)
-    input_shape = check_input_shape(input_shape)
-    check_share("dropout", dropout)
-    if head_width is not None and not is_positive(head_width):
-        raise ValueError(
-            "Expected `head_width` to be None or a positive integer. Received: "
-            f"{head_width!r}"
-        )
-    if fresh_head and weights is None:
-        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
-    encoder_weights, weights = check_weights(
-        encoder_weights,
-        weights,
-        endings=ENDINGS,
-        encoder_endings=encoder_endings(encoder),
-    )
-    check_encoder(encoder, encoder_weights)
+    if head_width is None:
+        head_width = _width_in_source(encoder)
+    check_width("head_width", head_width)
 
-    image = keras.Input(input_shape, name="image")
-    made = make_encoder(encoder, input_shape=input_shape, weights=encoder_weights)
-    require_levels(made, _STRIDES, decoder="a SegFormer")
-    x = _fuse(made(image), head_width or _width_in_source(made))
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    x = score(x, num_classes)
-    logits = enlarge_outputs(x, 4, activation=activation, image=image)
-    model = keras.Model(image, logits, name=name)
-    if weights is not None:
-        load_segformer(model, weights, fresh_head=fresh_head)
-    return model
+    def decode(features: Features) -> Logits:
+        x = _fuse(features, head_width)
+        if dropout:
+            x = layers.Dropout(dropout, name="dropout")(x)
+        return score(x, num_classes)
+
+    return encoder_decoder(
+        "segformer",
+        num_classes,
+        decode,
+        decoder="a SegFormer",
+        levels=tuple(_STRIDES),
+        stride=4,
+        input_shape=input_shape,
+        encoder=encoder,
+        encoder_weights=encoder_weights,
+        weights=weights,
+        fresh_head=fresh_head,
+        dropout=dropout,
+        auxiliary=0.0,
+        activation=activation,
+        name=name,
+    )
 
 
 def _fuse(features: Features, width: int) -> Any:
@@ -135,6 +128,7 @@ def _fuse(features: Features, width: int) -> Any:
     return layers.ReLU(name="fuse_relu")(x)
 
 
-def _width_in_source(encoder: keras.Model) -> int:
-    (inside,) = (layer for layer in encoder.layers if isinstance(layer, keras.Model))
-    return 768 if inside.name in ("mit_b2", "mit_b3", "mit_b4", "mit_b5") else 256
+def _width_in_source(encoder: Any) -> int:
+    inside = [encoder, *getattr(encoder, "layers", [])]
+    names = [plain(getattr(model, "name", str(model))) for model in inside]
+    return 768 if {"mitb2", "mitb3", "mitb4", "mitb5"} & {*names} else 256

@@ -20,9 +20,8 @@ import keras
 from keras import layers
 
 from keras_seg.labels import Features, Image
-from keras_seg.models.architectures.unet import check_widths
 from keras_seg.models.arguments import check_word
-from keras_seg.models.auxiliary import trained_part, with_heads
+from keras_seg.models.auxiliary import with_heads
 from keras_seg.models.blocks import (
     NORMALIZATIONS,
     conv_norm_relu,
@@ -31,10 +30,10 @@ from keras_seg.models.blocks import (
     up_convolution,
     upsample,
 )
-from keras_seg.models.encoded import start
+from keras_seg.models.encoded import start, started
 from keras_seg.models.layers import CheckRange, crop_to
 from keras_seg.models.nested import nested
-from keras_seg.models.weights.nets import load_net
+from keras_seg.models.paths import check_widths
 
 
 def unet_plus_plus(
@@ -82,8 +81,7 @@ def unet_plus_plus(
         logits `[batch, height, width, num_classes]`.
 
     Raises:
-        ValueError: for arguments out of range, a backbone that can't be used, or
-            weights of another model, saying what differs.
+        ValueError: for arguments out of range, or weights of another model.
         FileNotFoundError: if there is no file of weights.
         OSError: where weights can't be downloaded, saying where to put the file.
 
@@ -95,6 +93,7 @@ def unet_plus_plus(
     widths = check_widths(widths, encoder, default=(32, 64, 128, 256, 512))
     check_word("normalization", normalization, (None, *NORMALIZATIONS))
     image, features, weights = start(
+        "unet_plus_plus",
         num_classes,
         input_shape=input_shape,
         encoder=encoder,
@@ -136,9 +135,7 @@ def unet_plus_plus(
         x = score(x, num_classes, name=f"{head}_score")
         heads[head] = enlarge_outputs(x, 2**finest, prefix=f"{head}_", **end)
     model = with_heads(image, logits, heads, auxiliary, name=name)
-    if weights is not None:
-        load_net(trained_part(model), weights, "unet_plus_plus", fresh_head=fresh_head)
-    return model
+    return started(model, weights, "unet_plus_plus", fresh_head=fresh_head)
 
 
 def _path_down(image: Image, widths: Sequence[int], convolve: Any) -> Features:

@@ -9,12 +9,25 @@ normalised.
 
 from keras import layers
 
-from keras_seg.labels import Features, Tensor
+from keras_seg.labels import Features, Image, Tensor
 from keras_seg.models.blocks import normalize
+from keras_seg.models.layers import CheckRange, PadToMultiple
 
 #: Filters of the detail branch, and of the semantic branch, by stage (table 1).
 _DETAIL, _SEMANTIC = (64, 64, 128), (16, 32, 64, 128)
 _EXPANSION = 6
+#: ImageNet's mean and deviation of red, green and blue, of images in 0..255.
+_MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def normalized(image: Image) -> Tensor:
+    """The image, of a size that halves five times, normalised as ImageNet's."""
+    x = CheckRange(name="range")(image)
+    x = PadToMultiple(32, name="pad")(x)
+    if image.shape[-1] != 3:
+        return layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
+    offset = [-m / d for m, d in zip(_MEAN, _DEVIATION, strict=True)]
+    return layers.Rescaling([1 / d for d in _DEVIATION], offset, name="rescale")(x)
 
 
 def detail_branch(x: Tensor) -> Tensor:

@@ -18,10 +18,8 @@ from keras_seg.models.weights.by_name import (
 from keras_seg.models.weights.by_rule import Tensors, inside, named_by_rule
 from keras_seg.models.weights.encoders import encoder_rule, fixed_weights, has
 from keras_seg.models.weights.rules import RULES
+from keras_seg.models.weights.segformer import segformer_by_name
 from keras_seg.models.weights.tensors import TENSOR_FILES, read_tensors
-
-#: The endings of files of whole nets.
-ENDINGS = (".keras", *TENSOR_FILES)
 
 _SMP = "segmentation_models_pytorch's"
 #: What is in a file, by names that only such a net has; the first that fits.
@@ -67,6 +65,16 @@ _KINDS = [
 _UNUSED = r"classification_head\..*|encoder\._(conv_head|bn1)"
 
 
+def endings_of(net: str) -> tuple[str, ...]:
+    """The endings of files of weights that a net with an encoder can have.
+
+    Args:
+        net: The name of its builder.
+    """
+    known = net == "segformer" or net in RULES
+    return (".keras", *TENSOR_FILES) if known else (".keras",)
+
+
 def load_net(
     model: keras.Model, path: str, net: str, *, fresh_head: bool = False
 ) -> None:
@@ -84,7 +92,11 @@ def load_net(
     if path.endswith(".keras"):
         named = named_weights(load_model(path))
     else:
-        named = _named(model, read_tensors(path), net, path)
+        tensors = read_tensors(path)
+        if net == "segformer":
+            named = segformer_by_name(model, tensors, path)
+        else:
+            named = _named(model, tensors, net, path)
     _check_classes(model, named, path, fresh_head)
     if fresh_head:
         named = {name: w for name, w in named.items() if not _is_score(name)}

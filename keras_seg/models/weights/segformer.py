@@ -5,17 +5,12 @@ the names of `transformers` 4. Version 5 writes these names too, but has others 
 memory, which `torch.save` of a `state_dict()` writes. Both are read.
 """
 
-import warnings
-
 import keras
 import numpy as np
 
-from keras_seg.models.weights.by_name import assign, load_model, named_weights
+from keras_seg.models.weights.by_name import Named, assign
 from keras_seg.models.weights.by_rule import Rule, Tensors, inside, named_by_rule
-from keras_seg.models.weights.tensors import TENSOR_FILES, read_tensors
-
-#: The endings of files of whole nets.
-ENDINGS = (".keras", *TENSOR_FILES)
+from keras_seg.models.weights.tensors import read_tensors
 
 #: In a block: modules of transformers 4 or 5, and our layers.
 _BLOCK: Rule = [
@@ -57,51 +52,26 @@ _HEAD: Rule = [
 _FUSE = "decode_head.linear_fuse.weight"
 
 
-def load_segformer(model: keras.Model, path: str, *, fresh_head: bool = False) -> None:
-    """Set the weights of a SegFormer.
+def segformer_by_name(model: keras.Model, tensors: Tensors, path: str) -> Named:
+    """Weights of Hugging Face's `SegformerForSemanticSegmentation` by our names.
 
     Args:
-        model: The SegFormer to change.
-        path: A file of Hugging Face's `SegformerForSemanticSegmentation`, or the
-            `.keras` file of an equal net.
-        fresh_head: Whether the scores in the file are left out, and start anew.
+        model: The SegFormer that they are for.
+        tensors: What is in the file.
+        path: What errors call the file.
 
     Raises:
-        ValueError: naming the file, if it is of another kind, or holds another net.
+        ValueError: if it is of another kind.
     """
-    if path.endswith(".keras"):
-        named = named_weights(load_model(path))
-    else:
-        tensors = read_tensors(path)
-        if _FUSE not in tensors:
-            raise ValueError(
-                f"{path}: Expected weights of a SegFormer of Hugging Face. There is no "
-                f"{_FUSE}. Likely cause: weights of an encoder, for `encoder_weights`."
-            )
-        layers = model.get_layer("encoder").layers
-        (mit,) = (layer for layer in layers if isinstance(layer, keras.Model))
-        rule = [*inside(MIT, "segformer", f"encoder/{mit.name}"), *_HEAD]
-        named = named_by_rule(model, _split(tensors), rule, where=path)
-    score = model.get_layer("score")
-    found = named["score"][-1].shape[-1] if "score" in named else score.filters
-    if found != score.filters and not fresh_head:
+    if _FUSE not in tensors:
         raise ValueError(
-            f"{path}: Expected weights for {score.filters} classes. Received: {found}. "
-            "With fresh_head=True all but the scores is loaded."
+            f"{path}: Expected weights of a SegFormer of Hugging Face. There is no "
+            f"{_FUSE}. Likely cause: weights of an encoder, for `encoder_weights`."
         )
-    if fresh_head:
-        named.pop("score", None)
-        warnings.warn(
-            f"{path}: all but the scores is loaded; the layer 'score' starts anew, for "
-            f"{score.filters} classes.",
-            stacklevel=3,
-        )
-    assign(
-        model,
-        named,
-        where=path,
-        may_differ=lambda name: fresh_head and name == "score",
-    )
+    layers = model.get_layer("encoder").layers
+    (mit,) = (layer for layer in layers if isinstance(layer, keras.Model))
+    rule = [*inside(MIT, "segformer", f"encoder/{mit.name}"), *_HEAD]
+    return named_by_rule(model, _split(tensors), rule, where=path)
 
 
 def load_mit(model: keras.Model, path: str) -> None:

@@ -1,11 +1,9 @@
 """Published weights of torchvision's FCN and DeepLabV3."""
 
-import os
 from typing import Any
 
 from keras_seg.models.weights.download import download
-from keras_seg.models.weights.files import check_weights
-from keras_seg.models.weights.nets import ENDINGS, other_classes
+from keras_seg.models.weights.nets import other_classes
 
 #: The name of torchvision's weights, and its files (COCO_WITH_VOC_LABELS_V1).
 COCO_VOC = "coco_voc"
@@ -18,51 +16,29 @@ _FILES = {
 }
 
 
-def check_starts(
-    net: str,
-    num_classes: int,
-    encoder: Any,
-    *,
-    encoder_weights: str | os.PathLike | None,
-    weights: str | os.PathLike | None,
-    fresh_head: bool,
-    encoder_endings: tuple[str, ...],
-) -> tuple[str | None, str | None]:
-    """Return where the weights of an encoder and of a net are, if they are there.
+def names(net: str) -> tuple[str, ...]:
+    """The names of published weights that a net has.
+
+    Example:
+        >>> names("fcn"), names("unet")
+        (('coco_voc',), ())
+    """
+    return (COCO_VOC,) if any(known == net for known, _ in _FILES) else ()
+
+
+def file(net: str, encoder: Any, num_classes: int, *, fresh_head: bool) -> str:
+    """Return the file of torchvision's weights of a net, downloaded if need be.
 
     Args:
         net: "fcn" or "deeplab_v3".
-        num_classes: The number of classes of the model.
         encoder: The builder's argument.
-        encoder_weights: None, "imagenet" or a file.
-        weights: None, "coco_voc", a file, or the folder of a run.
-        fresh_head: Whether the scores in a file are left out.
-        encoder_endings: What the names of files of the encoder's weights end in.
-
-    Returns:
-        The encoder's: None, "imagenet" or a path. The net's: None or a path.
+        num_classes: The number of classes of the model.
+        fresh_head: Whether the scores in the file are left out.
 
     Raises:
-        ValueError: for arguments that don't go together.
-        FileNotFoundError: if there is no such file.
+        ValueError: for an encoder or a number of classes that the file isn't for.
         OSError: where a download fails, with the place for the file.
     """
-    if fresh_head and weights is None:
-        raise ValueError("Expected `weights` with fresh_head=True. Received: None")
-    encoder_weights, weights = check_weights(
-        encoder_weights,
-        weights,
-        endings=ENDINGS,
-        encoder_endings=encoder_endings,
-        names=(COCO_VOC,),
-    )
-    if weights == COCO_VOC:
-        weights = _coco_voc(net, encoder, num_classes, fresh_head)
-    return encoder_weights, weights
-
-
-def _coco_voc(net: str, encoder: Any, num_classes: int, fresh_head: bool) -> str:
-    """The file of torchvision's weights of a net, downloaded if need be."""
     encoders = [name for known, name in _FILES if known == net]
     name = encoder.lower() if isinstance(encoder, str) else encoder
     if name not in encoders:
