@@ -12,7 +12,7 @@ import time
 from typing import Any, BinaryIO
 
 import numpy as np
-import segmentation_models_pytorch as smp  # type: ignore[import-not-found] # the peer has it
+import segmentation_models_pytorch as smp
 import torch
 
 THREADS = 2

@@ -1,0 +1,1 @@
+"""How fast keras_seg is beside what a user would take instead."""
