@@ -128,8 +128,8 @@ def _boosters(
     for level, width in zip(stages, (16, 64, 256, 1024), strict=True):
         name = f"auxiliary_{level.lower()}"
         x = conv_norm_relu(stages[level], width, 3, name=f"{name}_first")
-        head = {"name": name, "score_name": f"{name}_score", "dropout": 0.1}
-        x = fcn_head(x, num_classes, width=width, **head)
+        head: dict[str, Any] = {"name": name, "score_name": f"{name}_score"}
+        x = fcn_head(x, num_classes, width=width, dropout=0.1, **head)
         stride = 2 ** int(level[1:])
         end: dict[str, Any] = {"activation": activation, "image": image}
         logits[name] = enlarge_outputs(x, stride, prefix=f"{name}_", **end)

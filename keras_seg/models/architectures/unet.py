@@ -121,7 +121,7 @@ def unet(
     of_paper = encoder is None
     kind = normalization or ("none" if of_paper else "batch")
     way_up = upsampling or ("transpose" if of_paper else "nearest")
-    conv = {"normalization": kind, "padding": padding}
+    conv: dict[str, Any] = {"normalization": kind, "padding": padding}
 
     def join(x: Any, skip: Any, width: int, *, name: str) -> Any:
         if of_paper or way_up == "transpose":
