@@ -15,7 +15,7 @@ from keras_seg.cli.dataset_options import PATHS
 from keras_seg.data import Source
 from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError
-from keras_seg.data.suggestions import MissingFilesError
+from keras_seg.data.suggestions import MissingFilesError, SuggestionError
 
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
@@ -100,9 +100,11 @@ def data_source(
                 given = f"--data {kind}"
                 if kind == "shapes":
                     given += ", which is the default"
-                raise ValueError(
+                likely = "folder" if "folder" in owners else owners[0]
+                raise SuggestionError(
                     f"Expected {_flag(name)} with --data {' or '.join(owners)} only. "
-                    f"Received: {given}"
+                    f"Received: {given}",
+                    {"data": likely},
                 )
     chosen = options.get(f"{split}_split") or split
     if kind == "voc":

@@ -105,5 +105,6 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
     add(
         "--val-split",
         metavar="S",
-        help="split to validate on (default: val); folder: a text file of stems",
+        help="split to validate on (default: val; folder: a fifth of the examples); "
+        "folder: a text file of stems",
     )

@@ -151,12 +151,10 @@ def _look_at_some(
     report = keras_seg.data.inspect(sources, examples=16, verbose=False)
     for problem in report.problems:
         where = ": ".join(filter(None, (problem.split, problem.example)))
-        if problem.kind == "unknown_ids":  # the reader knows the file of the mask
+        if problem.kind == "unknown_ids":
             source = sources[problem.split]
-            try:
-                source[list(source.names).index(problem.example)]
-            except ValueError as error:
-                where = f"{where}: {error}"
+            file = source.mask_file(list(source.names).index(problem.example))
+            where = ": ".join(filter(None, (where, file)))
         message = (
             f"{where}: {problem.message} `keras-seg inspect` with the same options "
             "looks at all examples."

@@ -58,8 +58,9 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--encoder",
         metavar="NAME",
         help="backbone: resnet18 to resnet101, efficientnet_lite0, mit_b0 to mit_b5, "
-        "or one of keras.applications (default: unet has its own, segformer mit_b0, "
-        "others resnet50)",
+        "or one of keras.applications (default: none for unet, unet_plus_plus and "
+        "attention_unet, mit_b0 for segformer, resnet50 for fcn and deeplab_v3, else "
+        "resnet34)",
     )
     add(
         "--encoder-weights",
@@ -77,8 +78,8 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--fresh-head",
         action="store_true",
-        help="leave out the scores in the file of --weights, which is of another "
-        "number of classes",
+        help="start the last layer anew: the file of --weights is of another number "
+        "of classes",
     )
     add(
         "--auxiliary",
@@ -122,7 +123,7 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         type=side,
         metavar="PIXELS",
         help="height and width of the training crops (default: 64 for shapes, else "
-        "256)",
+        "256, or less where all images are smaller)",
     )
     add(
         "--scale",
@@ -169,8 +170,8 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--loss",
         default="cross_entropy",
         metavar="L",
-        help="loss, or a sum of losses, as dice+cross_entropy or "
-        "0.5*lovasz+cross_entropy; also focal, top_k, jaccard, tversky, boundary_f1",
+        help="cross_entropy, focal, top_k, dice, jaccard, tversky, lovasz, "
+        "boundary_f1, or a sum, as dice+cross_entropy or 0.5*lovasz+cross_entropy",
     )
     add(
         "--class-weights",

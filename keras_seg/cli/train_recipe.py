@@ -16,6 +16,7 @@ from keras_seg.training.recipe import (
     build_loss,
     default_encoder,
     models_with,
+    spread,
     steps_per_epoch,
 )
 from keras_seg.training.tensorboard import check_tensorboard
@@ -90,10 +91,20 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
         "encoder": options["encoder"] or default_encoder(options["model"]),
         "warmup": min(100, options["epochs"] * steps // 10),
     }
+    if options["data"] != "shapes":
+        values["size"] = _size_of_crops(training, values["size"])
     values["schedule"] = "poly" if values["encoder"] else "cosine"
     if values["encoder"]:
         values["encoder_rate"] = 0.1 if options["encoder_weights"] else 1.0
     return {**options} | {k: v for k, v in values.items() if options[k] is None}
+
+
+def _size_of_crops(training: Source, largest: int) -> int:
+    """The side of crops, no larger than images: the rest would be padding."""
+    some = spread(training, 16)
+    masks = [some.size(k) or some[k][1].shape for k in range(len(some))]
+    side = max(max(size) for size in masks)
+    return min(largest, -(-side // 32) * 32)
 
 
 def class_weights(training: Source, method: str) -> list[float] | None:

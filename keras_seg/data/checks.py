@@ -59,7 +59,10 @@ def reason(error: Exception) -> str:
         words = raised[1].replace("] [", " ")
         return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[0]), words)
     text = text.split("} ")[-1] if text.startswith("{{") else text
-    return re.sub(r"\s*\[Op:\w+\]( name:)?\s*$", "", text).strip()
+    text = re.sub(r"\s*\[Op:\w+\]( name:)?\s*$", "", text).strip()
+    if _CUT_OFF.fullmatch(text.rstrip(".")):
+        text = text.rstrip(".") + ". The file is cut off or damaged: copy it again."
+    return text
 
 
 def cause_of(error: Exception) -> Exception:
@@ -72,6 +75,8 @@ def cause_of(error: Exception) -> Exception:
 # What the op `Assert` raises. It escapes quotes, and TensorFlow says where the op is.
 _RAISED_BY_OP = re.compile(r"assertion failed: \[(.*?)\]\s+\[\[\{\{", re.S)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
+# What decoding says of a file that begins like an image and isn't a whole one.
+_CUT_OFF = re.compile(r"(jpeg::Uncompress failed\. )?Invalid (PNG|JPEG) data[^.]*")
 
 
 def check_image(image: Image) -> None:

@@ -295,7 +295,14 @@ class Source:
 
     def image_file(self, index: int) -> str | None:
         """Path of the file of an image; None where images aren't files."""
-        path = self._path("image")
+        return self._file("image", index)
+
+    def mask_file(self, index: int) -> str | None:
+        """Path of the file of a mask; None where masks aren't files."""
+        return self._file("mask", index)
+
+    def _file(self, kind: str, index: int) -> str | None:
+        path = self._path(kind)
         return None if path is None else os.fsdecode(path(tf.constant(index)).numpy())
 
     def _read(self, index: Index) -> tuple[Image, Mask]:

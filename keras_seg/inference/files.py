@@ -167,7 +167,7 @@ def _read_as(shape: tuple, *, any_size: bool) -> Callable[[Path], np.ndarray]:
         sides = [None, None]
 
     def read(path: Path) -> np.ndarray:
-        name: Any = os.fsencode(path)
+        name = tf.constant(os.fsencode(path))
         found = count_channels(name)
         if channels == 1 and found in (3, 4):
             image = tf.image.rgb_to_grayscale(read_image(name, channels=3))

@@ -1,6 +1,6 @@
 """What a training shows: a table of its epochs, how far it is, and how long it takes.
 
-epoch    loss   mIoU  val loss  val mIoU  val accuracy       time       left  ...
+epoch    loss   mIoU  val loss  val mIoU  val pixel acc       time       left  ...
 1/10  1.3821  0.152    1.2011    0.171*         0.613       14 s  2 min 06 s  ...
 """
 
@@ -174,7 +174,7 @@ class ProgressTable(_Progress):
         ("mean_iou", "mIoU", 7, 3),
         ("val_loss", "val loss", 10, 4),
         ("val_mean_iou", "val mIoU", 10, 3),
-        ("val_pixel_accuracy", "val accuracy", 13, 3),
+        ("val_pixel_accuracy", "val pixel acc", 14, 3),
     )
     _TIMES = (("time", 12), ("left", 12), ("images/s", 10), ("waiting", 9))
 
@@ -259,8 +259,8 @@ class ProgressTable(_Progress):
         rate = self._times.rate(whole=True)
         if rate is not None:
             print(
-                f"Training took in {rate[0]:.0f} images/s, and spent {rate[1]:.0%} of "
-                "the time waiting for them.",
+                f"Training read {rate[0]:.0f} images a second, and spent {rate[1]:.0%} "
+                "of the time waiting for them.",
                 flush=True,
             )
 

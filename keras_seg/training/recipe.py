@@ -190,10 +190,11 @@ def build_loss(
         factor, star, name = term.rpartition("*")
         name = name.strip()
         if name not in _LOSSES:
-            near = difflib.get_close_matches(name, _LOSSES, n=3, cutoff=0.4)
+            near = difflib.get_close_matches(name, _LOSSES, n=1, cutoff=0.4)
             raise ValueError(
-                f"Expected `loss` to be of {', '.join(near or _LOSSES)}, or a sum such "
-                f"as dice+cross_entropy. Received: {name or text!r}"
+                f"Expected `loss` to be one of {', '.join(_LOSSES)}, or a sum such as "
+                f"dice+cross_entropy. Received: {name or text!r}"
+                + (f". Nearest: {near[0]}." if near else "")
             )
         loss = _LOSSES[name]
         if loss in (Focal, TopKCrossEntropy, WeightedCrossEntropy):

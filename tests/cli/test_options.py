@@ -50,13 +50,16 @@ from keras_seg.cli.train_options import MODELS
             "train --model fcn --weights coco",
             "Expected --weights to be None, 'coco_voc'",
         ),
-        ("train --encoder nosuch", "Expected --encoder to be 'resnet18'"),
+        (
+            "train --encoder nosuch",
+            "Expected --encoder to be the name of a backbone: 'resnet18'",
+        ),
         ("train --encoder resnet5", "Received: 'resnet5'. Nearest: resnet50"),
         (
             "train --encoder MobilNet-V2",
             "Received: 'MobilNet-V2'. Nearest: mobilenetv2",
         ),
-        ("train --loss dise", "Expected --loss to be of dice"),
+        ("train --loss dise", "Expected --loss to be one of cross_entropy"),
         ("train --freeze-encoder", "Expected --encoder with --freeze-encoder"),
         (
             "train --weights imagenet",
@@ -96,8 +99,10 @@ from keras_seg.cli.train_options import MODELS
 def test_bad_options_get_one_clear_line(arguments, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments.split()) == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    line, *others = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("keras-seg: error: ")
+    assert all(other.startswith("Try: keras-seg ") for other in others)
+    assert len(others) <= 1
     assert says in line
     assert os.listdir(tmp_path) == []
 

@@ -54,6 +54,13 @@ def test_the_rate_rises_and_falls_by_default(seen):
     np.testing.assert_allclose(rates, expected, atol=1e-7)
 
 
+def test_crops_are_not_larger_than_all_images(given_to_fit, voc_tree):
+    words = ["--data", "voc", "--root", str(voc_tree), "--steps-per-epoch", "20"]
+    found = given_to_fit(*words, "--widths", "4,8", "--epochs", "1")
+    assert found.batches.element_spec[0].shape[1:3] == (64, 64)  # of 40 x 50 pixels
+    assert json.loads((found.out / "run.json").read_text())["size"] == 64
+
+
 def test_defaults_with_an_encoder_are_others():
     plain, pretrained = options(), options("--encoder", "x", "--encoder-weights", "w")
     assert (plain["schedule"], plain["encoder_rate"]) == ("cosine", None)

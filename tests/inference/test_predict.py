@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_seg import predict, predict_mask, unet
+from keras_seg import predict, predict_files, predict_mask, unet
 
 CLASSES = 3
 
@@ -204,3 +204,20 @@ def test_masks_of_255_classes_are_uint8():
     bias[254] = 1e6
     model.layers[-1].bias.assign(bias)
     assert (predict_mask(model, image(2, 2)) == 254).all()
+
+
+def test_a_file_that_can_not_be_read_is_an_error_in_its_place(model, tmp_path):
+    for name in ("a.png", "c.png"):
+        keras.utils.save_img(tmp_path / name, image(8, 9), scale=False)
+    (tmp_path / "b.png").mkdir()
+    paths = [tmp_path / name for name in ("a.png", "b.png", "missing.png", "c.png")]
+    masks = {}
+
+    def keep(path, image, mask):
+        masks[path] = mask
+
+    found = dict(predict_files(model, paths, keep))
+    assert [found[path] is None for path in paths] == [True, False, False, True]
+    for path in paths[1:3]:
+        assert str(path) in str(found[path])
+    assert [masks[path].shape for path in (paths[0], paths[3])] == [(8, 9), (8, 9)]

@@ -27,7 +27,7 @@ SHOWN = {
     "mIoU": "0.111",
     "val loss": "2.5000",
     "val mIoU": "0.333",
-    "val accuracy": "0.444",
+    "val pixel acc": "0.444",
 }
 
 
@@ -69,7 +69,7 @@ def shown_of(callback, epochs, clock, capsys, steps=3, first=2.0):
 
 
 def ends_of(titles):
-    found = re.finditer(r"  +((val )?[\w/]+)", titles)
+    found = re.finditer(r"  +((val )?[\w/]+( acc)?)", titles)
     return {match[1]: match.end() for match in found}
 
 
@@ -166,7 +166,7 @@ def test_images_per_second_and_the_share_of_waiting_are_those_of_the_steps(
     for row in rows:
         assert column("images/s", titles, row) == "10"
         assert column("waiting", titles, row) == "5%"
-    assert "10 images/s" in last
+    assert "10 images a second" in last
     assert "5% of the time" in last
 
 
@@ -184,7 +184,7 @@ def test_much_waiting_is_a_warning_with_remedies_once(clock, capsys):
 def test_a_narrow_terminal_has_fewer_columns(clock, capsys, monkeypatch):
     monkeypatch.setattr(progress, "is_terminal", lambda: True)
     best = SimpleNamespace(epoch=1)
-    widths = ((101, "waiting"), (100, "images/s"), (82, "left"), (70, "time"))
+    widths = ((102, "waiting"), (101, "images/s"), (83, "left"), (71, "time"))
     for width, last in widths:
         monkeypatch.setenv("COLUMNS", str(width))
         table = measured(ProgressTable(best), waited=0.1)
@@ -265,6 +265,6 @@ def test_plain_fit_shows_a_row_per_epoch_of_a_data_set_that_ends(tiny, capsys):
     for row in rows:
         assert float(column("val loss", titles, row)) >= 0
         assert int(column("images/s", titles, row)) > 0
-    assert "images/s" in last
+    assert "images a second" in last
     # The first step, that of tracing, isn't counted.
     assert table._times._total[2] == 2 * (5 - 1) + 2 * 5

@@ -82,7 +82,9 @@ def test_losses_that_are_none_are_refused(text):
 
 
 def test_the_nearest_losses_are_suggested():
-    with pytest.raises(ValueError, match=r"to be of dice, or .* Received: 'dise'"):
+    with pytest.raises(
+        ValueError, match=r"one of cross_entropy, .* 'dise'\. Nearest: dice"
+    ):
         build_loss("dise")
 
 

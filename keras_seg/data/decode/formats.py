@@ -24,6 +24,13 @@ def kind(contents: tf.Tensor) -> str:
     return f"a file that begins with {head!r}"
 
 
+def remedy(contents: tf.Tensor) -> str:
+    """Advise on a file of a format that isn't read; eager mode only."""
+    if kind(contents) in _FORMATS.values():
+        return "Convert it to PNG, which holds up to 4 channels of 8 or 16 bits."
+    return "It is no image that is known: copy it again, or leave it out."
+
+
 def is_jpeg(contents: tf.Tensor) -> tf.Tensor:
     """Whether a file begins like a JPEG."""
     return tf.strings.substr(contents, 0, 2) == b"\xff\xd8"

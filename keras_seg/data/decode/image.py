@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_seg.data.checks import check_same_size, naming, require
-from keras_seg.data.decode.formats import is_jpeg, is_png, kind
+from keras_seg.data.decode.formats import is_jpeg, is_png, kind, remedy
 from keras_seg.data.decode.png import decode_palette_png
 from keras_seg.data.decode.png_header import (
     CHANNELS,
@@ -95,8 +95,7 @@ def decode_image(
     require(
         is_jpeg(contents) | is_png(contents),
         lambda: (
-            f"Expected a JPEG or PNG. Received: {kind(contents)}. Convert it to PNG, "
-            "which holds up to 4 channels of 8 or 16 bits."
+            f"Expected a JPEG or PNG. Received: {kind(contents)}. {remedy(contents)}"
         ),
     )
     image = tf.cond(

@@ -92,4 +92,4 @@ def palette_length(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _truncated() -> str:
-    return "Expected a whole PNG. Received: a file that is cut off."
+    return "Expected a whole PNG. Received: a file that is cut off: copy it again."

@@ -97,9 +97,10 @@ def _sizes(report: Report) -> list[str]:
         if findings.sizes:
             heights, widths = zip(*findings.sizes, strict=True)
             (height, width), count = findings.sizes.most_common(1)[0]
+            most = f"; {count:,} are {height} x {width}" if count > 1 else ""
             lines.append(
                 f"  height {min(heights)} to {max(heights)}, width {min(widths)} to "
-                f"{max(widths)}; {count:,} are {height} x {width}"
+                f"{max(widths)}{most}"
             )
     return lines
 

@@ -205,10 +205,11 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
             near = difflib.get_close_matches(plain(name_or_model), known, n=3)
             hint = "Nearest" if near else "There are"
             raise ValueError(
-                "Expected `encoder` to be 'resnet18' to '101', 'mit_b0' to 'mit_b5', "
-                "'efficientnet_lite0' to '2', a backbone of keras.applications, "
-                f"'{PREFIX}' and a preset, or a keras.Model. Received: "
-                f"{name_or_model!r}. {hint}: {', '.join(near or sorted(known))}."
+                "Expected `encoder` to be the name of a backbone: 'resnet18', '34', "
+                "'50' or '101', 'mit_b0' to 'mit_b5', 'efficientnet_lite0', '1' or "
+                f"'2', one of keras.applications, or '{PREFIX}' and a preset. "
+                f"Received: {name_or_model!r}. {hint}: "
+                f"{', '.join(near or sorted(known))}."
             )
         return
     is_model = isinstance(name_or_model, keras.Model)
