@@ -14,6 +14,7 @@ from keras_seg.cli import interrupt
 from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import (
+    command_of,
     fingerprint,
     options_given,
     options_like,
@@ -38,7 +39,7 @@ from keras_seg.training.callbacks import (
 from keras_seg.training.checkpoint import Checkpoint
 from keras_seg.training.devices import mirrored, synchronize_batch_normalization
 from keras_seg.training.nan import NonFiniteLossError, StopOnNaN
-from keras_seg.training.pictures import sample_sheet
+from keras_seg.training.pictures import run_report, sample_sheet
 from keras_seg.training.progress import JSONLines, ProgressTable
 from keras_seg.training.recipe import (
     build_loss,
@@ -52,10 +53,12 @@ from keras_seg.training.run_files import (
     HISTORY,
     METRICS,
     MODEL,
+    REPORT,
     SAMPLES,
     SAVED_MODEL,
     TENSORBOARD,
     load_model,
+    read_run,
 )
 from keras_seg.training.runs import (
     RunRecord,
@@ -137,9 +140,10 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         claimed_folder(out, overwrite=options.overwrite, resume=earlier is not None),
         interrupt.finishing(),
     ):
-        scores = _train_in(
+        scores, best = _train_in(
             out, model, training, validation, resolved, augment, earlier, output
         )
+        _report(out, best, training, validation, scores, output)
     command = shlex.join(["keras-seg", "predict", str(out)])
     output.result(out, scores, f"{command} IMAGE --out DIR")
 
@@ -176,7 +180,7 @@ def _train_in(
     augment: StandardAugmentation,
     earlier: dict[str, Any] | None,
     output: Output,
-) -> Scores:
+) -> tuple[Scores, keras.Model]:
     """Train, score, picture and export into a folder that is this process's alone."""
     subset = spread(validation, options["val_images"])
     split = options["val_split"] or "val"
@@ -224,10 +228,10 @@ def _train_in(
         if not record.is_trained:
             _fit(model, training, options, augment, callbacks, epoch)
             record.is_trained = True
-        scores = _finish(out, training, validation, record, split, output)
+        finished = _finish(out, training, validation, record, split, output)
         checkpoint.keep_last(1)  # for --extend
         state = "finished"
-        return scores
+        return finished
     except KeyboardInterrupt:
         state = "interrupted"
         if best.epoch is None:
@@ -297,7 +301,7 @@ def _finish(
     record: RunRecord,
     split: str,
     output: Output,
-) -> Scores:
+) -> tuple[Scores, keras.Model]:
     """Score, picture and export the best model."""
     model = load_model(out)
     scores = record.scores
@@ -311,7 +315,34 @@ def _finish(
     keras_seg.export(
         model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
     )
-    return scores
+    return scores, model
+
+
+def _report(
+    out: Path,
+    model: keras.Model,
+    training: Source,
+    validation: Source,
+    scores: Scores,
+    output: Output,
+) -> None:
+    """Write the report; a training that got this far doesn't fail because of it."""
+    run = read_run(out)
+    try:
+        run_report(
+            out,
+            out / REPORT,
+            model,
+            validation,
+            scores,
+            training=training,
+            command=command_of(run),
+            split=run["val_split"] or "val",
+            progress=_checked(lambda _: None),
+        )
+    except Exception as error:
+        command = shlex.join(["keras-seg", "report", str(out)])
+        output.note(f"The report wasn't written: {error}\nTry: {command}")
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
