@@ -77,10 +77,8 @@ class _Metrics(msgspec.Struct):
     boundary_iou: float | None = None
 
     def __post_init__(self) -> None:
-        count = len(self.iou)
-        if {count} != {
-            len(row) for row in [self.confusion_matrix, *self.confusion_matrix]
-        }:
+        matrix, count = self.confusion_matrix, len(self.iou)
+        if {len(matrix), *map(len, matrix)} != {count}:
             raise ValueError("Expected `confusion_matrix` to have a row per class")
         for values in (self.precision, self.recall, self.dice):
             if values.keys() != self.iou.keys():
