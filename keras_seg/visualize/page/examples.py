@@ -23,6 +23,8 @@ _QUALITY = 80
 # Colours of the error map, by its ids, which colour-blind people can tell apart.
 RIGHT, WRONG, IGNORED = 0, 1, 2
 ERROR_COLORS = ((0, 114, 178), (230, 97, 1), (190, 190, 190))
+# Opacity of the colours: what is right shows the photo, and class 0 nothing else.
+_OF_ERRORS, _OF_CLASSES = bytes([90, 255, 255]), bytes([0])
 # Classes that are listed of one image.
 _LISTED = 12
 
@@ -96,9 +98,9 @@ def draw(model: Model, source: Source, index: int) -> dict[str, Any]:
     whole = float(mean_iou(hits, unions)) if unions.any() else None
     return {
         "photo": _photo(visible(image)),
-        "truth": _mask(truth, colors, see_through=0),
-        "prediction": _mask(prediction, colors, see_through=0),
-        "errors": _mask(errors, np.array(ERROR_COLORS)),
+        "truth": _mask(truth, colors, _OF_CLASSES),
+        "prediction": _mask(prediction, colors, _OF_CLASSES),
+        "errors": _mask(errors, np.array(ERROR_COLORS), _OF_ERRORS),
         "size": (height, width),
         # A strip would be as thin as a line, or higher than the page.
         "ratio": min(max(width / height, 0.5), 3),
@@ -159,13 +161,12 @@ def _photo(pixels: np.ndarray) -> str:
     return _uri("image/jpeg", file)
 
 
-def _mask(ids: np.ndarray, colors: np.ndarray, see_through: int | None = None) -> str:
-    """A picture of ids in their colours, one of which shows what is below."""
+def _mask(ids: np.ndarray, colors: np.ndarray, opacity: bytes) -> str:
+    """A picture of ids in their colours, the first ones of which are seen through."""
     image = Image.fromarray(fit(ids.astype(np.uint8), SIDE))
     image.putpalette(colors.astype(np.uint8).tobytes())
-    more = {} if see_through is None else {"transparency": see_through}
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True, **more)
+    image.save(file, "PNG", optimize=True, transparency=opacity)
     return _uri("image/png", file)
 
 

@@ -111,10 +111,13 @@ def chart_data(
 def _curves(history: Mapping[str, list[float]]) -> list[dict[str, Any]]:
     """A chart for each number of the training: loss, scores, learning rate."""
     names = [name for name in history if name != "epoch" and name[:4] != "val_"]
-    names.sort(key=lambda name: name == "learning_rate")  # last
+    first = ("loss", "mean_iou", "pixel_accuracy")
+    names.sort(key=lambda x: (x not in first, x == "learning_rate"))
     return [
         {
-            "name": name.replace("_", " ").replace("iou", "IoU"),
+            "name": name.replace("_", " ")
+            .replace("iou", "IoU")
+            .replace("dice", "Dice"),
             "epochs": [int(epoch) for epoch in history["epoch"]],
             "lines": {
                 label: [v if np.isfinite(v) else None for v in history[key]]

@@ -180,10 +180,13 @@ def _shown(value: Any, digits: int = 3) -> str:
 
 
 def _percent(value: Any) -> str:
-    """A share for people: "12.3 %", "0.02 %", "0 %"."""
+    """A share for people: "12.3 %", "1.24 %", "< 0.01 %", "0 %"."""
     if value is None:
         return "unknown"
-    return f"{100 * value:.3g} %" if 100 * value < 10 else f"{100 * value:.1f} %"
+    percent = 100 * value
+    if percent < 0.01:
+        return "< 0.01 %" if percent else "0 %"
+    return f"{percent:.2f} %" if percent < 10 else f"{percent:.1f} %"
 
 
 def _template() -> Any:

@@ -71,7 +71,7 @@ function drawMatrix() {
   const axis = (title, position) => ({
     type: "category", labels: data.classes, offset: true, position,
     title: { display: true, text: title },
-    grid: { display: false },
+    grid: { offset: true, tickLength: 0 },
     ticks: { autoSkip: count > 40, callback: (k) => short(data.classes[k]), font: { size: count > 12 ? 10 : 12 } },
   });
   return new Chart("matrix", {
@@ -79,7 +79,7 @@ function drawMatrix() {
     data: {
       datasets: [{
         data: cells.map((cell) => ({ x: data.classes[cell[1]], y: data.classes[cell[0]], cell })),
-        backgroundColor: ({ raw }) => Chart.helpers.color(accent).alpha(raw ? 0.06 + 0.94 * share(raw.cell) : 0).rgbString(),
+        backgroundColor: ({ raw }) => Chart.helpers.color(accent).alpha(raw ? 0.06 + 0.94 * share(raw.cell) ** 0.7 : 0).rgbString(),
         width: ({ chart }) => side(chart.chartArea?.width ?? 0),
         height: ({ chart }) => side(chart.chartArea?.height ?? 0),
       }],
@@ -87,7 +87,7 @@ function drawMatrix() {
     options: {
       scales: {
         x: { ...axis("predicted class", "bottom"), ticks: { ...axis().ticks, maxRotation: 90, minRotation: count > 6 ? 90 : 0 } },
-        y: axis("true class", "left"),
+        y: { ...axis("true class", "left"), reverse: true },
       },
       plugins: {
         legend: { display: false },
@@ -123,7 +123,7 @@ function drawCurve(canvas, { name, epochs, lines }) {
       scales: { x: { title: { display: true, text: "epoch" } } },
       plugins: {
         title: { display: true, text: name, color: color("--text") },
-        legend: { display: Object.keys(lines).length > 1 },
+        legend: { display: Object.keys(lines).length > 1, labels: { boxWidth: 12, boxHeight: 2 } },
       },
     },
   });
