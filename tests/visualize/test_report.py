@@ -6,7 +6,6 @@ import html
 import io
 import json
 import re
-import subprocess
 import sys
 
 import keras
@@ -177,14 +176,14 @@ def test_nothing_is_fetched(page):
 
 
 def test_large_images_are_reduced_and_that_is_said(model, tmp_path):
-    image, mask = shapes(1, size=(700, 1100))[0]
+    image, mask = shapes(1, size=(70, 1100))[0]
     source = arrays([image], [mask], class_names=NAMES)
     report(tmp_path / "page.html", model, source)
     page = (tmp_path / "page.html").read_text()
-    assert "1100 × 700 pixels, shown at 1/3 of the size" in page  # noqa: RUF001
+    assert "1100 × 70 pixels, shown at 1/3 of the size" in page  # noqa: RUF001
     (figure,) = figures(page).values()
     photo, truth, *_ = pictures(figure)
-    assert photo.size == truth.size == (367, 234)
+    assert photo.size == truth.size == (367, 24)
     np.testing.assert_array_equal(np.asarray(truth), mask[::3, ::3])
 
 
@@ -286,19 +285,15 @@ def test_scores_of_other_examples_or_another_model_are_noticed(
     two = keras_seg.Scores(names, np.eye(2, dtype=int))
     with pytest.raises(ValueError, match=r"Expected scores of the classes.*Rec.*a, b"):
         report(path, model, source, two)
-    keras.utils.set_random_seed(3)
     trained_on = keras_seg.unet(6, widths=(4, 8))
+    kernel, bias = trained_on.get_layer("score").get_weights()
+    trained_on.get_layer("score").set_weights([kernel, bias + 9 * np.eye(6)[1]])
     with pytest.warns(
         UserWarning, match=r"The scores aren't those of this model\. Mean"
     ):
         report(path, trained_on, source, scores)
     with pytest.raises(ValueError, match=r"ends in \.html.*page\.png"):
         report(tmp_path / "page.png", model, source, scores)
-
-
-def test_the_package_is_imported_without_jinja():
-    code = "import sys, keras_seg.visualize; assert 'jinja2' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_without_jinja_an_error_says_what_to_install(

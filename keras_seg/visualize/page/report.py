@@ -33,8 +33,8 @@ from keras_seg.visualize.page.facts import (
 )
 
 # By how much the mean IoU of an image may differ from the one in the scores: devices
-# round differently, and one pixel may be a class of a small image.
-_SAME = 0.05
+# round differently.
+_SAME = 0.005
 
 
 def report(
@@ -152,7 +152,7 @@ def _groups(
             if progress is not None:
                 progress(done)
         groups.append((heading, pictures))
-    if others:
+    if len(others) > done / 2:
         warnings.warn(
             f"The scores aren't those of this model. Mean IoU of {others[0]}. Likely "
             "cause: the model was trained on since they were written. Score it again.",
