@@ -46,7 +46,7 @@ class Output:
             then: Words of the next command, after `keras-seg`.
         """
         if self.is_json:
-            print_json(result)
+            print_json(dict(result))
             return
         print(text, flush=True)
         if then:

@@ -204,6 +204,18 @@ def test_images_of_other_channels_are_shown(channels, tmp_path):
     assert np.abs(difference).mean() < 40  # noise, and a JPEG's colours
 
 
+def test_a_model_without_padding_and_one_image(tmp_path):
+    source = arrays(
+        [np.zeros((9, 30, 3), "uint8")], [np.zeros((9, 30), int)], ["a", "b"]
+    )
+    model = keras_seg.unet(2, widths=(4, 8), padding="valid")
+    report(tmp_path / "page.html", model, source)
+    page = (tmp_path / "page.html").read_text()
+    assert [*figures(page)] == ["example 0"]
+    assert "scored on 1 image of" in " ".join(text_of(page).split())
+    assert 'class="interval"' not in page
+
+
 def test_151_classes_of_which_one_occurs(tmp_path):
     masks = [np.full((8, 9), 7)] * 2
     names = [f"class {k}" for k in range(151)]

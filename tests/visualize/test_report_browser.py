@@ -115,7 +115,7 @@ def test_it_fits_the_screen(page):
         box = canvas.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= page.viewport_size["width"]
-        assert box["height"] >= 200
+        assert box["height"] >= 150
 
 
 def test_it_has_the_colors_of_the_scheme(page):

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import keras_seg
 from keras_seg.arguments import check_integer
 from keras_seg.data import Source
 from keras_seg.files import written_aside
@@ -120,7 +119,6 @@ def report(
         command=command,
         side=SIDE,
         error_colors=ERROR_COLORS,
-        version=keras_seg.__version__,
         written=f"{now:%Y-%m-%d %H:%M}",
     )
     with written_aside(path) as aside:
