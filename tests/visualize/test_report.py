@@ -205,9 +205,8 @@ def test_images_of_other_channels_are_shown(channels, tmp_path):
 
 
 def test_a_model_without_padding_and_one_image(tmp_path):
-    source = arrays(
-        [np.zeros((9, 30, 3), "uint8")], [np.zeros((9, 30), int)], ["a", "b"]
-    )
+    image, mask = np.zeros((9, 30, 3), "uint8"), np.zeros((9, 30), int)
+    source = arrays([image], [mask], class_names=["a", "b"])
     model = keras_seg.unet(2, widths=(4, 8), padding="valid")
     report(tmp_path / "page.html", model, source)
     page = (tmp_path / "page.html").read_text()
