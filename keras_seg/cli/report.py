@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import keras
 
 import keras_seg
+from keras_seg.cli import interrupt
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import command_of
 from keras_seg.cli.output import Output
 from keras_seg.cli.run_data import run_data
 from keras_seg.data import Source
+from keras_seg.inference import Scores
 from keras_seg.terminal import progress
 from keras_seg.training.pictures import run_report
 from keras_seg.training.run_files import (
@@ -55,6 +58,42 @@ def report(options: argparse.Namespace) -> None:
     result |= {name: scores[name] for name in ("images", "mean_iou", "pixel_accuracy")}
     then = ["predict", options.run, "IMAGE", "--out", "DIR"]
     output.done(result, f"\nWrote {out}", then)
+
+
+def report_training(
+    run: Path,
+    model: keras.Model,
+    training: Source,
+    validation: Source,
+    scores: Scores,
+    output: Output,
+) -> None:
+    """Write the report of a training; one that got this far doesn't fail because of it.
+
+    Args:
+        run: The folder of the run.
+        model: Its best model.
+        training: The examples that it was trained on.
+        validation: The examples that it was scored on.
+        scores: Its scores.
+        output: What says that there is no report.
+    """
+    content = read_run(run)
+    try:
+        run_report(
+            run,
+            run / REPORT,
+            model,
+            validation,
+            scores,
+            training=training,
+            command=command_of(content),
+            split=content["val_split"] or "val",
+            progress=lambda _: interrupt.check(),
+        )
+    except Exception as error:
+        command = shlex.join(["keras-seg", "report", str(run)])
+        output.note(f"The report wasn't written: {error}\nTry: {command}")
 
 
 def _check_out(options: argparse.Namespace) -> None:

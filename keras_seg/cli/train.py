@@ -14,7 +14,6 @@ from keras_seg.cli import interrupt
 from keras_seg.cli import train_recipe as recipe
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import (
-    command_of,
     fingerprint,
     options_given,
     options_like,
@@ -24,6 +23,7 @@ from keras_seg.cli.earlier import (
 )
 from keras_seg.cli.messages import translated
 from keras_seg.cli.output import Output, advice
+from keras_seg.cli.report import report_training
 from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.suggestions import SuggestionError
@@ -39,7 +39,7 @@ from keras_seg.training.callbacks import (
 from keras_seg.training.checkpoint import Checkpoint
 from keras_seg.training.devices import mirrored, synchronize_batch_normalization
 from keras_seg.training.nan import NonFiniteLossError, StopOnNaN
-from keras_seg.training.pictures import run_report, sample_sheet
+from keras_seg.training.pictures import sample_sheet
 from keras_seg.training.progress import JSONLines, ProgressTable
 from keras_seg.training.recipe import (
     build_loss,
@@ -53,12 +53,10 @@ from keras_seg.training.run_files import (
     HISTORY,
     METRICS,
     MODEL,
-    REPORT,
     SAMPLES,
     SAVED_MODEL,
     TENSORBOARD,
     load_model,
-    read_run,
 )
 from keras_seg.training.runs import (
     RunRecord,
@@ -143,7 +141,7 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         scores, best = _train_in(
             out, model, training, validation, resolved, augment, earlier, output
         )
-        _report(out, best, training, validation, scores, output)
+        report_training(out, best, training, validation, scores, output)
     command = shlex.join(["keras-seg", "predict", str(out)])
     output.result(out, scores, f"{command} IMAGE --out DIR")
 
@@ -316,33 +314,6 @@ def _finish(
         model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
     )
     return scores, model
-
-
-def _report(
-    out: Path,
-    model: keras.Model,
-    training: Source,
-    validation: Source,
-    scores: Scores,
-    output: Output,
-) -> None:
-    """Write the report; a training that got this far doesn't fail because of it."""
-    run = read_run(out)
-    try:
-        run_report(
-            out,
-            out / REPORT,
-            model,
-            validation,
-            scores,
-            training=training,
-            command=command_of(run),
-            split=run["val_split"] or "val",
-            progress=_checked(lambda _: None),
-        )
-    except Exception as error:
-        command = shlex.join(["keras-seg", "report", str(out)])
-        output.note(f"The report wasn't written: {error}\nTry: {command}")
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,7 +51,7 @@ def only_trained():
         patch.setattr("keras_seg.cli.train._look_at_some", lambda *_: None)
         patch.setattr("keras_seg.training.runs.curves", lambda *_: None)
         patch.setattr(keras_seg, "export", lambda *_, **__: None)
-        patch.setattr("keras_seg.cli.train._report", lambda *_: None)
+        patch.setattr("keras_seg.cli.train.report_training", lambda *_: None)
         yield
 
 

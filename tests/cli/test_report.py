@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import keras_seg
-from keras_seg.cli import main, train
+from keras_seg.cli import main, report
 from keras_seg.cli.earlier import command_of, options_to_keep
 from keras_seg.cli.options import parser
 from keras_seg.cli.output import Output
@@ -143,8 +143,8 @@ def test_an_error_of_the_report_does_not_fail_a_training(run, monkeypatch, capsy
     def fail(*_, **__):
         raise MemoryError("no room for a page")
 
-    monkeypatch.setattr(train, "run_report", fail)
-    train._report(run, None, None, None, None, Output())
+    monkeypatch.setattr(report, "run_report", fail)
+    report.report_training(run, None, None, None, None, Output())
     said = capsys.readouterr().out
     assert "The report wasn't written: no room for a page" in said
     assert f"Try: keras-seg report {run}" in said

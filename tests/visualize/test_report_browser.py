@@ -174,6 +174,25 @@ def test_bars_are_as_long_as_the_scores(page, scored):
     assert page.locator("#absent").inner_text().endswith(absent)
 
 
+def test_the_diagonal_of_the_matrix_goes_down_from_the_top_left(page):
+    places = page.evaluate(
+        """() => {
+      const chart = Chart.getChart("matrix"), drawn = chart.getDatasetMeta(0).data;
+      const cells = chart.data.datasets[0].data.map(({ cell }) => cell);
+      return cells.map((cell, k) => [cell, drawn[k].getCenterPoint()]);
+    }"""
+    )
+    area = page.evaluate(
+        "(x => [x.left, x.top, x.width / 21, x.height / 21])"
+        "(Chart.getChart('matrix').chartArea)"
+    )
+    left, top, wide, high = area
+    assert len(places) > 20
+    for (row, column, _), at in places:
+        assert at["x"] == pytest.approx(left + (column + 0.5) * wide, abs=wide / 2)
+        assert at["y"] == pytest.approx(top + (row + 0.5) * high, abs=high / 2)
+
+
 def test_a_cell_of_the_matrix_tells_its_numbers(page, scored):
     _, _, scores = scored
     row, column = 1, int(scores.confusion_matrix[1].argmax())

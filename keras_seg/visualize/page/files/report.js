@@ -1,7 +1,8 @@
 "use strict";
 const data = JSON.parse(document.getElementById("charts").textContent);
 const percent = (share) => `${(100 * share).toPrecision(3)} %`;
-const short = (name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name);
+const longest = innerWidth < 500 ? 10 : 16;
+const short = (name) => (name.length > longest ? `${name.slice(0, longest - 1)}…` : name);
 
 /* Charts have the colours of the page, light or dark. */
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -87,7 +88,7 @@ function drawMatrix() {
     options: {
       scales: {
         x: { ...axis("predicted class", "bottom"), ticks: { ...axis().ticks, maxRotation: 90, minRotation: count > 6 ? 90 : 0 } },
-        y: { ...axis("true class", "left"), reverse: true },
+        y: { ...axis("true class", "left"), reverse: false }, // the first class at the top
       },
       plugins: {
         legend: { display: false },
