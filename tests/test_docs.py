@@ -105,6 +105,14 @@ def test_python_of_the_page_on_predictions_runs(small_data, capsys):
 
 
 @pytest.mark.slow
+def test_python_of_the_page_on_the_report_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = DATA.parent / "report.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    exec(code, {})
+    assert Path("report.html").read_text().count("<figure>") == 14
+
+
 def test_python_of_the_page_on_other_packages_runs():
     page = DATA.parent / "coming-from.md"
     blocks = re.findall(

@@ -26,8 +26,8 @@ PUBLIC = {
     "upernet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
     "TensorBoard mirrored optimizer synchronize_batch_normalization",
-    "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay samples "
-    "save_mask visible",
+    "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay report "
+    "samples save_mask visible",
 }
 
 

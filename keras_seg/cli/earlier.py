@@ -1,6 +1,7 @@
 """Options taken from an earlier run, by `--resume` and `--like`."""
 
 import argparse
+import shlex
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -163,6 +164,31 @@ def options_to_resume(
         )
     _note_versions(run)
     return taken, run
+
+
+def command_of(run: Mapping[str, Any]) -> str | None:
+    """The command that begins a run with the options of this one.
+
+    Args:
+        run: What run.json says.
+
+    Returns:
+        The command, with the options that aren't the default; None for a run that
+        doesn't say which options were given.
+    """
+    given = run.get("given")
+    if not isinstance(given, dict):
+        return None
+    defaults = vars(parser().parse_args(["train"]))
+    words = ["keras-seg", "train"]
+    for name, value in given.items():
+        if _as_option(value) == defaults.get(name):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            values = value if isinstance(value, list | tuple) else [value]
+            words.append(",".join(map(str, values)))
+    return shlex.join(words)
 
 
 def _read(path: Path) -> dict[str, Any]:

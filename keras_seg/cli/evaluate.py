@@ -1,13 +1,14 @@
 """What `keras-seg evaluate` does."""
 
 import argparse
+import json
 from typing import Any
 
 import keras_seg
-from keras_seg.cli.data_options import DataOptions, data_source
-from keras_seg.cli.dataset_options import PATHS
+from keras_seg.cli.output import Output
+from keras_seg.cli.run_data import run_data
 from keras_seg.terminal import progress
-from keras_seg.training.run_files import load_model, metrics_file, read_run
+from keras_seg.training.run_files import METRICS, file_of_split, load_model
 from keras_seg.training.runs import write_scores
 
 # How images go through the model by default.
@@ -23,30 +24,28 @@ _LISTED = 5
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score a run on a split; see `keras-seg evaluate --help`."""
-    read_run(options.run)
-    run = read_run(options.run, DataOptions)
-    run |= {k: v for k, v in vars(options).items() if k in PATHS and v is not None}
-    validated = run["val_split"] or "val"
-    split = options.split or validated
-    if options.split and run["data"] in ("voc", "coco"):
-        run |= {"train_split": None, "val_split": None}  # "train" is that of the set
-    source = data_source(run, options.split or "val")
+    output = Output(json=options.json)
+    _, source, split, other = run_data(options)
     model = options.export or load_model(options.run)
-    bar = progress(len(source), "image", f"Scoring {split}")
+    bar = progress(len(source), "image", f"Scoring {split}", verbose=output.is_talking)
     passes = {name: getattr(options, name) for name in _PASSES}
     scores = keras_seg.evaluate(
         model, source, **passes, boundary=options.boundary, progress=bar.update
     )
-    print(f"\n{scores}\n\nImages with the largest loss:\n")
+    output.say(f"\n{scores}\n\nImages with the largest loss:\n")
     for image in scores.worst_images(_LISTED):
-        print(f"{image.name}: loss {image.loss:.3f}, mean IoU {image.mean_iou:.3f}")
+        output.say(
+            f"{image.name}: loss {image.loss:.3f}, mean IoU {image.mean_iou:.3f}"
+        )
     # What isn't the run's own score gets a file of its own.
     words = [] if options.export is None else [options.export.resolve().name]
     changed = {name: v for name, v in passes.items() if v != _PASSES[name]}
     words += [_word(name, value) for name, value in changed.items()]
-    path = metrics_file(options.run, None if split == validated else split, *words)
+    path = file_of_split(options.run, METRICS, other, *words)
     write_scores(scores, path, split, changed)
-    print(f"\nWrote {path}")
+    result = {"metrics": str(path), "scores": json.loads(path.read_text())}
+    named = [] if other is None else ["--split", other]
+    output.done(result, f"\nWrote {path}", ["report", options.run, *named])
 
 
 def _word(option: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 import argparse
 
 import keras_seg
+from keras_seg.cli.output import Output
 from keras_seg.training.run_files import load_model, read_run
 
 
@@ -21,4 +22,6 @@ def export(options: argparse.Namespace) -> None:
         class_names=run["class_names"],
         overwrite=options.overwrite,
     )
-    print(f"Wrote {options.out}")
+    result = {"export": str(options.out), "format": options.format}
+    then = ["evaluate", options.run, "--export", options.out]
+    Output(json=options.json).done(result, f"Wrote {options.out}", then)

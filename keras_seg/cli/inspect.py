@@ -1,7 +1,6 @@
 """What `keras-seg inspect` does."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import keras
 from keras_seg import data
 from keras_seg.cli.data_options import SPLIT, data_source
 from keras_seg.cli.messages import translated, with_arguments
+from keras_seg.cli.output import Output
 from keras_seg.data import Source
 from keras_seg.data.readers.pairing import OrphansError
 from keras_seg.data.tools.inspect_report import Report
@@ -38,17 +38,16 @@ def inspect(options: argparse.Namespace) -> int:
             )
     if not sources:
         raise errors[0]
-    report = data.inspect(sources, verbose=not options.json)
+    output = Output(json=options.json)
+    report = data.inspect(sources, verbose=output.is_talking)
     report.problems[:0] = problems
 
     names = vars(options)
-    if options.json:
-        content = report.as_dict()
-        for problem in content["problems"]:
-            problem["message"] = translated(problem["message"], names)
-        print(json.dumps(content, indent=2))
-    else:
-        print(f"\n{translated(str(report), names)}\n{_next_command(report, options)}")
+    content = report.as_dict()
+    for problem in content["problems"]:
+        problem["message"] = translated(problem["message"], names)
+    text = f"\n{translated(str(report), names)}\n{_next_command(report, options)}"
+    output.done(content, text)
     if options.sheet is not None:
         _write_sheet(options, report, sources)
     return 1 if report.serious else 0

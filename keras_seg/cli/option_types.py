@@ -20,6 +20,15 @@ def picture(text: str) -> str:
     return text
 
 
+def page(text: str) -> Path:
+    """The path of a page to write."""
+    if not text.lower().endswith((".html", ".htm")):
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in .html, received {text}"
+        )
+    return Path(text)
+
+
 def whole(text: str, low: int, high: int) -> int:
     """A whole number in a range."""
     # isascii: int() takes digits of every script; the length keeps it quick

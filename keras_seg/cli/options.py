@@ -6,7 +6,7 @@ Nothing here waits for TensorFlow: `--help` and mistyped options are answered at
 import argparse
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ import keras_seg
 from keras_seg.cli.dataset_options import PATHS, add_dataset_options
 from keras_seg.cli.option_types import (
     overlap,
+    page,
     picture,
     positive,
     run_folder,
@@ -29,7 +30,13 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         train_defaults: Values of options of `train` that aren't given, by name, in
             place of their own defaults.
     """
-    parser = _Parser(prog="keras-seg", description="Semantic segmentation in Keras.")
+    parser = _Parser(
+        prog="keras-seg",
+        description="Semantic segmentation in Keras.",
+        epilog="Exit status: 0 done; 1 an error, or inspect found a serious problem, "
+        "or predict left images out; 2 mistyped options; 130 and 143 ended by Ctrl-C "
+        "and SIGTERM.",
+    )
     parser.add_argument("--version", action="version", version=keras_seg.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -64,7 +71,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
     )
     add_dataset_options(command)
     add = command.add_argument_group("output").add_argument
-    add("--json", action="store_true", help="print the report as JSON")
+    _add_json(add)
     add(
         "--sheet",
         type=picture,
@@ -85,18 +92,11 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         metavar="DIR",
         help="folder to write to: DIR/train and DIR/val",
     )
+    _add_json(command.add_argument)
 
     command = add_command("evaluate", "Score a trained model. Prints IoU by class.")
     _add_run(command)
-    command.add_argument(
-        "--split", help="split to score (default: the one the run was validated on)"
-    )
-    for name in PATHS:
-        command.add_argument(
-            f"--{name}",
-            metavar="PATH",
-            help="new path, if the data has moved since training",
-        )
+    _add_split(command)
     command.add_argument(
         "--export",
         type=Path,
@@ -109,7 +109,34 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         metavar="N",
         help="score boundaries too: boundary IoU in a band of N pixels",
     )
+    _add_json(command.add_argument)
     _add_passes(command)
+
+    command = add_command(
+        "report",
+        "Write an HTML page about a run: scores, charts, the images that it gets "
+        "wrong, its data and settings. Scores are those of metrics.json; a run that "
+        "has none is scored first.",
+    )
+    _add_run(command)
+    _add_split(command)
+    add = command.add_argument
+    add(
+        "--show",
+        type=positive,
+        default=28,
+        metavar="N",
+        help="images to show: of seven the five with the largest loss, and two "
+        "typical ones",
+    )
+    add(
+        "--out",
+        type=page,
+        metavar="FILE",
+        help="file to write, .html (default: report.html in the run's folder)",
+    )
+    add("--overwrite", action="store_true", help="replace FILE if it exists")
+    _add_json(add)
 
     command = add_command(
         "predict",
@@ -154,6 +181,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         dest="resume",
         help="leave out images whose files are all in DIR",
     )
+    _add_json(add)
     _add_passes(command)
 
     command = add_command("export", "Export a trained model for serving.")
@@ -167,6 +195,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
     )
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     add("--overwrite", action="store_true", help="replace DIR if it exists")
+    _add_json(add)
     return parser
 
 
@@ -177,6 +206,23 @@ def _add_run(command: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="folder that `keras-seg train` wrote, or the model.keras in it",
     )
+
+
+def _add_split(command: argparse.ArgumentParser) -> None:
+    """Let a command have the options that name a split of a run's data."""
+    command.add_argument(
+        "--split", help="split to score (default: the one the run was validated on)"
+    )
+    for name in PATHS:
+        command.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            help="new path, if the data has moved since training",
+        )
+
+
+def _add_json(add: Callable[..., Any]) -> None:
+    add("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def _add_passes(command: argparse.ArgumentParser) -> None:

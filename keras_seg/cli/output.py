@@ -1,25 +1,25 @@
-"""What `keras-seg train` prints: all, only the result, or JSON lines."""
+"""What commands print: words for people, or JSON and nothing else."""
 
 import functools
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_seg.inference import Scores
 from keras_seg.training.callbacks import BestModel
 from keras_seg.training.progress import JSONLines, ProgressTable, duration, print_json
-from keras_seg.training.run_files import METRICS, MODEL, read_run
+from keras_seg.training.run_files import METRICS, MODEL, REPORT, read_run
 
 
 class Output:
-    """Where the words of a training go.
+    """Where the words of a command go.
 
     Args:
         quiet: Whether to print only the result.
-        json: Whether to print JSON lines, and nothing else.
+        json: Whether to print JSON objects, a line each, and nothing else.
     """
 
     def __init__(self, *, quiet: bool = False, json: bool = False):
@@ -34,6 +34,23 @@ class Output:
     def note(self, text: str) -> None:
         """Print something that a user should know in any case."""
         print(text, flush=True, file=sys.stdout if self.is_talking else sys.stderr)
+
+    def done(
+        self, result: Mapping[str, Any], text: str, then: Sequence[Any] = ()
+    ) -> None:
+        """Print what came of a command, and what to do next.
+
+        Args:
+            result: The same as JSON has it.
+            text: What people read.
+            then: Words of the next command, after `keras-seg`.
+        """
+        if self.is_json:
+            print_json(dict(result))
+            return
+        print(text, flush=True)
+        if then:
+            print(f"Next: {shlex.join(['keras-seg', *map(str, then)])}", flush=True)
 
     def progress(
         self, best: BestModel, every: int, images: int
@@ -64,6 +81,8 @@ class Output:
         if self.is_json:
             metrics = json.loads((out / METRICS).read_text())
             about = {"run": str(out), "model": str(out / MODEL)}
+            if (out / REPORT).exists():
+                about["report"] = str(out / REPORT)
             about |= {k: run[k] for k in ("state", "epochs_done", "best", "seconds")}
             print_json({"result": about | {"scores": metrics}})
             return
@@ -71,6 +90,8 @@ class Output:
         print(scores, flush=True)
         files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
         self.say(f"\nTook {duration(run['seconds'])}. Wrote {out}: {files}")
+        if (out / REPORT).exists():
+            self.say(f"Report: {out / REPORT}")
         self.say(f"To use it: {command}")
         if not self.is_talking:
             print(f"\nThe run is in {out}", flush=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_seg.cli.output import Output
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
 from keras_seg.training.progress import LiveLine, duration
@@ -76,7 +77,9 @@ def predict(options: argparse.Namespace) -> int:
             scales=options.scales,
             probabilities=options.probabilities,
         )
-        for path, error in _shown(done, len(missing)):
+        if not options.json:
+            done = _shown(done, len(missing))
+        for path, error in done:
             if error is not None:
                 text = str(error)
                 failed.append(text if str(path) in text else f"{path}: {text}")
@@ -110,14 +113,23 @@ def _shown(done: Iterable[Any], total: int) -> Iterator[Any]:
 def _report(
     options: argparse.Namespace, images: int, missing: int, failed: list[str]
 ) -> None:
+    output = Output(json=options.json)
     kinds = ["masks"]
     kinds += [] if options.no_overlays else ["overlays"]
     kinds += ["probabilities"] if options.probabilities else []
     what = " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
     done = missing - len(failed)
-    print(f"Wrote {what} of {done:,} of {images:,} images to {options.out}")
+    text = f"Wrote {what} of {done:,} of {images:,} images to {options.out}"
     if options.resume:
-        print(f"{images - missing:,} of them were there already.")
+        text += f"\n{images - missing:,} of them were there already."
+    result = {
+        "out": str(options.out),
+        "images": images,
+        "written": done,
+        "there_already": images - missing,
+        "failed": sorted(failed),
+    }
+    output.done(result, text, ["export", options.run, "--out", "DIR"])
     for message in sorted(failed)[:_LISTED]:
         print(f"keras-seg: left out: {message}", file=sys.stderr)
     if len(failed) > _LISTED:

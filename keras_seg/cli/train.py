@@ -23,6 +23,7 @@ from keras_seg.cli.earlier import (
 )
 from keras_seg.cli.messages import translated
 from keras_seg.cli.output import Output, advice
+from keras_seg.cli.report import report_training
 from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.suggestions import SuggestionError
@@ -137,9 +138,10 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         claimed_folder(out, overwrite=options.overwrite, resume=earlier is not None),
         interrupt.finishing(),
     ):
-        scores = _train_in(
+        scores, best = _train_in(
             out, model, training, validation, resolved, augment, earlier, output
         )
+        report_training(out, best, training, validation, scores, output)
     command = shlex.join(["keras-seg", "predict", str(out)])
     output.result(out, scores, f"{command} IMAGE --out DIR")
 
@@ -174,7 +176,7 @@ def _train_in(
     augment: StandardAugmentation,
     earlier: dict[str, Any] | None,
     output: Output,
-) -> Scores:
+) -> tuple[Scores, keras.Model]:
     """Train, score, picture and export into a folder that is this process's alone."""
     subset = spread(validation, options["val_images"])
     split = options["val_split"] or "val"
@@ -222,10 +224,10 @@ def _train_in(
         if not record.is_trained:
             _fit(model, training, options, augment, callbacks, epoch)
             record.is_trained = True
-        scores = _finish(out, training, validation, record, split, output)
+        finished = _finish(out, training, validation, record, split, output)
         checkpoint.keep_last(1)  # for --extend
         state = "finished"
-        return scores
+        return finished
     except KeyboardInterrupt:
         state = "interrupted"
         if best.epoch is None:
@@ -295,7 +297,7 @@ def _finish(
     record: RunRecord,
     split: str,
     output: Output,
-) -> Scores:
+) -> tuple[Scores, keras.Model]:
     """Score, picture and export the best model."""
     model = load_model(out)
     scores = record.scores
@@ -309,7 +311,7 @@ def _finish(
     keras_seg.export(
         model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
     )
-    return scores
+    return scores, model
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ from keras_seg.metrics import SegmentationScores
 _DRAWS, _SEED, _ENDS = 2000, 0, (2.5, 97.5)
 # Draws that are multiplied at once: a few MB.
 _AT_ONCE = 100
+
+#: From intersections and unions, summed over images, to a score.
+Score = Callable[[Any, Any], Any]
 
 
 class ImageScore(NamedTuple):
@@ -121,7 +124,34 @@ class Scores:
         Returns:
             (low, high), NaN with fewer than two images.
         """
-        return bootstrap_interval(self.image_hits, self.image_unions)
+        return self._interval(mean_iou)
+
+    @functools.cached_property
+    def pixel_accuracy_interval(self) -> tuple[float, float]:
+        """95 % interval of the pixel accuracy, by the same draws of images."""
+        return self._interval(pixel_accuracy)
+
+    @functools.cached_property
+    def iou_interval(self) -> dict[str, tuple[float, float]]:
+        """95 % interval of the IoU of each class, by the same draws of images.
+
+        A draw without the class doesn't count for it. NaN where the class is absent,
+        and with fewer than two images.
+        """
+        low, high = np.full((2, len(self.class_names)), math.nan)
+        if len(self.image_hits) > 1:
+            present = np.asarray(self.image_unions).sum(0) > 0
+            hits, unions = (
+                np.asarray(pixels)[:, present]
+                for pixels in (self.image_hits, self.image_unions)
+            )
+            low[present], high[present] = bootstrap_interval(hits, unions, iou)
+        ends = zip(low.tolist(), high.tolist(), strict=True)
+        return dict(zip(self.class_names, ends, strict=True))
+
+    def _interval(self, score: Score) -> tuple[float, float]:
+        low, high = bootstrap_interval(self.image_hits, self.image_unions, score)
+        return float(low), float(high)
 
     def worst_images(self, count: int | None = None) -> list[ImageScore]:
         """Images in the order of their loss, the largest first.
@@ -159,11 +189,12 @@ class Scores:
         boundary = (
             {} if self.boundary_iou is None else {"boundary_iou": self.boundary_iou}
         )
-        low, high = self.mean_iou_interval
         return {
             **_without_nan(self._values(per_class=False) | boundary),
-            "mean_iou_interval": None if math.isnan(low) else [low, high],
+            "mean_iou_interval": _ends(self.mean_iou_interval),
+            "pixel_accuracy_interval": _ends(self.pixel_accuracy_interval),
             **classes,
+            "iou_interval": {k: _ends(v) for k, v in self.iou_interval.items()},
             "ignored_pixels": self.ignored_pixels,
             "invalid_pixels": self.invalid_pixels,
             "images": self.images,
@@ -207,21 +238,41 @@ class Scores:
         return f"{_table([titles, *rows])}\n\n{_table(totals)}"
 
 
+def iou(hits: Any, unions: Any) -> np.ndarray:
+    """IoU of each class; NaN if it doesn't occur."""
+    hits, unions = np.asarray(hits, float), np.asarray(unions, float)
+    nowhere = np.full_like(hits, math.nan)
+    return np.divide(hits, unions, out=nowhere, where=unions > 0)
+
+
 def mean_iou(hits: Any, unions: Any) -> Any:
     """IoU averaged over the classes that occur, on the last axis; NaN if none does."""
     hits, unions = np.asarray(hits, float), np.asarray(unions, float)
     present = unions > 0
-    iou = np.divide(hits, unions, out=np.zeros_like(hits), where=present)
+    ratios = np.divide(hits, unions, out=np.zeros_like(hits), where=present)
     with np.errstate(invalid="ignore"):
-        return iou.sum(-1) / present.sum(-1)
+        return ratios.sum(-1) / present.sum(-1)
 
 
-def bootstrap_interval(hits: Any, unions: Any) -> tuple[float, float]:
-    """Interval of the mean IoU when images are drawn anew.
+def pixel_accuracy(hits: Any, unions: Any) -> Any:
+    """Share of the pixels that are right, on the last axis; NaN without a pixel.
+
+    A pixel that is right is in one union, one that is wrong in two: those of its true
+    and of its predicted class.
+    """
+    right, both = np.sum(hits, -1, dtype=float), np.sum(unions, -1, dtype=float)
+    with np.errstate(invalid="ignore"):
+        return right / ((both + right) / 2)
+
+
+def bootstrap_interval(hits: Any, unions: Any, score: Score = mean_iou) -> Any:
+    """Interval of a score when images are drawn anew.
 
     Args:
         hits: Intersections, `[images, num_classes]`.
         unions: Unions, likewise.
+        score: Function from sums over images of the two, `[draws, num_classes]`, to a
+            score of each draw, or one of each draw and class.
 
     Returns:
         2.5th and 97.5th percentile, NaN with fewer than two images.
@@ -237,9 +288,13 @@ def bootstrap_interval(hits: Any, unions: Any) -> tuple[float, float]:
         drawn = random.integers(count, size=(_AT_ONCE, count)) + row
         times = np.bincount(drawn.ravel(), minlength=_AT_ONCE * count)
         times = times.reshape(_AT_ONCE, count)  # how often each image is drawn
-        found.append(mean_iou(times @ hits, times @ unions))
-    low, high = np.nanpercentile(np.concatenate(found), _ENDS)
-    return float(low), float(high)
+        found.append(score(times @ hits, times @ unions))
+    low, high = np.nanpercentile(np.concatenate(found), _ENDS, axis=0)
+    return low, high
+
+
+def _ends(interval: tuple[float, float]) -> list[float] | None:
+    return None if math.isnan(interval[0]) else [*interval]
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from keras_seg.data.readers.files import listed
 # Everything that train writes into a run's folder, and that evaluate adds.
 RUN, MODEL, HISTORY, METRICS = "run.json", "model.keras", "history.csv", "metrics.json"
 CURVES, SAMPLES, SAVED_MODEL = "curves.png", "samples.png", "saved_model"
+REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
-FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES)
+FILES = (RUN, MODEL, HISTORY, METRICS, CURVES, SAMPLES, REPORT)
 FOLDERS = (SAVED_MODEL, TENSORBOARD, CHECKPOINTS)
 
 _Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -35,18 +36,70 @@ class Run(msgspec.Struct):
             raise ValueError("Expected `palette` to be one colour per class name")
 
 
-def metrics_file(run: Path, split: str | None, *more: str) -> Path:
-    """Where the scores of a split go.
+def file_of_split(run: Path, name: str, split: str | None, *more: str) -> Path:
+    """Where the scores of a split go, or a report of them.
 
     Args:
         run: The folder of the run.
+        name: What the file of the run's own scores is called.
         split: None stands for the split of validation.
         more: What else they differ in from the run's own scores.
     """
     # A split may be the path of a list.
     words = [*([] if split is None else [Path(split).stem]), *more]
-    name = re.sub(r"[^\w.-]+", "_", "_".join([Path(METRICS).stem, *words]))
-    return run / f"{name}.json"
+    stem = re.sub(r"[^\w.-]+", "_", "_".join([Path(name).stem, *words]))
+    return run / f"{stem}{Path(name).suffix}"
+
+
+class _ImageRow(msgspec.Struct):
+    name: str
+    loss: float | None
+    mean_iou: float | None
+
+
+class _Metrics(msgspec.Struct):
+    """What metrics.json must say for a report, whatever else it says."""
+
+    mean_iou: float | None
+    pixel_accuracy: float | None
+    iou: dict[str, float | None]
+    precision: dict[str, float | None]
+    recall: dict[str, float | None]
+    dice: dict[str, float | None]
+    ignored_pixels: int
+    invalid_pixels: int
+    images: int
+    confusion_matrix: list[list[int]]
+    images_by_loss: list[_ImageRow]
+    mean_iou_interval: tuple[float, float] | None = None
+    pixel_accuracy_interval: tuple[float, float] | None = None
+    iou_interval: dict[str, tuple[float, float] | None] = {}
+    boundary_iou: float | None = None
+
+    def __post_init__(self) -> None:
+        matrix, count = self.confusion_matrix, len(self.iou)
+        if {len(matrix), *map(len, matrix)} != {count}:
+            raise ValueError("Expected `confusion_matrix` to have a row per class")
+        for values in (self.precision, self.recall, self.dice):
+            if values.keys() != self.iou.keys():
+                raise ValueError("Expected scores of the same classes")
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """Read scores that `write_scores` wrote.
+
+    Raises:
+        ValueError: naming the file, if it says something else.
+    """
+    try:
+        scores = msgspec.json.decode(path.read_bytes(), type=_Metrics)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: Expected scores that `keras-seg evaluate` wrote. "
+            f"{_sentence(error)} Likely cause: the file was edited, copied in part, or "
+            "written by an older version. Try: remove it, and the model is scored again"
+        ) from None
+    return msgspec.to_builtins(scores)
 
 
 def read_run(run: Path, schema: type[msgspec.Struct] = Run) -> dict[str, Any]:

@@ -98,8 +98,8 @@ def samples(
     panels, ids = [], set()
     for image, truth, prediction in rows:
         image = np.broadcast_to(np.asarray(image, np.uint8), (*truth.shape, 3))
-        masks = (_fit(np.asarray(mask), side) for mask in (truth, prediction))
-        panels.append([_fit(image, side), *(colorize(m, palette) for m in masks)])
+        masks = (fit(np.asarray(mask), side) for mask in (truth, prediction))
+        panels.append([fit(image, side), *(colorize(m, palette) for m in masks)])
         ids |= set(np.unique(truth)) | set(np.unique(prediction))
 
     # Columns are wide enough for their titles, however narrow the images are.
@@ -148,14 +148,14 @@ def contact_sheet(
     for number, (title, image, mask) in enumerate(pictures):
         x, y = _GAP + number % columns * step, _GAP + number // columns * line
         image = np.broadcast_to(np.asarray(image, np.uint8), (*mask.shape, 3))
-        tile = overlay(_fit(image, side), _fit(np.asarray(mask), side), palette)
+        tile = overlay(fit(image, side), fit(np.asarray(mask), side), palette)
         sheet.paste(Image.fromarray(tile), (x, y))
         write(draw, (x, y + len(tile)), title, side)
         ids |= set(np.unique(mask))
     return np.concatenate([sheet, _legend(ids, class_names, palette, size[0])])
 
 
-def _fit(pixels: np.ndarray, side: int) -> np.ndarray:
+def fit(pixels: np.ndarray, side: int) -> np.ndarray:
     """Shrink or enlarge an image or a mask by a whole number, so that it can be seen.
 
     Ids stay as they are: masks leave out pixels where images have the mean of them.

@@ -42,7 +42,8 @@ def run(voc_tree, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def only_trained():
-    """For trainings that look at no examples first, draw no curves and export nothing.
+    """For trainings that look at no examples first, draw no curves, export and report
+    nothing.
 
     `run` does all that; it takes more than half of the time of so small a training.
     """
@@ -50,6 +51,7 @@ def only_trained():
         patch.setattr("keras_seg.cli.train._look_at_some", lambda *_: None)
         patch.setattr("keras_seg.training.runs.curves", lambda *_: None)
         patch.setattr(keras_seg, "export", lambda *_, **__: None)
+        patch.setattr("keras_seg.cli.train.report_training", lambda *_: None)
         yield
 
 

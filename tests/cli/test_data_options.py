@@ -25,7 +25,7 @@ def test_a_prepared_set_is_trained_and_validated_on_its_own_splits(
     prepared = tmp_path / "prepared"
     voc = ["--data", "voc", "--root", str(voc_tree)]
     assert main(["prepare", *voc, "--out", str(prepared)]) == 0
-    said = capsys.readouterr().out.split("Read them with ")[1]
+    said = capsys.readouterr().out.split("Next: keras-seg train ")[1]
     folders = [word.strip("'") for word in said.split()]
     assert folders[:2] == ["--data", "folder"]
     assert main(["inspect", *folders, "--sheet", str(tmp_path / "sheet.png")]) == 0

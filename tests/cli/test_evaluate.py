@@ -93,6 +93,7 @@ def test_the_images_with_the_largest_loss_are_named(copy, capsys):
     written = json.loads((copy / "metrics.json").read_text())["images_by_loss"]
     found = re.findall(r"^(\S+): loss ([\d.]+), mean IoU [\d.]+$", said, re.MULTILINE)
     assert found == [(x["name"], f"{x['loss']:.3f}") for x in written[:5]]
+    assert said.endswith(f"Wrote {copy}/metrics.json\nNext: keras-seg report {copy}\n")
     assert [float(loss) for _, loss in found] == sorted(
         (float(loss) for _, loss in found), reverse=True
     )

@@ -36,6 +36,7 @@ def test_train_leaves_a_whole_run(run):
         "history.csv",
         "metrics.json",
         "model.keras",
+        "report.html",
         "run.json",
         "samples.png",
         "saved_model",

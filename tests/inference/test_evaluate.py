@@ -318,6 +318,26 @@ def test_the_interval_holds_the_score(model, source):
     low, high = scores.mean_iou_interval
     assert 0 <= low < scores.mean_iou < high <= 1
     assert f"95 % interval   {low:.3f} to {high:.3f}" in str(scores)
+    low, high = scores.pixel_accuracy_interval
+    assert 0 <= low < scores.pixel_accuracy < high <= 1
+
+
+def test_intervals_of_other_scores_are_of_the_same_draws():
+    # Two images: both, twice the one, or twice the other, 1/2, 1/4 and 1/4 of the draws
+    matrices = np.array([[[6, 2, 0], [0, 2, 0]], [[1, 3, 0], [2, 4, 0]]])
+    matrices = np.concatenate([matrices, np.zeros((2, 1, 3), int)], axis=1)
+    hits = matrices.diagonal(axis1=1, axis2=2)
+    unions = matrices.sum(1) + matrices.sum(2) - hits
+    scores = keras_seg.Scores(
+        ("ground", "cat", "dog"), matrices.sum(0), image_hits=hits, image_unions=unions
+    )
+    assert scores.pixel_accuracy_interval == (5 / 10, 8 / 10)
+    assert scores.iou_interval["ground"] == (1 / 6, 6 / 8)
+    assert scores.iou_interval["cat"] == (4 / 9, 2 / 4)
+    assert np.isnan(scores.iou_interval["dog"]).all()
+    written = scores.as_json()
+    assert written["pixel_accuracy_interval"] == [5 / 10, 8 / 10]
+    assert written["iou_interval"]["dog"] is None
 
 
 def test_a_saved_model_has_the_scores_of_the_model(model, source, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from keras_seg.cli.data_options import DataOptions
 from keras_seg.cli.options import parser
 from keras_seg.files import locked
-from keras_seg.training.run_files import metrics_file
+from keras_seg.training.run_files import METRICS, file_of_split
 from keras_seg.training.runs import check_folder, claimed_folder, free_folder
 
 RUN = {"class_names": ["a", "b"], "palette": [[0, 0, 0], [9, 9, 9]]}
@@ -147,7 +147,7 @@ def test_new_folders_get_the_next_number(tmp_path):
     ],
 )
 def test_scores_of_each_split_have_a_file(tmp_path, split, name):
-    path = metrics_file(tmp_path, split)
+    path = file_of_split(tmp_path, METRICS, split)
     assert (path.name, path.parent) == (name, tmp_path)
 
 
