@@ -65,7 +65,7 @@ def test_python_and_then_the_commands_of_the_readme_run(small_voc):
         if "--encoder-weights" not in words:  # which isn't downloaded here
             assert main(words) == 0, words
             done.append(words[0])
-    assert done == ["inspect", "train", "evaluate", "predict", "export"]
+    assert done == ["inspect", "train", "evaluate", "report", "predict", "export"]
     assert Path("masks/photo.png").exists()
     assert Path("masks/photo_overlay.jpg").exists()
 
