@@ -119,7 +119,7 @@ def agreement(net: ExportedNet, served: Served, images: Sequence[np.ndarray]) ->
 
 
 def require_equal_shapes(net: ExportedNet, examples: Iterable[Example]) -> None:
-    """Raise unless a quantized export gives outputs of the size that the model gives."""
+    """Raise unless a quantized export gives outputs of the model's size."""
     for images, expected in examples:
         received = net.served("probabilities", images)
         _require_shapes(images, expected, received, net.served("mask", images))
@@ -148,27 +148,27 @@ def check_examples(examples: Any, served: Served) -> list[np.ndarray]:
     """
     try:
         images = [np.asarray(image) for image in examples]
-    except TypeError:
+    except (TypeError, ValueError):  # no list, or (image, mask) of a Source
         images = []
     if not images:
         raise ValueError(
             "Expected `examples`, images [height, width, channels] of uint8 like those "
-            "of training. Received: none. Try: examples=[source[k][0] for k in "
-            "range(100)]."
+            f"of training. Received: {type(examples).__name__} without any. Try: "
+            "examples=[source[k][0] for k in range(100)]."
         )
-    shape = served.input_shape
+    channels = served.input_shape[-1]
     for k, image in enumerate(images):
-        fits = image.ndim == 3 and image.size and image.shape[-1] == shape[-1]
+        fits = image.ndim == 3 and image.size and image.shape[-1] == channels
         if not fits or image.dtype != np.uint8:
             raise ValueError(
-                f"Expected `examples` of uint8 [height, width, {shape[-1]}]. Received: "
+                f"Expected `examples` of uint8 [height, width, {channels}]. Received: "
                 f"{image.dtype} {list(image.shape)} as number {k}."
             )
-    return [_resized(image, shape[:2]) for image in images]
+    return images
 
 
-def _resized(image: np.ndarray, size: Sequence[int | None]) -> np.ndarray:
-    """An image at the size that the model takes, where that is fixed."""
+def resized(image: np.ndarray, size: Sequence[int | None]) -> np.ndarray:
+    """An image at the size that an export takes, where that is fixed."""
     wanted = [side or own for side, own in zip(size, image.shape, strict=False)]
     if wanted == list(image.shape[:2]):
         return image

@@ -5,20 +5,22 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_seg.arguments import is_whole
-from keras_seg.exports import onnx, saved_model
+from keras_seg.exports import litert, onnx, saved_model
 from keras_seg.exports.comparison import (
     agreement,
     check_examples,
     compare,
     random_examples,
     require_equal_shapes,
+    resized,
 )
 from keras_seg.exports.metadata import check_names, check_palette, describe
 from keras_seg.exports.serving import Served
@@ -33,6 +35,8 @@ FORMATS: dict[str, tuple[str, type[ExportedNet]]] = {
 }
 #: Numbers in place of float32.
 QUANTIZED = ("float16", "int8")
+# The size of images where LiteRT can't leave it free and none is given.
+_FIXED = (512, 512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +127,7 @@ def export(
         mask = serve(image=image[None])["mask"][0]
     """
     path = Path(path)
-    ending, runtime = _check_format(format, quantize, path)
+    _check_format(format, quantize, path)
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             "Expected Keras's TensorFlow backend, which writes these formats. Received:"
@@ -141,9 +145,44 @@ def export(
         raise FileExistsError(
             f"Expected nothing at {path}. Choose another path, or overwrite=True."
         )
-    versions = onnx.check_packages(quantize) if format == "onnx" else {}
+    versions = {}
+    if format == "onnx":
+        versions = onnx.check_packages(quantize)
+    elif format == "litert":
+        versions = litert.check_packages()
+
+    def describe_and_write(served: Served) -> Export:
+        about = describe(served, names, colors, quantize=quantize, **versions)
+        return _write(served, path, format, quantize, examples, about)
+
+    try:
+        return describe_and_write(served)
+    except litert.NeedsFlexError as error:
+        if None not in served.input_shape:
+            raise
+        served = Served(model, _FIXED)
+        warnings.warn(
+            f"{error} Without free sizes it may not: this export takes images of "
+            f"{served.input_shape[0]} x {served.input_shape[1]} only. `size` chooses "
+            "another size.",
+            stacklevel=2,
+        )
+        return describe_and_write(served)
+
+
+def _write(
+    served: Served,
+    path: Path,
+    format: str,
+    quantize: str | None,
+    examples: Sequence[np.ndarray] | None,
+    about: dict[str, Any],
+) -> Export:
+    """Write aside, compare in the format's own runtime, and rename."""
+    ending, runtime = FORMATS[format]
     noise = random_examples(served)
-    about = describe(served, names, colors, quantize=quantize, **versions)
+    images = [resized(one, served.input_shape[:2]) for one in examples or ()]
+    images = images or [one for batch, _ in noise for one in batch]
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(
@@ -152,31 +191,30 @@ def export(
         unfinished(folder),
     ):
         aside = Path(folder) / f"export{ending}"
-        share = None
         if format == "saved_model":
             saved_model.write(served, aside, about)
         else:
-            images = examples or [one for batch, _ in noise for one in batch]
-            onnx.write(served, aside, about, quantize=quantize, images=images)
+            writer = onnx if format == "onnx" else litert
+            writer.write(served, aside, about, quantize=quantize, images=images)
         net = runtime(aside)
+        share = None
         if quantize is None:
             # Half precision rounds differently where operations are fused.
-            compare(net, noise, tolerance=5e-2 if _is_half(model) else 1e-3)
+            half = _is_half(served.model)
+            compare(net, noise, tolerance=5e-2 if half else 1e-3)
         else:
             require_equal_shapes(net, noise)
             share = agreement(net, served, images)
-        del net
+        del net  # which Windows would keep from being renamed
         _replace(aside, path)
     return Export(path, _bytes(path), served.input_shape[:2], share)
 
 
-def _check_format(
-    format: Any, quantize: Any, path: Path
-) -> tuple[str, type[ExportedNet]]:
+def _check_format(format: Any, quantize: Any, path: Path) -> None:
     if format not in FORMATS:
         raise ValueError(
-            f"Expected `format` to be one of {', '.join(map(repr, FORMATS))}. Received: "
-            f"{format!r}"
+            f"Expected `format` to be one of {', '.join(map(repr, FORMATS))}. "
+            f"Received: {format!r}"
         )
     if quantize not in (None, *QUANTIZED):
         raise ValueError(
@@ -188,13 +226,12 @@ def _check_format(
             f"Expected format='onnx' or 'litert' with quantize={quantize!r}. Received: "
             "'saved_model', whose numbers stay float32."
         )
-    ending, runtime = FORMATS[format]
+    ending, _ = FORMATS[format]
     if ending and path.suffix != ending:
         raise ValueError(
             f"Expected a path that ends in {ending}, by which `predict` and `evaluate` "
             f"know the format. Received: {path}. Try: {path.with_suffix(ending)}"
         )
-    return ending, runtime
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:

@@ -88,6 +88,12 @@ def _converted(served: Served) -> Any:
             opset=_OPSET,
             custom_op_handlers={"Erfc": (_erfc, [])},
         )
+    # Where tf2onnx gives an empty tensor, the input is to be left out: converted to
+    # half precision it would be taken for a given one.
+    empty = {x.name for x in model.graph.initializer if 0 in x.dims}
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            node.input[:] = ["" if name in empty else name for name in node.input]
     return model
 
 
@@ -113,15 +119,37 @@ def _in_half_precision(model: Any) -> Any:
         DEFAULT_OP_BLOCK_LIST,
         convert_float_to_float16,
     )
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    return convert_float_to_float16(
-        model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, "Softmax"]
+    half = convert_float_to_float16(
+        model,
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, "Softmax"],
+        node_block_list=_of_shapes(model),
     )
+    OnnxModel(half).topological_sort()  # casts were added at the end
+    return half
+
+
+def _of_shapes(model: Any) -> list[str]:
+    """Names of the nodes that compute with sizes of maps, not with their values.
+
+    tf2onnx does it in float32, which holds every size; half precision doesn't.
+    """
+    values = {image.name for image in model.graph.input}
+    names = []
+    for node in model.graph.node:
+        if node.op_type != "Shape" and values & {*node.input}:
+            values |= {*node.output}
+        else:
+            names.append(node.name)
+    return names
 
 
 def _in_bytes(model: Any, images: Sequence[np.ndarray]) -> Any:
     """Weights and activations as int8, with the ranges that images give."""
     import onnx
+    import onnxruntime
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -135,21 +163,26 @@ def _in_bytes(model: Any, images: Sequence[np.ndarray]) -> Any:
             image = next(self._left, None)
             return None if image is None else {"image": image[None]}
 
+    # It warns of what its own steps leave behind. 3 are errors; 2, warnings, its default.
+    onnxruntime.set_default_logger_severity(3)
     with tempfile.TemporaryDirectory() as folder, _quiet(None):
-        before, after = (str(Path(folder) / f"{name}.onnx") for name in ("a", "b"))
-        # It folds batch normalization into convolutions.
-        quant_pre_process(model, before, skip_symbolic_shape=True)
+        full, folded, quantized = (str(Path(folder) / f"{k}.onnx") for k in range(3))
+        onnx.save(model, full)
+        # Batch normalization is folded into convolutions.
+        quant_pre_process(full, folded, skip_symbolic_shape=True)
         quantization.quantize_static(
-            before,
-            after,
+            folded,
+            quantized,
             Images(),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(_IN_BYTES),
+            nodes_to_exclude=_of_shapes(onnx.load(folded)),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-        return onnx.load(after)
+        onnxruntime.set_default_logger_severity(2)
+        return onnx.load(quantized)
 
 
 @contextlib.contextmanager

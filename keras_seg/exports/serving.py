@@ -34,7 +34,9 @@ class Served:
         self.num_classes = count_classes(model, at_most=255)
         self._finished = ends_in_softmax(model)
         *sides, channels = model.input_shape[1:]
-        sides = [own or side for own, side in zip(sides, size or (None,) * 2)]
+        sides = [
+            own or side for own, side in zip(sides, size or (None, None), strict=True)
+        ]
         self.image = tf.TensorSpec((None, *sides, channels), tf.uint8, name="image")
 
     @property
@@ -70,6 +72,7 @@ def _ids(scores: Any) -> Any:
     are equal. Finite is what isn't above the largest number, since neither ONNX nor
     LiteRT has an operation for it. (Minus infinity is fine: a class that can't be.)
     """
-    ids = tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
+    ids = tf.argmax(scores, axis=-1, output_type=tf.int32)
     is_number = tf.reduce_all(scores <= _LARGEST, axis=-1)
-    return tf.where(is_number, ids, tf.constant(IGNORE, tf.uint8))
+    # Bytes come last: LiteRT can't choose between bytes.
+    return tf.cast(tf.where(is_number, ids, IGNORE), tf.uint8)

@@ -11,8 +11,8 @@ from keras_seg.data import Source
 from keras_seg.data.suggestions import refuse
 from keras_seg.inference.blocks import batch_that_fits
 from keras_seg.inference.counting import Counted
-from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.one_device import without_distribution
+from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import check_boundary, check_passes
 from keras_seg.inference.scores import Scores
 

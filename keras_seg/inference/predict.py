@@ -25,8 +25,8 @@ def predict(
 
     Args:
         model: A model from images to logits, or to probabilities: which of them is read
-            off its last layer. Or the path of what `export` wrote: a SavedModel, an ONNX
-            or a LiteRT file, which goes through its own runtime.
+            off its last layer. Or the path of what `export` wrote: a SavedModel, or an
+            ONNX or LiteRT file, which goes through its own runtime.
         image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
         tile: Height and width of the tiles that the image goes by, pixels or (height,
             width). None means the whole image at once where it fits into memory, else

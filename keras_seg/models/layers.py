@@ -121,11 +121,12 @@ class CropTo(layers.Layer):
 
     def call(self, x: Any, like: Any) -> Any:
         _, height, width, _ = ops.shape(like)
+        batch, x_height, x_width, channels = ops.shape(x)
         top = left = self.offset
         if self.offset == "centre":
-            _, x_height, x_width, _ = ops.shape(x)
             top, left = (x_height - height) // 2, (x_width - width) // 2
-        return x[:, top : top + height, left : left + width]
+        # Not x[:, ...]: ONNX would have its open end as the largest integer, in floats.
+        return ops.slice(x, (0, top, left, 0), (batch, height, width, channels))
 
     def compute_output_spec(self, x: Any, like: Any) -> keras.KerasTensor:
         shape = (x.shape[0], *like.shape[1:3], x.shape[3])
