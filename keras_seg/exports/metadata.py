@@ -93,7 +93,10 @@ def check_palette(palette: Any, num_classes: int) -> np.ndarray:
     Raises:
         ValueError: for others.
     """
-    colors = np.array(palette)
+    try:
+        colors = np.array(palette)
+    except ValueError:  # rows of several lengths
+        colors = np.array(None)
     fits = colors.shape == (num_classes, 3) and colors.dtype.kind in "iu"
     if not fits or colors.min() < 0 or colors.max() > 255:
         raise ValueError(

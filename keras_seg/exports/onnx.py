@@ -163,7 +163,7 @@ def _in_bytes(model: Any, images: Sequence[np.ndarray]) -> Any:
             image = next(self._left, None)
             return None if image is None else {"image": image[None]}
 
-    # It warns of what its own steps leave behind. 3 are errors; 2, warnings, its default.
+    # It warns of what its own steps leave behind. 3: errors; 2: warnings, its default.
     onnxruntime.set_default_logger_severity(3)
     with tempfile.TemporaryDirectory() as folder, _quiet(None):
         full, folded, quantized = (str(Path(folder) / f"{k}.onnx") for k in range(3))
