@@ -1,6 +1,6 @@
 """Exports: SavedModels, ONNX and LiteRT files, compared with the original model."""
 
-from keras_seg.exports.export import Export, export
+from keras_seg.exports.formats import Export, export
 
 __all__ = ["Export", "export"]
 

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,13 +118,18 @@ def _with_metadata(content: bytes, metadata: dict[str, Any]) -> bytes:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep the converter from writing the whole graph to file descriptor 2."""
+    """Keep the converter from writing the whole graph to file descriptor 2.
+
+    And from warning that the interpreter which it calibrates with is an old one.
+    """
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter")
+            yield
     finally:
         sys.stderr.flush()
         os.dup2(stderr, 2)

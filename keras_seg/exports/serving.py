@@ -19,6 +19,8 @@ class Served:
         model: A model from images to logits or probabilities, of 2 to 255 classes.
         size: (height, width) of the images, where they aren't free. A model's own fixed
             size goes first.
+        in_bytes: Whether scores will be whole numbers: those are never NaN, and what
+            asks for it would be rounded to bytes too.
 
     Attributes:
         model: The model.
@@ -29,8 +31,15 @@ class Served:
         ValueError: for a model that can't be served.
     """
 
-    def __init__(self, model: keras.Model, size: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        size: tuple[int, int] | None = None,
+        *,
+        in_bytes: bool = False,
+    ):
         self.model = model
+        self._in_bytes = in_bytes
         self.num_classes = count_classes(model, at_most=255)
         self._finished = ends_in_softmax(model)
         *sides, channels = model.input_shape[1:]
@@ -46,7 +55,7 @@ class Served:
 
     def mask(self, image: Any) -> dict[str, Any]:
         """`mask`: ids, uint8 `[batch, height, width]`, `IGNORE` where there is NaN."""
-        return {"mask": _ids(self._scores(image))}
+        return {"mask": self._ids(self._scores(image))}
 
     def probabilities(self, image: Any) -> dict[str, Any]:
         """`probabilities`: float32 `[batch, height, width, num_classes]`."""
@@ -55,7 +64,7 @@ class Served:
     def both(self, image: Any) -> dict[str, Any]:
         """`mask` and `probabilities`."""
         scores = self._scores(image)
-        return {"mask": _ids(scores), "probabilities": self._likely(scores)}
+        return {"mask": self._ids(scores), "probabilities": self._likely(scores)}
 
     def _scores(self, image: Any) -> Any:
         scores = self.model(tf.cast(image, tf.float32), training=False)
@@ -64,15 +73,16 @@ class Served:
     def _likely(self, scores: Any) -> Any:
         return scores if self._finished else tf.nn.softmax(scores)
 
+    def _ids(self, scores: Any) -> Any:
+        """The largest score of each pixel.
 
-def _ids(scores: Any) -> Any:
-    """The largest score of each pixel.
-
-    Of the scores, not of probabilities: in half precision and in bytes many of those
-    are equal. Finite is what isn't above the largest number, since neither ONNX nor
-    LiteRT has an operation for it. (Minus infinity is fine: a class that can't be.)
-    """
-    ids = tf.argmax(scores, axis=-1, output_type=tf.int32)
-    is_number = tf.reduce_all(scores <= _LARGEST, axis=-1)
-    # Bytes come last: LiteRT can't choose between bytes.
-    return tf.cast(tf.where(is_number, ids, IGNORE), tf.uint8)
+        Of the scores, not of probabilities: in half precision and in bytes many of
+        those are equal. Finite is what isn't above the largest number, since neither
+        ONNX nor LiteRT has an operation for it. (Minus infinity is fine: a class that
+        can't be.)
+        """
+        ids = tf.argmax(scores, axis=-1, output_type=tf.int32)
+        if not self._in_bytes:
+            is_number = tf.reduce_all(scores <= _LARGEST, axis=-1)
+            ids = tf.where(is_number, ids, IGNORE)
+        return tf.cast(ids, tf.uint8)  # last: LiteRT can't choose between bytes

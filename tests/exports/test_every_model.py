@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_seg
-from keras_seg.exports.export import FORMATS
+from keras_seg.exports.formats import FORMATS
 from keras_seg.inference.opened import as_net
 from tests.models.test_models import CLASSES, DECODER, MODELS, UNET, build
 

@@ -9,7 +9,7 @@ import pytest
 
 import keras_seg
 from keras_seg.exports.comparison import agreement, compare
-from keras_seg.exports.export import FORMATS
+from keras_seg.exports.formats import FORMATS
 from keras_seg.exports.serving import Served
 from keras_seg.inference.opened import as_net
 
@@ -243,7 +243,7 @@ def test_a_fixed_size_is_kept(format, tmp_path):
 
 @pytest.mark.slow  # converters
 def test_litert_fixes_the_size_where_it_must_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_seg.exports.export._FIXED", (16, 24))
+    monkeypatch.setattr("keras_seg.exports.formats._FIXED", (16, 24))
     image = keras.Input((None, None, 3))
     x = keras.layers.UpSampling2D(2)(keras.layers.AveragePooling2D(2)(image))
     model = keras.Model(image, keras.layers.Conv2D(CLASSES, 3, padding="same")(x))

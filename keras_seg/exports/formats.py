@@ -134,12 +134,13 @@ def export(
             f" {keras.backend.backend()}. Save the model as .keras, load it with "
             "KERAS_BACKEND=tensorflow, and export it there."
         )
-    served = Served(model, _check_size(size))
+    in_bytes = quantize == "int8"
+    served = Served(model, _check_size(size), in_bytes=in_bytes)
     names = (
         None if class_names is None else check_names(class_names, served.num_classes)
     )
     colors = None if palette is None else check_palette(palette, served.num_classes)
-    if quantize == "int8" or examples is not None:
+    if in_bytes or examples is not None:
         examples = check_examples(examples, served)
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(
@@ -160,7 +161,7 @@ def export(
     except litert.NeedsFlexError as error:
         if None not in served.input_shape:
             raise
-        served = Served(model, _FIXED)
+        served = Served(model, _FIXED, in_bytes=in_bytes)
         warnings.warn(
             f"{error} Without free sizes it may not: this export takes images of "
             f"{served.input_shape[0]} x {served.input_shape[1]} only. `size` chooses "
