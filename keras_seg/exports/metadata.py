@@ -1,6 +1,7 @@
 """What an export says of itself: names, colours, what goes in and comes out."""
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import keras_seg
 from keras_seg.exports.serving import Served
 from keras_seg.palette import color_map
 
@@ -42,7 +42,8 @@ def describe(
         "size": list(served.input_shape[:2]),
         "quantize": quantize,
         "versions": {
-            "keras_seg": keras_seg.__version__,
+            # Not imported from here, since it imports all rooms.
+            "keras_seg": sys.modules["keras_seg"].__version__,
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
             **versions,

@@ -94,6 +94,9 @@ def _converted(served: Served) -> Any:
     for node in model.graph.node:
         if node.op_type == "Resize":
             node.input[:] = ["" if name in empty else name for name in node.input]
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [x for x in model.graph.initializer if x.name in empty - used]:
+        model.graph.initializer.remove(tensor)
     return model
 
 
