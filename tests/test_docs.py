@@ -122,7 +122,7 @@ def test_python_of_the_page_on_serving_runs(small_data):
     assert names["class_names"] == list(names["source"].class_names)
     likely = keras_seg.predict(model, image)
     np.testing.assert_allclose(names["likely"]["probabilities"][0], likely, atol=1e-5)
-    assert (keras_seg.predict_mask("int8.onnx", image) == expected).mean() > 0.9
+    assert (keras_seg.predict_mask("int8.onnx", image) == expected).mean() > 0.8
 
 
 @pytest.mark.slow
