@@ -104,6 +104,27 @@ def test_python_of_the_page_on_predictions_runs(small_data, capsys):
     assert len(names["worst"]) == 3
 
 
+@pytest.mark.slow  # converters
+def test_python_of_the_page_on_serving_runs(small_data):
+    blocks = re.findall(
+        r"```python\n(.*?)```", (DATA.parent / "serving.md").read_text(), re.S
+    )
+    assert len(blocks) == 4
+    names: dict = {}
+    masks = []
+    for code in blocks:
+        exec(code, names)
+        masks += [names.pop("mask", None)]  # the first block has none
+    model, image = names["model"], names["images"][0]
+    expected = keras_seg.predict_mask(model, image)
+    for mask in masks[1:]:
+        assert np.array_equal(np.squeeze(mask), expected)
+    assert names["class_names"] == list(names["source"].class_names)
+    likely = keras_seg.predict(model, image)
+    np.testing.assert_allclose(names["likely"]["probabilities"][0], likely, atol=1e-5)
+    assert (keras_seg.predict_mask("int8.onnx", image) == expected).mean() > 0.8
+
+
 @pytest.mark.slow
 def test_python_of_the_page_on_the_report_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -50,6 +50,16 @@ def side(text: str) -> int:
     return whole(text, 1, 16_384)
 
 
+def height_width(text: str) -> tuple[int, int]:
+    """Height and width in pixels; one number stands for both."""
+    sides = [side(word) for word in text.split(",")]
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(
+            f"expected height,width, as 480,640, received {text}"
+        )
+    return sides[0], sides[-1]
+
+
 def not_negative(text: str) -> int:
     """How many of something, which may be none."""
     return whole(text, 0, 1_000_000_000)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import keras_seg
 from keras_seg.cli.dataset_options import PATHS, add_dataset_options
 from keras_seg.cli.option_types import (
+    height_width,
     overlap,
     page,
     picture,
@@ -97,12 +98,7 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
     command = add_command("evaluate", "Score a trained model. Prints IoU by class.")
     _add_run(command)
     _add_split(command)
-    command.add_argument(
-        "--export",
-        type=Path,
-        metavar="DIR",
-        help="a SavedModel to score in place of the run's model",
-    )
+    _add_export(command, "score")
     command.add_argument(
         "--boundary",
         type=positive,
@@ -182,19 +178,49 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         help="leave out images whose files are all in DIR",
     )
     _add_json(add)
+    _add_export(command, "predict with")
     _add_passes(command)
 
-    command = add_command("export", "Export a trained model for serving.")
+    command = add_command(
+        "export",
+        "Export a trained model for serving. Raw images in, class ids out. Before the "
+        "file gets its name, it is compared with the model in its own runtime.",
+    )
     _add_run(command)
     add = command.add_argument
     add(
         "--format",
-        choices=("saved_model",),
+        choices=("saved_model", "onnx", "litert"),
         default="saved_model",
         help="format to export to",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    add("--overwrite", action="store_true", help="replace DIR if it exists")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="folder to write; with --format onnx a file .onnx, with litert .tflite",
+    )
+    add("--overwrite", action="store_true", help="replace PATH if it exists")
+    add(
+        "--quantize",
+        choices=("float16", "int8"),
+        help="numbers in place of float32, with --format onnx or litert",
+    )
+    add(
+        "--calibration",
+        type=positive,
+        metavar="N",
+        help="training images that --quantize measures by: the ranges of int8 (default "
+        "there: 100), and how many pixels keep their class",
+    )
+    add(
+        "--size",
+        type=height_width,
+        metavar="H,W",
+        help="the only size of images that it takes (default: any size)",
+    )
+    _add_paths(command)
     _add_json(add)
     return parser
 
@@ -213,6 +239,10 @@ def _add_split(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--split", help="split to score (default: the one the run was validated on)"
     )
+    _add_paths(command)
+
+
+def _add_paths(command: argparse.ArgumentParser) -> None:
     for name in PATHS:
         command.add_argument(
             f"--{name}",
@@ -223,6 +253,16 @@ def _add_split(command: argparse.ArgumentParser) -> None:
 
 def _add_json(add: Callable[..., Any]) -> None:
     add("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _add_export(command: argparse.ArgumentParser, verb: str) -> None:
+    command.add_argument(
+        "--export",
+        type=Path,
+        metavar="PATH",
+        help=f"what to {verb} in place of the run's model: a SavedModel, an ONNX or a "
+        "LiteRT file",
+    )
 
 
 def _add_passes(command: argparse.ArgumentParser) -> None:

@@ -67,7 +67,7 @@ def predict(options: argparse.Namespace) -> int:
     failed = []
     if missing:
         done = predict_files(
-            load_model(options.run),
+            options.export or load_model(options.run),
             missing,
             write,
             batch_size=options.batch_size,

@@ -309,7 +309,11 @@ def _finish(
         write_scores(scores, out / METRICS, split)
     keras.utils.save_img(out / SAMPLES, sample_sheet(model, validation), scale=False)
     keras_seg.export(
-        model, out / SAVED_MODEL, class_names=training.class_names, overwrite=True
+        model,
+        out / SAVED_MODEL,
+        class_names=training.class_names,
+        palette=training.palette,
+        overwrite=True,
     )
     return scores, model
 

@@ -1,8 +1,8 @@
-"""Exports: models for serving, compared with the original."""
+"""Exports: SavedModels, ONNX and LiteRT files, compared with the original model."""
 
-from keras_seg.exports.saved_model import export
+from keras_seg.exports.formats import Export, export
 
-__all__ = ["export"]
+__all__ = ["Export", "export"]
 
 
 def __dir__() -> list[str]:

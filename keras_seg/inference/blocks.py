@@ -234,8 +234,9 @@ def _window(images: np.ndarray, tile: Any, sides: tuple[Side, Side]) -> np.ndarr
         length = side.for_output(stop - start)
         if not length:
             raise ValueError(
-                f"Expected `scales` of at most 1 for a model that takes {side.first} "
-                f"pixels only. Received: an image of {stop - start} pixels"
+                f"Expected images of at most {side.first} pixels a side, and `scales` "
+                "of at most 1, for a model that takes this size only. Received: "
+                f"{stop - start} pixels. Larger images go by tiles: tile={side.first}."
             )
         seen.append((start - side.margin, start - side.margin + length))
     return _pixels_of(images, *seen)

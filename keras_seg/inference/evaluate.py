@@ -11,10 +11,9 @@ from keras_seg.data import Source
 from keras_seg.data.suggestions import refuse
 from keras_seg.inference.blocks import batch_that_fits
 from keras_seg.inference.counting import Counted
-from keras_seg.inference.nets import as_net
 from keras_seg.inference.one_device import without_distribution
+from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import check_boundary, check_passes
-from keras_seg.inference.predict import Model
 from keras_seg.inference.scores import Scores
 
 # Images of one size are predicted together while a batch has at most so many pixels,
@@ -44,8 +43,9 @@ def evaluate(
     them.
 
     Args:
-        model: A model from images to logits, or to probabilities. Or the folder of a
-            SavedModel that `export` wrote, whose scores then are those that it serves.
+        model: A model from images to logits, or to probabilities. Or the path of what
+            `export` wrote, a SavedModel, an ONNX or a LiteRT file: the scores then are
+            those of what it serves, in its own runtime.
         source: Examples to score it on.
         tile: Height and width of the tiles that images go by, as in `predict`.
         overlap: Share of a tile that the next one has too.

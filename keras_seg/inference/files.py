@@ -12,9 +12,9 @@ import tensorflow as tf
 from keras_seg.arguments import check_integer
 from keras_seg.data.decode.image import count_channels, read_image
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
-from keras_seg.inference.nets import Net, as_net
+from keras_seg.inference.nets import Net
+from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
-from keras_seg.inference.predict import Model
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -41,8 +41,8 @@ def predict_files(
     stop the others.
 
     Args:
-        model: A model from images of any size to logits or probabilities. Or the folder
-            of a SavedModel that `export` wrote.
+        model: A model from images of any size to logits or probabilities. Or the path
+            of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
         paths: JPEG or PNG files. A model of one channel gets colours as grey, one of
             three gets grey as RGB; a fourth channel is left out.
         use: Called in a thread with each path, its image `[height, width, channels]`

@@ -1,19 +1,15 @@
 """What `predict` and `evaluate` use a model through: images in, scores or ids out.
 
-One class for each kind of model: those of Keras, and SavedModels that `export` wrote.
+Models of Keras are here; those that `export` wrote are in `exported`.
 """
 
 import functools
 import math
-import os
 import warnings
 import weakref
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from keras_seg.inference.memory import (
@@ -26,7 +22,6 @@ from keras_seg.inference.memory import (
 )
 from keras_seg.inference.one_device import predict_on_batch
 from keras_seg.inference.sides import Side, sides_of
-from keras_seg.labels import IGNORE
 from keras_seg.models.outputs import check_finite, count_classes, ends_in_softmax
 
 #: What a pass may need of the free memory; the rest is for the maps that wait.
@@ -180,90 +175,3 @@ class KerasNet(Net):
             return PassMemory(self.model, sizes)
         except Exception:  # whatever the layers of other people's models raise
             return None
-
-
-class SavedModelNet(Net):
-    """A SavedModel that `keras_seg.export` wrote.
-
-    Args:
-        path: Its folder.
-
-    Raises:
-        ValueError: for a folder that holds something else.
-    """
-
-    are_probabilities = True
-
-    def __init__(self, path: str | os.PathLike):
-        try:
-            self._loaded = tf.saved_model.load(os.fspath(path))
-            signatures = self._loaded.signatures
-            self._masks = signatures["serving_default"]
-            self._probabilities = signatures["probabilities"]
-            (image,) = self._masks.structured_input_signature[1].values()
-            self.input_shape = tuple(image.shape[1:])
-            output = self._probabilities.structured_outputs["probabilities"]
-            self.num_classes = int(output.shape[-1])
-        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{os.fspath(path)}: Expected a SavedModel that keras_seg.export "
-                f"wrote. Received: {error}"
-            ) from None
-
-    def scores(self, images: np.ndarray) -> np.ndarray:
-        scores = self._probabilities(image=_as_bytes(images))["probabilities"].numpy()
-        _require_size(scores, images)
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                "Expected finite outputs of the SavedModel. Received: NaN or infinity. "
-                "Likely cause: training diverged before it was exported."
-            )
-        return scores
-
-    def masks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        masks = self._masks(image=_as_bytes(images))["mask"].numpy()
-        _require_size(masks, images)
-        return masks, (masks != IGNORE).all(axis=(1, 2))
-
-
-def _as_bytes(images: np.ndarray) -> tf.Tensor:
-    """Images as exports take them; resized ones have fractions."""
-    return tf.constant(np.rint(images).astype(np.uint8))
-
-
-def _require_size(outputs: np.ndarray, images: np.ndarray) -> None:
-    if outputs.shape[1:3] != images.shape[1:3]:
-        raise ValueError(
-            "Expected a SavedModel whose masks are as large as the images. Received: "
-            f"{outputs.shape[1:3]} for {images.shape[1:3]}. Likely cause: a U-Net with "
-            "padding='valid'. Give its Keras model instead."
-        )
-
-
-_nets: "weakref.WeakKeyDictionary[keras.Model, KerasNet]" = weakref.WeakKeyDictionary()
-
-
-def as_net(model: Any) -> Net:
-    """Make what inference uses a model through.
-
-    Args:
-        model: A Keras model, or the folder of a SavedModel.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: for something else.
-    """
-    if isinstance(model, str | os.PathLike):
-        if not (Path(model) / "saved_model.pb").is_file():
-            raise FileNotFoundError(
-                f"Expected the folder of a SavedModel, with saved_model.pb. Received: "
-                f"{os.fspath(model)}. Load a .keras file first: "
-                "keras.models.load_model(path)."
-            )
-        return SavedModelNet(model)
-    if isinstance(model, Net):
-        return model
-    count_classes(model)
-    if model not in _nets:
-        _nets[model] = KerasNet(model)
-    return _nets[model]

@@ -2,18 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import keras
 import numpy as np
 
 from keras_seg.data import Source
 from keras_seg.inference.blocks import blocks
-from keras_seg.inference.nets import as_net
+from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
-
-#: A Keras model, or the folder of a SavedModel.
-Model: TypeAlias = keras.Model | str | os.PathLike
 
 
 def predict(
@@ -29,7 +25,8 @@ def predict(
 
     Args:
         model: A model from images to logits, or to probabilities: which of them is read
-            off its last layer. Or the folder of a SavedModel that `export` wrote.
+            off its last layer. Or the path of what `export` wrote: a SavedModel, or an
+            ONNX or LiteRT file, which goes through its own runtime.
         image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
         tile: Height and width of the tiles that the image goes by, pixels or (height,
             width). None means the whole image at once where it fits into memory, else
@@ -90,7 +87,7 @@ def predict_mask(
 
     Args:
         model: A model from images to logits or probabilities, of 2 to 255 classes. Or
-            the folder of a SavedModel that `export` wrote.
+            the path of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
         image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
         tile: Height and width of the tiles that the image goes by, pixels or (height,
             width). None means the whole image at once where it fits into memory, else

@@ -6,7 +6,7 @@ from typing import Any
 from keras import layers
 
 from keras_seg.labels import Image, Logits
-from keras_seg.models.layers import UpsampleBilinear, crop_to
+from keras_seg.models.layers import UpsampleBilinear, UpsampleNearest, crop_to
 
 NORMALIZATIONS = ("none", "batch", "group")
 UPSAMPLINGS = ("transpose", "bilinear", "nearest")
@@ -97,7 +97,7 @@ def upsample(x: Any, *, upsampling: str, name: str) -> Any:
     """Twice the height and width, without weights: "bilinear" or "nearest"."""
     if upsampling == "bilinear":
         return UpsampleBilinear(2, name=f"{name}_bilinear")(x)
-    return layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_nearest")(x)
+    return UpsampleNearest(2, name=f"{name}_nearest")(x)
 
 
 def up_convolution(x: Any, filters: int, *, upsampling: str, name: str) -> Any:

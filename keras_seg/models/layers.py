@@ -71,6 +71,35 @@ class UpsampleBilinear(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
+class UpsampleNearest(layers.UpSampling2D):
+    """Enlarge maps by a whole factor, each pixel repeated.
+
+    `UpSampling2D(interpolation="nearest")` whose maps of unknown size stay maps of a
+    known number of channels when a graph is converted to LiteRT, and become one resize
+    operation there and in ONNX. Training keeps Keras's own form, whose gradient is
+    deterministic on GPUs too.
+
+    Args:
+        size: How many times larger the maps become, in both directions.
+        **kwargs: Of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> UpsampleNearest(2)(np.array([[[[0.0], [4.0]]]]))[0, 0, :, 0].numpy()
+        array([0., 0., 4., 4.], dtype=float32)
+    """
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training or keras.backend.backend() != "tensorflow":
+            return super().call(x)
+        import tensorflow as tf
+
+        _, height, width, _ = ops.shape(x)
+        size = (height * self.size[0], width * self.size[1])
+        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=size)
+
+
+@keras.saving.register_keras_serializable(package="keras_seg")
 class CropTo(layers.Layer):
     """Crop a map to the height and width of another.
 
@@ -92,11 +121,12 @@ class CropTo(layers.Layer):
 
     def call(self, x: Any, like: Any) -> Any:
         _, height, width, _ = ops.shape(like)
+        batch, x_height, x_width, channels = ops.shape(x)
         top = left = self.offset
         if self.offset == "centre":
-            _, x_height, x_width, _ = ops.shape(x)
             top, left = (x_height - height) // 2, (x_width - width) // 2
-        return x[:, top : top + height, left : left + width]
+        # Not x[:, ...]: ONNX would have its open end as the largest integer, in floats.
+        return ops.slice(x, (0, top, left, 0), (batch, height, width, channels))
 
     def compute_output_spec(self, x: Any, like: Any) -> keras.KerasTensor:
         shape = (x.shape[0], *like.shape[1:3], x.shape[3])
@@ -166,7 +196,12 @@ class PadToMultiple(layers.Layer):
             # keras.ops.pad wants sizes that are known.
             import tensorflow as tf
 
-            return tf.pad(x, padding)
+            padded = tf.pad(x, padding)
+            if None not in padded.shape[1:3]:
+                return padded
+            # The converter to LiteRT forgets how many channels a padded map has.
+            size = (height + bottom, width + right)
+            return tf.reshape(padded, (-1, *size, x.shape[-1]))
         return ops.pad(x, padding)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -1,8 +1,13 @@
 """`keras-seg export`."""
 
+import json
+import shutil
+
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
+from PIL import Image
 
 import keras_seg
 from keras_seg.cli import main
@@ -31,3 +36,57 @@ def test_an_export_replaces_something_only_with_overwrite(run, tmp_path, capsys)
     assert main(["export", str(run), "--out", str(out), "--overwrite"]) == 0
     assert (out / "saved_model.pb").exists()
     assert not (out / "notes.txt").exists()
+
+
+def test_a_file_needs_the_ending_of_its_format(run, tmp_path, capsys):
+    words = ["export", str(run), "--format", "onnx", "--out", str(tmp_path / "net")]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "ends in .onnx" in error
+    assert f"Try: {tmp_path / 'net.onnx'}" in error
+    words = ["export", str(run), "--quantize", "int8", "--out", str(tmp_path / "net")]
+    assert main([*words, "--calibration", "1"]) == 1
+    assert "format='onnx' or 'litert'" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # conversion and calibration
+def test_an_int8_file_is_calibrated_scored_and_predicts(run, tmp_path, capsys):
+    out = tmp_path / "net.onnx"
+    words = ["--format", "onnx", "--quantize", "int8", "--calibration", "3"]
+    seen = []
+    export = keras_seg.export
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            keras_seg,
+            "export",
+            lambda *a, **k: seen.append(k["examples"]) or export(*a, **k),
+        )
+        assert main(["export", str(run), "--out", str(out), *words]) == 0
+    said = capsys.readouterr().out
+    assert f"Wrote {out}: " in said
+    assert "the model's class at" in said
+    root = json.loads((run / "run.json").read_text())["root"]
+    source = keras_seg.data.voc(root, "train")
+    for k, example in zip((0, 2, 5), seen[0], strict=True):  # from all over six
+        assert np.array_equal(example, source[k][0])
+
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--export", str(out)]) == 0
+    scores = json.loads((copy / "metrics_net.onnx.json").read_text())
+    expected = keras_seg.evaluate(out, keras_seg.data.voc(root, "val"))
+    assert scores["confusion_matrix"] == expected.confusion_matrix.tolist()
+
+    keras.utils.save_img(tmp_path / "a.png", source[0][0], scale=False)
+    words = [str(tmp_path / "a.png"), "--out", str(tmp_path / "masks")]
+    assert main(["predict", str(copy), *words, "--export", str(out)]) == 0
+    with Image.open(tmp_path / "masks/a.png") as mask:
+        assert np.array_equal(mask, keras_seg.predict_mask(out, source[0][0]))
+
+
+@pytest.mark.slow  # conversion
+def test_a_size_may_be_fixed(run, tmp_path, capsys):
+    out = tmp_path / "net.tflite"
+    words = ["--format", "litert", "--size", "32,48"]
+    assert main(["export", str(run), "--out", str(out), *words]) == 0
+    assert "for images of 32 x 48" in capsys.readouterr().out

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import export, fcn16s, predict, unet
-from keras_seg.exports.saved_model import compare
+from keras_seg.exports.comparison import compare
+from keras_seg.inference.exported import SavedModelNet
 
 CLASSES = 3
 NAMES = ["ground", "cat", "dog"]
@@ -353,10 +354,10 @@ def written_by_hand(path, mask):
 def test_masks_are_compared_with_the_probabilities(tmp_path, mask, tolerance, fits):
     examples = written_by_hand(tmp_path / "served", mask)
     if fits:
-        compare(tmp_path / "served", examples, tolerance=tolerance)
+        compare(SavedModelNet(tmp_path / "served"), examples, tolerance=tolerance)
         return
     with pytest.raises(RuntimeError, match=r"differs from the model at 2 x 2.*mask"):
-        compare(tmp_path / "served", examples, tolerance=tolerance)
+        compare(SavedModelNet(tmp_path / "served"), examples, tolerance=tolerance)
 
 
 def test_pixels_without_a_number_are_ignored_in_masks(tmp_path):

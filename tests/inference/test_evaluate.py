@@ -8,7 +8,7 @@ import pytest
 
 import keras_seg
 from keras_seg.data import Source, arrays, shapes
-from keras_seg.inference import nets
+from keras_seg.inference import opened
 from keras_seg.inference.evaluate import batches_of_one_size
 from keras_seg.inference.scores import bootstrap_interval
 
@@ -85,7 +85,7 @@ def test_images_of_one_size_are_predicted_together_and_none_is_padded(
 
 def test_batches_that_do_not_fit_into_memory_are_divided(model, source, monkeypatch):
     together = []
-    net = nets.as_net(model)
+    net = opened.as_net(model)
     scores = net.scores
     monkeypatch.setattr(net, "largest", 3 * 24 * 16)
     monkeypatch.setattr(
@@ -195,7 +195,7 @@ def test_images_too_large_for_the_memory_are_scored_as_predict_mask_predicts_the
 ):
     source = source[:3]  # one of each size
     expected = keras_seg.evaluate(model, source, tile=16)
-    monkeypatch.setattr(nets.as_net(model), "largest", 16 * 16)
+    monkeypatch.setattr(opened.as_net(model), "largest", 16 * 16)
     monkeypatch.setattr("keras_seg.inference.blocks._TILES", [16])
     with pytest.warns(UserWarning, match=r"go by tiles of 16 x 16"):
         scores = keras_seg.evaluate(model, source)

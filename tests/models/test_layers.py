@@ -12,6 +12,7 @@ from keras_seg.models.layers import (
     PadToMultiple,
     ReverseChannels,
     UpsampleBilinear,
+    UpsampleNearest,
     crop_to,
 )
 from keras_seg.models.valid_sizes import RequireValidSize
@@ -49,6 +50,35 @@ def test_upsampling_keeps_the_dtype(dtype):
     x = keras.ops.ones((1, 2, 2, 1), dtype)
     y = UpsampleBilinear(2, dtype=dtype)(x)
     assert keras.backend.standardize_dtype(y.dtype) == dtype
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("factor", [2, (3, 1)])
+def test_nearest_upsampling_repeats_pixels(factor, jit_compile, training):
+    layer = UpsampleNearest(factor)
+    rows, columns = factor if isinstance(factor, tuple) else (factor, factor)
+    spec = None if jit_compile else [tf.TensorSpec((None, None, None, 4))]
+    call = tf.function(
+        lambda x: layer(x, training=training),
+        jit_compile=jit_compile,
+        input_signature=spec,
+    )
+    for shape in ((2, 3, 5, 4), (1, 1, 1, 4)):
+        x = random(*shape)
+        expected = x.repeat(rows, axis=1).repeat(columns, axis=2)
+        np.testing.assert_array_equal(call(x), expected)
+
+
+def test_gradients_of_nearest_upsampling_are_sums_over_copies():
+    x, weights = tf.constant(random(1, 2, 3, 1)), random(1, 4, 6, 1)
+    layer = UpsampleNearest(2)
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x, training=training) * weights)
+        expected = weights.reshape(1, 2, 2, 3, 2, 1).sum((2, 4))
+        np.testing.assert_allclose(tape.gradient(total, x), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", range(1, 10))

@@ -149,7 +149,7 @@ def test_upsampling_is_as_asked(upsampling):
     kind = {
         "transpose": keras.layers.Conv2DTranspose,
         "bilinear": "UpsampleBilinear",
-        "nearest": keras.layers.UpSampling2D,
+        "nearest": "UpsampleNearest",
     }[upsampling]
     model = TINY(encoder=tiny_encoder(), upsampling=upsampling)
     layer = model.get_layer(f"up3_{upsampling}")

@@ -18,7 +18,7 @@ from keras import layers
 from keras_seg.labels import Features, Logits
 from keras_seg.models.blocks import conv_norm_relu, score
 from keras_seg.models.encoded import check_width, encoder_decoder
-from keras_seg.models.layers import UpsampleBilinear
+from keras_seg.models.layers import UpsampleBilinear, UpsampleNearest
 
 
 def fpn(
@@ -112,7 +112,7 @@ def _pyramid(features: Features, width: int) -> Features:
         if x is None:
             x = lateral
         else:
-            x = layers.UpSampling2D(2, interpolation="nearest", name=f"p{k}_up")(x)
+            x = UpsampleNearest(2, name=f"p{k}_up")(x)
             x = layers.Add(name=f"p{k}_sum")([x, lateral])
         pyramid[f"p{k}"] = x
     return pyramid

@@ -1,0 +1,202 @@
+"""Files that `export` wrote as functions: images in, ids or probabilities out.
+
+Each goes through its own runtime: SavedModels through TensorFlow, ONNX files through
+ONNX Runtime, LiteRT files through LiteRT.
+"""
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.inference.nets import Net
+from keras_seg.labels import IGNORE
+
+#: Under which name a LiteRT file holds its metadata, and a SavedModel its file of them.
+METADATA = "keras_seg"
+
+
+class ExportedNet(Net):
+    """An exported model in its own runtime.
+
+    Args:
+        path: Its file or folder.
+
+    Attributes:
+        metadata: What `export` wrote about the model, by name.
+
+    Raises:
+        ImportError: if the runtime isn't installed, with the command that installs it.
+        ValueError: for a damaged file, or one that holds something else.
+    """
+
+    are_probabilities = True
+    metadata: dict[str, Any]
+    #: What errors call it.
+    kind: ClassVar[str]
+
+    def __init__(self, path: str | os.PathLike):
+        try:
+            self._load(os.fspath(path))
+        except ImportError:
+            raise
+        except Exception as error:  # whatever a runtime raises for odd bytes
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ValueError(
+                f"{os.fspath(path)}: Expected {self.kind} that keras_seg.export wrote. "
+                f"Received: {lines[0][:300]}"
+            ) from None
+
+    def _load(self, path: str) -> None:
+        """Load it, and set `input_shape`, `num_classes` and `metadata`."""
+        raise NotImplementedError  # each runtime has its own
+
+    def served(self, output: str, images: np.ndarray) -> np.ndarray:
+        """What it gives for images, unchecked.
+
+        Args:
+            output: "mask" or "probabilities".
+            images: uint8 `[batch, height, width, channels]`.
+        """
+        raise NotImplementedError  # each runtime has its own
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        scores = self.served("probabilities", _as_bytes(images))
+        self._require_size(scores, images)
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"Expected finite outputs of {self.kind}. Received: NaN or infinity. "
+                "Likely cause: training diverged before it was exported."
+            )
+        return scores
+
+    def masks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        masks = self.served("mask", _as_bytes(images))
+        self._require_size(masks, images)
+        return masks, (masks != IGNORE).all(axis=(1, 2))
+
+    def _require_size(self, outputs: np.ndarray, images: np.ndarray) -> None:
+        if outputs.shape[1:3] != images.shape[1:3]:
+            raise ValueError(
+                f"Expected {self.kind} whose masks are as large as the images. "
+                f"Received: {outputs.shape[1:3]} for {images.shape[1:3]}. Likely "
+                "cause: a U-Net with padding='valid'. Give its Keras model instead."
+            )
+
+
+class SavedModelNet(ExportedNet):
+    """The folder of a SavedModel, in TensorFlow."""
+
+    kind = "a SavedModel"
+
+    def _load(self, path: str) -> None:
+        self._loaded = tf.saved_model.load(path)
+        signatures = self._loaded.signatures
+        self._functions = {
+            "mask": signatures["serving_default"],
+            "probabilities": signatures["probabilities"],
+        }
+        (image,) = self._functions["mask"].structured_input_signature[1].values()
+        self.input_shape = tuple(image.shape[1:])
+        output = self._functions["probabilities"].structured_outputs["probabilities"]
+        self.num_classes = int(output.shape[-1])
+        about = Path(path) / "assets.extra" / f"{METADATA}.json"
+        self.metadata = json.loads(about.read_bytes()) if about.exists() else {}
+
+    def served(self, output: str, images: np.ndarray) -> np.ndarray:
+        return self._functions[output](image=tf.constant(images))[output].numpy()
+
+
+class OnnxNet(ExportedNet):
+    """An ONNX file, in ONNX Runtime on the CPU."""
+
+    kind = "an ONNX file"
+
+    def _load(self, path: str) -> None:
+        runtime = _package("onnxruntime", "onnx")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors; they are raised too
+        self._session = runtime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        (image,) = self._session.get_inputs()
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        if image.name != "image" or shapes.keys() != {"mask", "probabilities"}:
+            raise ValueError(f"input {image.name!r}, outputs {sorted(shapes)}")
+        # Free sides have names, or none.
+        sides = (side if isinstance(side, int) else None for side in image.shape[1:])
+        self.input_shape = (*sides,)  # type: ignore[assignment]  # three of them
+        self.num_classes = int(shapes["probabilities"][-1])
+        about = self._session.get_modelmeta().custom_metadata_map
+        self.metadata = {name: _parsed(text) for name, text in about.items()}
+
+    def served(self, output: str, images: np.ndarray) -> np.ndarray:
+        (found,) = self._session.run([output], {"image": images})
+        return found
+
+
+class LiteRTNet(ExportedNet):
+    """A LiteRT file, in LiteRT's interpreter on the CPU."""
+
+    kind = "a LiteRT file"
+
+    def _load(self, path: str) -> None:
+        interpreter = _package("ai_edge_litert.interpreter", "litert")
+        content = Path(path).read_bytes()
+        if content[4:8] != b"TFL3":  # of other bytes the interpreter may crash
+            raise ValueError(f"{len(content):,} bytes that are no LiteRT file")
+        self._interpreter = interpreter.Interpreter(
+            model_content=content, num_threads=os.cpu_count()
+        )
+        names = {"mask": "serving_default", "probabilities": "probabilities"}
+        self._runners = {
+            output: self._interpreter.get_signature_runner(name)
+            for output, name in names.items()
+        }
+        runner = self._runners["probabilities"]
+        image = runner.get_input_details()["image"]
+        sides = (int(side) for side in image["shape_signature"][1:])
+        self.input_shape = (*(None if side < 0 else side for side in sides),)  # type: ignore[assignment]  # three of them
+        output = runner.get_output_details()["probabilities"]
+        self.num_classes = int(output["shape_signature"][-1])
+        self.metadata = litert_metadata(content)
+
+    def served(self, output: str, images: np.ndarray) -> np.ndarray:
+        return self._runners[output](image=images)[output]
+
+
+def litert_metadata(content: bytes) -> dict[str, Any]:
+    """What `export` wrote about a model into a LiteRT file."""
+    schema = _package("ai_edge_litert.schema_py_generated", "litert")
+    model = schema.Model.GetRootAs(content)
+    for k in range(model.MetadataLength()):
+        entry = model.Metadata(k)
+        if entry.Name().decode() == METADATA:
+            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    return {}
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _package(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"Expected the package {name.partition('.')[0]}. Install it: "
+            f"pip install 'keras-seg[{extra}]'. {error}"
+        ) from None
+
+
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    """Images as exports take them; resized ones have fractions."""
+    return np.ascontiguousarray(np.rint(images).astype(np.uint8))
