@@ -16,6 +16,7 @@ from keras_seg.cli.option_types import (
     height_width,
     overlap,
     picture,
+    port,
     positive,
     run_folder,
     scales,
@@ -188,6 +189,26 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
         help="the only size of images that it takes (default: any size)",
     )
     _add_paths(command)
+
+    command = add_command(
+        "demo",
+        "Show a model's masks of your photos in a browser. The page is served to this "
+        "machine alone, and nothing leaves it; Ctrl-C ends it. Needs Gradio: pip "
+        "install 'keras-seg[demo]'.",
+    )
+    command.add_argument(
+        "run",
+        type=run_folder,
+        metavar="RUN",
+        help="folder that `keras-seg train` wrote, the model.keras in it, or what "
+        "`keras-seg export` wrote",
+    )
+    command.add_argument(
+        "--port",
+        type=port,
+        metavar="N",
+        help="port of the page (default: 7860, or the next free one)",
+    )
     return parser
 
 
