@@ -12,13 +12,16 @@ ort.env.wasm.proxy = true; // in a worker, so that the page answers meanwhile
 
 async function openModel(name, bytes) {
   say(`Loading ${name} ...`);
-  const about = metadata(bytes); // before the bytes go to the worker
-  const session = await ort.InferenceSession.create(bytes);
+  const about = metadata(bytes); // read before the bytes go to the worker
+  const session = await ort.InferenceSession.create(bytes).catch((error) => {
+    throw new Error(`Expected an ONNX file. Received: ${name} (${error.message ?? error})`);
+  });
   const shape = session.inputMetadata[0].shape.map((n) => (n > 0 ? Number(n) : null));
   if (![1, 3].includes(shape[3]) || !session.outputNames.includes("mask")) {
     throw new Error("Expected a model that keras-seg exported, of colour or grey images.");
   }
   const parsed = (key) => JSON.parse(about[key] ?? "null") ?? undefined;
+  await model?.session.release();
   model = { session, shape, names: parsed("class_names"), colors: parsed("palette") };
   document.querySelector("#model-name").textContent = name;
   side.disabled = shape[1] !== null && shape[2] !== null;
@@ -59,7 +62,7 @@ function* fields(bytes) {
     else if (kind === 2) {
       const length = varint();
       yield [tag >>> 3, bytes.subarray(at, (at += length))];
-    } else throw new Error("Expected an ONNX file.");
+    } else return; // no protocol buffer: ONNX Runtime says so
   }
 }
 
@@ -110,7 +113,7 @@ async function predict() {
   }
   viewer.show({ photo, ids, width, height, names: model.names, colors: model.colors });
   viewer.classList.add("filled");
-  say(`${width} x ${height} pixels, predicted in ${seconds} s`);
+  say(`${width} x ${height} pixels, predicted in ${seconds}\u00a0s`);
 }
 
 function say(text, isError = false) {

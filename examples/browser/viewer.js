@@ -147,12 +147,12 @@ class SegmentationViewer extends HTMLElement {
       label { display: flex; align-items: center; gap: 12px; margin: 14px 0 10px; }
       input { flex: 1; min-width: 0; height: 28px; margin: 0; accent-color: #3b76d6; }
       output { min-width: 3.4em; text-align: right; font-variant-numeric: tabular-nums; }
-      .legend { display: grid; gap: 6px; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); }
-      button { display: flex; align-items: center; min-width: 0; padding: 8px 10px;
+      .legend { display: flex; flex-wrap: wrap; gap: 6px; }
+      button { display: flex; align-items: center; max-width: 100%; padding: 6px 10px;
         font: inherit; color: inherit; text-align: left; cursor: pointer; background: none;
         border: 1px solid color-mix(in srgb, currentColor 22%, transparent); border-radius: 8px; }
       button:hover, button:focus-visible { outline: 2px solid #3b76d6; outline-offset: -1px; }
-      button span { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+      button span { min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
       button b { margin-left: 8px; font-weight: 400; opacity: .75; white-space: nowrap;
         font-variant-numeric: tabular-nums; }
     </style>

@@ -33,7 +33,8 @@ const update = () => {
   viewer.hidden = !answer;
   if (!answer) return void (note.textContent = "Its classes are shown here.");
   const seconds = answer.seconds.toFixed(2);
-  note.textContent = `${answer.size.join(" x ")} pixels, predicted in ${seconds} s`;
+  const size = answer.size.join(" x ");
+  note.textContent = `${size} pixels, predicted in ${seconds}\u00a0s`;
   viewer.showFiles(answer);
 };
 watch("value", update);
@@ -154,11 +155,4 @@ def _page(gradio: Any, answers: Answers, title: str) -> tuple[Any, dict[str, Any
             answer, photo, shown, show_progress="full", api_visibility="private"
         )
     script = resources.files("keras_seg.demo").joinpath("viewer.js").read_text("utf-8")
-    return page, {
-        "head": f"<script>{script}</script>",
-        "css": _CSS,
-        # By default it asks other hosts for fonts.
-        "theme": gradio.themes.Default(
-            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-        ),
-    }
+    return page, {"head": f"<script>{script}</script>", "css": _CSS}
