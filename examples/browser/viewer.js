@@ -24,16 +24,14 @@ class SegmentationViewer extends HTMLElement {
     this._setOpacity();
   }
 
-  // photo: what a canvas can draw, of the mask's width and height.
+  // photo: an ImageBitmap or a canvas, as large as the mask or larger.
   // ids: Uint8Array of width * height class ids, row by row.
   // names, colors: of each class; colors are [red, green, blue] in 0..255.
   // Class 0 shows the photo as it is.
   show({ photo, ids, width, height, names, colors }) {
     Object.assign(this, { ids, width, height, names, colors });
-    for (const canvas of [this._photo, this._colors]) {
-      Object.assign(canvas, { width, height });
-    }
-    this._photo.getContext("2d").drawImage(photo, 0, 0, width, height);
+    Object.assign(this._colors, { width, height });
+    this._draw(photo);
     this._stage.style.setProperty("--ratio", width / height);
     this._paint((id) => id !== 0);
     this._list();
@@ -66,6 +64,15 @@ class SegmentationViewer extends HTMLElement {
 
   colorOf(id) {
     return this.colors?.[id] ?? [224, 224, 192];
+  }
+
+  _draw(photo) {
+    const factor = Math.min(1, 2048 / Math.max(photo.width, photo.height));
+    const [width, height] = [photo.width, photo.height].map((n) => Math.ceil(n * factor));
+    Object.assign(this._photo, { width, height });
+    const context = this._photo.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(photo, 0, 0, width, height);
   }
 
   _paint(isShown) {
