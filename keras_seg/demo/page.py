@@ -31,7 +31,7 @@ const note = element.querySelector(".note");
 const update = () => {
   const answer = props.value;
   viewer.hidden = !answer;
-  if (!answer) return void (note.textContent = "Its classes are shown here.");
+  if (!answer) return void (note.textContent = "The classes of the photo are shown here.");
   const seconds = answer.seconds.toFixed(2);
   const size = answer.size.join(" x ");
   note.textContent = `${size} pixels, predicted in ${seconds}\u00a0s`;

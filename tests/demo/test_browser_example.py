@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 import keras_seg
+from keras_seg.cli import demo
 from tests.demo import pages
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "browser"
 
 
 def test_its_viewer_is_the_demos():
-    demo = Path(keras_seg.__file__).parent / "demo" / "viewer.js"
-    assert (EXAMPLE / "viewer.js").read_bytes() == demo.read_bytes()
+    own = Path(keras_seg.__file__).parent / "demo" / "viewer.js"
+    assert (EXAMPLE / "viewer.js").read_bytes() == own.read_bytes()
 
 
 def test_it_asks_for_one_version_of_its_runtime():
@@ -147,3 +148,16 @@ def test_what_is_no_model_and_no_photo_is_said(browser, address, photo, tmp_path
         # The model that was there still answers.
         page.locator("#photo").set_input_files(photo)
         page.get_by_text("predicted in").wait_for(timeout=60_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["onnx", "saved_model"])
+def test_the_demo_shows_exports_with_their_names_and_colors(folder, model, kind):
+    path = folder / "model.onnx"
+    if kind == "saved_model":
+        path = folder / "saved_model"
+        about = {"class_names": pages.NAMES, "palette": pages.PALETTE}
+        keras_seg.export(model, path, **about)
+    answers = demo._opened(path)
+    assert answers.class_names == pages.NAMES
+    assert np.array_equal(answers.palette, pages.PALETTE)
