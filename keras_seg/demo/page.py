@@ -31,7 +31,10 @@ const note = element.querySelector(".note");
 const update = () => {
   const answer = props.value;
   viewer.hidden = !answer;
-  if (!answer) return void (note.textContent = "The classes of the photo are shown here.");
+  if (!answer) {
+    note.textContent = "The classes of the photo are shown here.";
+    return;
+  }
   const seconds = answer.seconds.toFixed(2);
   const size = answer.size.join(" x ");
   note.textContent = `${size} pixels, predicted in ${seconds}\u00a0s`;
