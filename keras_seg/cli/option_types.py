@@ -45,6 +45,11 @@ def positive(text: str) -> int:
     return whole(text, 1, 1_000_000)
 
 
+def port(text: str) -> int:
+    """A port of this machine."""
+    return whole(text, 1, 65_535)
+
+
 def side(text: str) -> int:
     """Height or width in pixels."""
     return whole(text, 1, 16_384)

@@ -17,6 +17,7 @@ from keras_seg.cli.option_types import (
     overlap,
     page,
     picture,
+    port,
     positive,
     run_folder,
     scales,
@@ -222,6 +223,26 @@ def parser(train_defaults: Mapping[str, Any] | None = None) -> argparse.Argument
     )
     _add_paths(command)
     _add_json(add)
+
+    command = add_command(
+        "demo",
+        "Show a model's masks of your photos in a browser. The page is served to this "
+        "machine alone, and nothing leaves it; Ctrl-C ends it. Needs Gradio: pip "
+        "install 'keras-seg[demo]'.",
+    )
+    command.add_argument(
+        "run",
+        type=run_folder,
+        metavar="RUN",
+        help="folder that `keras-seg train` wrote, the model.keras in it, or what "
+        "`keras-seg export` wrote",
+    )
+    command.add_argument(
+        "--port",
+        type=port,
+        metavar="N",
+        help="port of the page (default: 7860, or the next free one)",
+    )
     return parser
 
 

@@ -1,0 +1,28 @@
+"""What `keras-seg demo` does."""
+
+import argparse
+import time
+from pathlib import Path
+
+from keras_seg.demo import Answers, serving
+from keras_seg.training.run_files import RUN, load_model, read_run
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Serve a page that shows a model's masks; see `keras-seg demo --help`."""
+    answers = _opened(options.run)
+    name = options.run.resolve().name
+    with serving(answers, title=f"keras_seg: {name}", port=options.port) as address:
+        print(f"The demo of {options.run} is at {address}")
+        print("Open it in a browser of this machine. Ctrl-C ends it.", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+def _opened(path: Path) -> Answers:
+    """A run's model with its names and colours, or an export, which holds its own."""
+    is_export = path.is_file() or (path / "saved_model.pb").is_file()
+    if is_export and not (path / RUN).is_file():
+        return Answers(path)
+    run = read_run(path)
+    return Answers(load_model(path), run["class_names"], run["palette"])

@@ -1,0 +1,108 @@
+"""What the page of the demo is told about a photo."""
+
+import base64
+import io
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from keras_seg.inference.opened import Model, as_net
+from keras_seg.inference.predict import predict_mask
+from keras_seg.palette import color_map
+
+# Pixels of the longer side that the page shows; larger photos are predicted whole.
+_SHOWN = 2048
+# Quality of the photo on the page.
+_QUALITY = 92
+
+
+class Answers:
+    """A model as a function from a photo to what `viewer.js` shows.
+
+    Args:
+        model: A Keras model, or the path of what `keras_seg.export` wrote.
+        class_names: A name per class. None means those that an export holds, else
+            "class 0" and so on.
+        palette: A colour (red, green, blue) per class. None means that of an export,
+            else VOC's.
+
+    Attributes:
+        channels: 3 for a model of photos, 1 for one of grey images.
+
+    Raises:
+        ValueError: for a model of other images, or as many names or colours as it
+            hasn't classes.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        class_names: Sequence[str] | None = None,
+        palette: Any = None,
+    ):
+        net = as_net(model)
+        # A net of a Keras model lives as long as that; a file is opened once.
+        self._model: Any = model if isinstance(model, keras.Model) else net
+        count = net.num_classes
+        about = getattr(net, "metadata", {})
+        names = class_names or about.get("class_names")
+        colors = about.get("palette") if palette is None else palette
+        self.class_names = [*names] if names else [f"class {k}" for k in range(count)]
+        self.palette = np.array(color_map(count) if colors is None else colors)
+        if len(self.class_names) != count or self.palette.shape != (count, 3):
+            raise ValueError(
+                f"Expected {count} class names and colours, one per class. Received: "
+                f"{len(self.class_names)} names, and colours {self.palette.shape}"
+            )
+        channels = net.input_shape[-1]
+        if channels not in (1, 3):
+            raise ValueError(
+                "Expected a model of colour or grey images, of 3 channels or 1. "
+                f"Received: one of {channels} channels, which a page can't show. Try: "
+                "keras-seg predict."
+            )
+        self.channels = channels
+
+    def __call__(self, photo: np.ndarray) -> dict[str, Any]:
+        """Predict the mask of a photo.
+
+        Args:
+            photo: uint8 `[height, width, 3]`, or `[height, width]` for a model of grey
+                images; of any size that the model takes.
+
+        Returns:
+            What fits into JSON: `photo` and `mask`, URLs that hold the pictures, the
+            mask a grey PNG of ids; `names` and `colors` per class; `size`, width and
+            height of the photo; `seconds` that predicting took.
+        """
+        image = photo if photo.ndim == 3 else photo[..., None]
+        begin = time.perf_counter()
+        mask = predict_mask(self._model, image)
+        seconds = time.perf_counter() - begin
+        height, width = mask.shape
+        pictures = [Image.fromarray(photo), Image.fromarray(mask)]
+        if max(mask.shape) > _SHOWN:
+            factor = _SHOWN / max(mask.shape)
+            size = (max(1, round(width * factor)), max(1, round(height * factor)))
+            ways = (Image.Resampling.BOX, Image.Resampling.NEAREST)
+            pictures = [p.resize(size, w) for p, w in zip(pictures, ways, strict=True)]
+        return {
+            "photo": _url(pictures[0], "jpeg", quality=_QUALITY),
+            "mask": _url(pictures[1], "png"),
+            "names": self.class_names,
+            "colors": self.palette.tolist(),
+            "size": [width, height],
+            "seconds": round(seconds, 3),
+        }
+
+
+def _url(picture: Image.Image, kind: str, **options: Any) -> str:
+    """A URL that holds a picture."""
+    content = io.BytesIO()
+    picture.save(content, format=kind, **options)
+    text = base64.b64encode(content.getvalue()).decode()
+    return f"data:image/{kind};base64,{text}"

@@ -1,0 +1,97 @@
+"""`keras-seg demo`."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import keras
+import numpy as np
+import pytest
+
+import keras_seg
+from keras_seg.cli import demo, main
+
+NAMES = ["land", "cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory):
+    """A run of a net that wasn't trained."""
+    keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("runs") / "cats"
+    folder.mkdir()
+    keras_seg.unet(3, widths=(4, 8)).save(folder / "model.keras")
+    described = {"palette": [(10, 20, 30), (200, 0, 0), (0, 150, 250)]}
+    (folder / "run.json").write_text(json.dumps(described | {"class_names": NAMES}))
+    return folder
+
+
+def test_a_run_is_shown_with_its_own_names_and_colors(own_run):
+    answers = demo._opened(own_run)
+    assert answers.class_names == NAMES
+    assert answers.palette.tolist() == [[10, 20, 30], [200, 0, 0], [0, 150, 250]]
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    assert answers(image)["size"] == [30, 20]
+
+
+@pytest.mark.parametrize("word", ["{}", "{}/model.keras"])
+def test_a_port_that_is_taken_is_said_in_terms_of_the_option(own_run, word, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert main(["demo", word.format(own_run), "--port", port]) == 1
+    assert f"Expected a free --port. Received: {port}" in capsys.readouterr().err
+
+
+def test_without_gradio_it_says_what_to_install(own_run, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert main(["demo", str(own_run)]) == 1
+    assert "pip install 'keras-seg[demo]'" in capsys.readouterr().err
+
+
+def test_what_is_no_model_is_named(tmp_path, capsys):
+    assert main(["demo", str(tmp_path / "gone.onnx")]) == 1
+    assert f"Received: {tmp_path / 'gone.onnx'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80a"])
+def test_a_port_is_a_number_that_ports_have(port, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "runs/cats", "--port", port])
+    assert ended.value.code == 2
+    assert "expected a whole number from 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_is_served_until_ctrl_c_and_leaves_nothing(own_run, tmp_path):
+    pytest.importorskip("gradio", reason="needs Gradio: pip install 'keras-seg[demo]'")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_seg", "demo", str(own_run)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        # A shell that starts tests in the background lets them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        said = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
+        assert "Ctrl-C" in process.stdout.readline()
+        with urllib.request.urlopen(address, timeout=60) as page:
+            assert b"segmentation-viewer" in page.read()
+        assert len(list(tmp_path.glob("keras_seg.*"))) == 1
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors.endswith("\nInterrupted.\n")
+    assert "Traceback" not in errors
+    assert list(tmp_path.glob("keras_seg.*")) == []
