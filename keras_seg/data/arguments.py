@@ -2,7 +2,7 @@
 
 import inspect
 import operator
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,17 @@ def check_is_of_index(name: str, function: Any) -> frozenset[str]:
         for parameter in signature.parameters.values()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     )
+
+
+def takes(function: Callable, count: int) -> bool:
+    """Whether a function can be called with so many arguments, as far as it says."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # not all that is built in has a signature
+        pass
+    return True
 
 
 def as_position(index: Any, length: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import check_integer, check_seed, is_whole
+from keras_seg.data.arguments import takes
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.autograph import converted, unconverted
 from keras_seg.data.checks import check_ids, check_mask, check_same_size
@@ -182,7 +183,7 @@ def batches(
             f"Expected examples for shard {shard}. Received: a Source of {n} in all."
         )
     if augment is not None and not isinstance(augment, StandardAugmentation):
-        if not callable(augment):
+        if not (callable(augment) and takes(augment, 3)):
             raise ValueError(
                 "Expected `augment` to be `standard_augmentation(...)`, or a function "
                 f"(image, mask, seed) -> (image, mask). Received: {augment!r}"

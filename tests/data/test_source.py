@@ -881,6 +881,12 @@ def test_an_own_augmentation_that_tears_image_and_mask_apart_is_an_error(size):
         list(batches)
 
 
+@pytest.mark.parametrize("augment", [lambda image, mask: (image, mask), 3, "flip"])
+def test_an_augmentation_that_is_no_function_of_three_is_an_error(augment):
+    with pytest.raises(ValueError, match=r"`augment`.*\(image, mask, seed\)"):
+        numbered(3).batches(1, augment=augment)
+
+
 def test_an_own_augmentation_that_leaves_the_classes_is_an_error():
     batches = numbered(2).batches(
         1,
