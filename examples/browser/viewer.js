@@ -20,7 +20,10 @@ class SegmentationViewer extends HTMLElement {
     for (const event of ["pointermove", "pointerdown"]) {
       this._stage.addEventListener(event, (e) => this._point(e));
     }
-    this._stage.addEventListener("pointerleave", () => (this._hint.hidden = true));
+    this._stage.addEventListener("pointerleave", (e) => {
+      // A finger leaves when it is lifted: what it pointed at stays named.
+      this._hint.hidden ||= e.pointerType === "mouse";
+    });
     this._setOpacity();
   }
 

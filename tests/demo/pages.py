@@ -16,7 +16,9 @@ WIDTHS = (1280, 390)
 def opened(browser, address, width):
     """A page; at the end, that it made no error and asked no other host."""
     errors, elsewhere = [], []
-    context = browser.new_context(viewport={"width": width, "height": 800})
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, has_touch=width < 800
+    )
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda m: m.type == "error" and errors.append(m.text))
@@ -80,6 +82,30 @@ def check_hover(page, mask):
         assert hint.text_content() == NAMES[number]
     page.mouse.move(1, 1)
     assert hint.is_hidden()
+    if page.evaluate("navigator.maxTouchPoints"):
+        y, x = _middle_of_alike(mask)
+        stage = page.locator("segmentation-viewer .stage")
+        stage.tap(
+            position={
+                "x": (x + 0.5) / mask.shape[1] * box["width"],
+                "y": (y + 0.5) / mask.shape[0] * box["height"],
+            }
+        )
+        assert hint.is_visible()
+        assert hint.text_content() == NAMES[mask[y, x]]
+        stage.hover()
+        page.mouse.move(1, 1)
+        assert hint.is_hidden()
+
+
+def _middle_of_alike(mask):
+    """A pixel among others of its class: a touch is a little beside its place."""
+    for side in (9, 7, 5, 3):
+        windows = np.lib.stride_tricks.sliding_window_view(mask, (side, side))
+        found = np.argwhere(windows.min((2, 3)) == windows.max((2, 3)))
+        if len(found):
+            return found[0] + side // 2
+    raise AssertionError("expected a mask with areas")
 
 
 def check_legend(page, mask):
