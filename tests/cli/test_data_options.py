@@ -19,6 +19,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_a_prepared_set_is_trained_and_validated_on_its_own_splits(
     voc_tree, tmp_path, capsys, given_to_fit
 ):

@@ -186,6 +186,8 @@ def void_masks(rng, n=12):
 
 
 COLORS = np.array([(0, 0, 0), (128, 64, 128), (64, 0, 128), (192, 192, 0)], np.uint8)
+#: Layouts whose steps others have too.
+SLOW = ("colours", "numbered objects")
 LAYOUTS = {
     "numbered objects": (
         lambda rng: [stripes(*range(2 + k % 4)) for k in range(12)],
@@ -220,7 +222,13 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in LAYOUTS
+    ],
+)
 def test_what_is_printed_leads_from_two_folders_to_a_training(
     tmp_path, layout, capsys, monkeypatch
 ):

@@ -156,6 +156,7 @@ def test_the_exit_status_is_that_of_the_command():
     assert ended(started(code))[0] == 7
 
 
+@pytest.mark.slow
 def test_unfinished_files_go_with_a_process_that_ends_at_once(tmp_path):
     code = f"""{HEAD}
 import importlib
@@ -174,6 +175,7 @@ interrupt.run(main)
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_process_ends_though_threads_of_an_iterator_want_python():
     # Without `run`, 5 of 12 such processes hung in Python's last garbage collection.
     code = f"""{HEAD}

@@ -145,6 +145,7 @@ def test_the_examples_of_a_step_are_those_that_training_reads(tmp_path, given_to
     assert [stop.indices(k, k) for k in range(6)] == read
 
 
+@pytest.mark.slow
 def test_a_quiet_run_that_diverged_goes_on_and_prints_its_scores(again, capfd):
     assert main(["train", "--resume", str(again), "--quiet"]) == 0
     out, _ = capfd.readouterr()

@@ -73,6 +73,7 @@ def killed(killed_once, tmp_path):
     return shutil.copytree(killed_once, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_a_whole_one(killed, whole, capsys):
     assert train("--resume", killed, "--seed", 3) == 0  # said again
     assert "Continuing after 1 of 3 epochs." in capsys.readouterr().out

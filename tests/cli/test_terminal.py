@@ -79,6 +79,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_a_training_in_a_terminal_has_a_line_that_moves_below_its_table(tmp_path):
     size = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
     out = ["--val-images", "3", "--steps-per-epoch", "40", "--out", tmp_path / "run"]
@@ -94,6 +95,7 @@ def test_a_training_in_a_terminal_has_a_line_that_moves_below_its_table(tmp_path
     assert not [word for word in NOISE if word in shown]
 
 
+@pytest.mark.slow
 def test_verbose_shows_what_tensorflow_says_and_where_an_error_arose(tmp_path):
     done = subprocess.run(
         command("train", "--data", "voc", "--root", tmp_path, "--verbose"),
@@ -149,6 +151,7 @@ def test_help_and_mistyped_options_do_not_wait_for_tensorflow(
         assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_script_can_load_a_model_after_importing_keras_seg(run):
     script = (
         "import keras_seg, keras; print(keras.models.load_model"
@@ -163,6 +166,7 @@ def test_a_script_can_load_a_model_after_importing_keras_seg(run):
     assert done.stdout == "unet\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "errors_too", "status"),
     [

@@ -157,6 +157,7 @@ def test_logits_that_look_like_probabilities_get_their_softmax(tmp_path):
     np.testing.assert_allclose(probabilities, [[[[1 - likely, likely]]]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_fcn_is_served(tmp_path):
     model = fcn16s(CLASSES, widths=(2, 2, 2, 2, 2), head_width=2)
     model.get_layer("score_fr").bias.assign([0.0, 3.0, 1.0])

@@ -55,7 +55,9 @@ def both(model, x):
     return [np.asarray(logits) for logits in found.values()]
 
 
-@pytest.mark.parametrize("builder", ["fcn", "deeplab_v3"])
+@pytest.mark.parametrize(
+    "builder", ["fcn", pytest.param("deeplab_v3", marks=pytest.mark.slow)]
+)
 def test_the_loss_of_fit_is_that_of_the_logits_plus_the_weighted_auxiliary_one(builder):
     model = build(builder)
     x, y = data()
@@ -216,6 +218,7 @@ def test_weights_alone_keep_those_of_the_head(tmp_path):
         np.testing.assert_array_equal(weight, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tensorflow_only")
 def test_an_export_is_the_model_without_the_head(tmp_path):
     model = build()

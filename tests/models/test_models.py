@@ -71,7 +71,7 @@ MODELS = {
     "unet_plus_plus-encoder": ("unet_plus_plus", DECODER | {"encoder": tiny}),
 }
 #: Those that together hold every kind of layer but attention (see test_mit.py).
-HEAVY = ("fcn8s", "fcn16s-bilinear", "unet-nearest-group", "deeplab_v3", "upernet")
+HEAVY = ("unet-nearest-group", "deeplab_v3", "upernet")
 #: The first model of each builder.
 BUILDERS = {builder: name for name, (builder, _) in reversed(MODELS.items())}
 
@@ -89,6 +89,9 @@ def of(names, slow=()):
 
 #: Those whose parts others have too.
 MORE = (
+    "unet-batch-dropout",
+    "unet-encoder-p2",
+    "fcn-16-auxiliary",
     "fcn8s-bilinear",
     "unet-bilinear",
     "attention_unet-encoder",
@@ -96,7 +99,7 @@ MORE = (
 )
 every_model = pytest.mark.parametrize("name", of(MODELS, slow=MORE))
 every_builder = pytest.mark.parametrize("name", of(BUILDERS.values()))
-every_heavy = pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - HEAVY))
+some_models = pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - HEAVY))
 
 
 def build(name, /, *, fresh=False, **arguments):
@@ -210,7 +213,7 @@ def test_every_one_of_any_number_of_channels_counts(name):
     assert np.abs(found[:-1] - found[-1]).max(axis=(1, 2, 3)).min() > 1e-4
 
 
-@every_model
+@every_builder
 def test_a_fixed_size_changes_no_logit(name):
     assert fixed(name).output_shape == (None, 17, 31, CLASSES)
     found = fixed(name)(images(17, 31))
@@ -270,7 +273,7 @@ def test_every_weight_gets_a_gradient(name, gradients):
     assert all(re.search(fixed, v.path) for v in net.non_trainable_variables)
 
 
-@pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - {*HEAVY[:-1]}))
+@pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - {"fcn8s"}))
 def test_fit_lowers_the_loss(name):
     net = build(name, fresh=True, input_shape=(32, 48, 3), dropout=0.0)
     # Steps of a fixed length: FCN's features are as large as its images' values.
@@ -354,7 +357,7 @@ def test_logits_are_float32_under_a_mixed_policy(name, policy):
     np.testing.assert_allclose(found, logits(name), atol=0.1 * np.ptp(logits(name)))
 
 
-@every_heavy
+@some_models
 def test_xla_gives_the_same_logits(name, compiled):
     x = keras.ops.cast(images(17, 31), "float32")
     found = compiled(fixed(name))(x)
@@ -364,7 +367,7 @@ def test_xla_gives_the_same_logits(name, compiled):
 # ------------------------------------------------------------------ names and arguments
 
 
-@every_model
+@every_builder
 def test_names_do_not_depend_on_what_was_built_before(name):
     # Keras numbers the layers that have no name: conv2d, conv2d_1, ...
     names = [layer.name for layer in any_size(name).layers]

@@ -227,6 +227,7 @@ class Scores(keras.callbacks.Callback):
         logs["score"] = [0.5, 0.7, 0.6, 0.6][epoch]
 
 
+@pytest.mark.slow
 def test_other_callbacks_go_on_counting(tmp_path):
     def stop():
         return keras.callbacks.EarlyStopping("score", mode="max", patience=2)

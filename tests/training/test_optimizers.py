@@ -422,7 +422,11 @@ def test_a_saved_model_goes_on_with_the_same_optimizer(tmp_path):
     ("policy", "options"),
     [
         ("float32", {"name": "adamw", "ema": 0.9, "accumulate": 2, "clip": 0.1}),
-        ("mixed_float16", {"name": "adam", "ema": 0.9, "warmup": 4, "clip": 1.0}),
+        pytest.param(
+            "mixed_float16",
+            {"name": "adam", "ema": 0.9, "warmup": 4, "clip": 1.0},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_interrupted_training_ends_with_the_same_bits(policy, options, tmp_path):
