@@ -128,8 +128,12 @@ class OnnxNet(ExportedNet):
         if image.name != "image" or shapes.keys() != {"mask", "probabilities"}:
             raise ValueError(f"input {image.name!r}, outputs {sorted(shapes)}")
         # Free sides have names, or none.
-        sides = (side if isinstance(side, int) else None for side in image.shape[1:])
-        self.input_shape = (*sides,)  # type: ignore[assignment]  # three of them
+        height, width, channels = image.shape[1:]
+        self.input_shape = (
+            height if isinstance(height, int) else None,
+            width if isinstance(width, int) else None,
+            channels,
+        )
         self.num_classes = int(shapes["probabilities"][-1])
         about = self._session.get_modelmeta().custom_metadata_map
         self.metadata = {name: _parsed(text) for name, text in about.items()}
@@ -159,8 +163,12 @@ class LiteRTNet(ExportedNet):
         }
         runner = self._runners["probabilities"]
         image = runner.get_input_details()["image"]
-        sides = (int(side) for side in image["shape_signature"][1:])
-        self.input_shape = (*(None if side < 0 else side for side in sides),)  # type: ignore[assignment]  # three of them
+        height, width, channels = map(int, image["shape_signature"][1:])
+        self.input_shape = (
+            None if height < 0 else height,
+            None if width < 0 else width,
+            channels,
+        )
         output = runner.get_output_details()["probabilities"]
         self.num_classes = int(output["shape_signature"][-1])
         self.metadata = litert_metadata(content)

@@ -114,9 +114,8 @@ class KerasNet(Net):
     def model(self) -> keras.Model:
         return self._model()
 
-    # An attribute of `Net`, which is read off the model here, each time.
     @property
-    def are_probabilities(self) -> bool:  # type: ignore[override]
+    def are_probabilities(self) -> bool:  # type: ignore[override] # read each time
         return ends_in_softmax(self.model)
 
     def sides(self, *, by_tiles: bool = False) -> tuple[Side, Side]:

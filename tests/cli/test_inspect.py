@@ -302,3 +302,16 @@ def test_ten_problems_of_one_kind_are_ten_in_json_and_one_line_of_the_page(
     assert [p["kind"] for p in report["problems"]] == ["unknown_ids"] * 10
     assert report["problems"][0]["arguments"] == {"ignore": "9"}
     assert "--ignore 9" in report["problems"][0]["message"]
+
+
+def test_a_training_names_the_mask_of_an_unknown_id_with_one_diagnosis(
+    tmp_path, capsys
+):
+    write_pairs(tmp_path, [stripes(0, 1, 2)] * 16)
+    options = ["--images", f"{tmp_path}/images", "--masks", f"{tmp_path}/masks"]
+    options += ["--data", "folder", "--names", "a,b", "--out", f"{tmp_path}/run"]
+    assert main(["train", *options]) == 1
+    said, suggestion = capsys.readouterr().err.strip().splitlines()
+    assert said.count("Expected") == said.count("Received: 2") == 1
+    assert f"{tmp_path}/masks/" in said
+    assert "--ignore 2" in suggestion
