@@ -98,6 +98,21 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         "makes RGB of grey images and leaves out alpha",
     )
     add(
+        "--value-range",
+        metavar="LOW,HIGH",
+        help="folder: what is black and what is white in images, as 0,4095 of 12 bits; "
+        "percentiles (the 0.5th and the 99.5th) or standardize (a standard deviation "
+        "around the mean, of each channel) are measured in what is trained on "
+        "(default: what 8 and 16 bits hold)",
+    )
+    add(
+        "--nodata",
+        type=float,
+        metavar="VALUE",
+        help="folder: value of pixels without data in images, which are ignored; nan "
+        "for NaN and infinity",
+    )
+    add(
         "--train-split",
         metavar="S",
         help="split to train on (default: train); folder: a text file of stems",

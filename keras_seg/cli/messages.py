@@ -58,6 +58,8 @@ def option_words(argument: str, value: Any) -> list[str]:
         >>> option_words("ids", [0, range(1, 256), (300, 301)])
         ['--ids', '0,1-255,300+301']
     """
+    if argument == "value_range":
+        return [_flag(argument), ",".join(map(str, value))]
     entries = value if isinstance(value, list) else [value]
     return [_flag(argument), ",".join(map(_entry, entries))]
 
@@ -109,4 +111,6 @@ def _evaluated(node: ast.AST) -> Any:
         return [_evaluated(element) for element in node.elts]
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range":
         return range(*map(ast.literal_eval, node.args))
+    if isinstance(node, ast.Name) and node.id == "nan":
+        return float("nan")
     return ast.literal_eval(node)

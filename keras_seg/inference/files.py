@@ -10,11 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import check_integer
-from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
 from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
+from keras_seg.inference.ranges import check_range
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -46,7 +47,7 @@ def predict_files(
         paths: JPEG or PNG files. A model of one channel gets colours as grey, one of
             three gets grey as RGB; a fourth channel is left out.
         use: Called in a thread with each path, its image `[height, width, channels]`
-            and its mask `[height, width]`, both uint8. What it raises, ends all.
+            and its mask, uint8 `[height, width]`. What it raises, ends all.
         batch_size: Images that are predicted together, at most.
         tile: Height and width of the tiles that images go by, as in `predict`. None
             means whole images where they fit into memory.
@@ -109,7 +110,7 @@ def predict_files(
             yield _used(*using.popleft())
 
     with ThreadPoolExecutor(2 * workers) as pool:
-        read = _read_as(net.input_shape, any_size=tile is not None)
+        read = _read_as(net, any_size=tile is not None)
         for path, future in _ahead(pool, read, paths, 2 * workers + batch_size):
             try:
                 image = future.result()
@@ -160,21 +161,21 @@ def _ahead(
     yield from waiting
 
 
-def _read_as(shape: tuple, *, any_size: bool) -> Callable[[Path], np.ndarray]:
-    """Make a function that reads image files as a model of this input shape wants."""
-    *sides, channels = shape
+def _read_as(net: Net, *, any_size: bool) -> Callable[[Path], np.ndarray]:
+    """Make a function that reads image files as a model wants them."""
+    *sides, channels = net.input_shape
     if any_size:
         sides = [None, None]
 
     def read(path: Path) -> np.ndarray:
         name = tf.constant(os.fsencode(path))
-        found = count_channels(name)
+        found, dtype = pixels_of(name)
         if channels == 1 and found in (3, 4):
-            image = tf.image.rgb_to_grayscale(read_image(name, channels=3))
+            image = _grey(read_image(name, channels=3, dtype=dtype))
         elif channels == 1 and found == 2:
-            image = read_image(name, channels=2)[..., :1]
+            image = read_image(name, channels=2, dtype=dtype)[..., :1]
         elif channels in (3, found):
-            image = read_image(name, channels=channels)
+            image = read_image(name, channels=channels, dtype=dtype)
         else:
             raise ValueError(
                 f"{os.fspath(path)}: Expected an image of {channels} channels, as the "
@@ -187,6 +188,19 @@ def _read_as(shape: tuple, *, any_size: bool) -> Callable[[Path], np.ndarray]:
                     f"the only size that the model takes. Received: {image.shape[0]} x "
                     f"{image.shape[1]}"
                 )
-        return image.numpy()
+        pixels = image.numpy()
+        try:
+            check_range(pixels, net.value_range)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+        return pixels
 
     return read
+
+
+def _grey(image: tf.Tensor) -> tf.Tensor:
+    """The luminance of an RGB image, in its dtype."""
+    if image.dtype == tf.uint8:
+        return tf.image.rgb_to_grayscale(image)
+    grey = tf.image.rgb_to_grayscale(tf.cast(image, tf.float32))
+    return tf.cast(grey if image.dtype.is_floating else tf.round(grey), image.dtype)

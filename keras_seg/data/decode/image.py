@@ -1,6 +1,6 @@
-"""Image files -> uint8 pixels, in TensorFlow ops."""
+"""Image files -> pixels, in TensorFlow ops."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -48,10 +48,23 @@ def read_jpeg(
     return tf.ensure_shape(image, (None, None, 3))
 
 
+class Pixels(NamedTuple):
+    """What the pixels of a file are.
+
+    Attributes:
+        channels: How many channels `read_image` should ask the file for.
+        dtype: tf.uint8 or tf.uint16.
+    """
+
+    channels: int
+    dtype: tf.DType
+
+
 def read_image(
     path: FilePath,
     *,
     channels: int = 3,
+    dtype: tf.DType | None = None,
     window: Window = None,
     mask_size: Tensor = None,
 ) -> tf.Tensor:
@@ -64,21 +77,24 @@ def read_image(
         channels: 1 (grey), 2 (grey and another, of a PNG), 3 (RGB), or 4 (RGB and
             another, of a PNG). With 3, grey becomes RGB, a palette its colours, and a
             fourth channel is left out.
+        dtype: tf.uint8 or tf.uint16, as the file must have; None for uint8, to which
+            16 bits are scaled.
         window: None, or int32 (top, left, height, width).
         mask_size: None, or (height, width) that the whole image must have.
 
     Returns:
-        uint8 `[height, width, channels]`. 16 bits are scaled to 8.
+        `[height, width, channels]`, in that dtype.
 
     Raises:
         ValueError: in eager mode, naming the file, if it is no whole JPEG or PNG, or
-            has another size or fewer or other channels.
+            has another size or dtype or fewer or other channels.
     """
     path = tf.convert_to_tensor(path)
     with naming(path):
         return decode_image(
             tf.io.read_file(path),
             channels=channels,
+            dtype=dtype,
             window=window,
             mask_size=mask_size,
         )
@@ -88,6 +104,7 @@ def decode_image(
     contents: tf.Tensor,
     *,
     channels: int = 3,
+    dtype: tf.DType | None = None,
     window: Window = None,
     mask_size: Tensor = None,
 ) -> tf.Tensor:
@@ -100,14 +117,16 @@ def decode_image(
     )
     image = tf.cond(
         is_png(contents),
-        lambda: _decode_png(contents, channels, window, mask_size),
-        lambda: _decode_jpeg(contents, channels, window, mask_size),
+        lambda: _decode_png(contents, channels, dtype, window, mask_size),
+        lambda: _of_8_bits(
+            dtype, _decode_jpeg(contents, channels, window, mask_size), "a JPEG"
+        ),
     )
     return tf.ensure_shape(image, (None, None, channels))
 
 
-def count_channels(path: FilePath) -> int:
-    """Return how many channels `read_image` should ask a file for; eager mode only.
+def pixels_of(path: FilePath) -> Pixels:
+    """Return what the pixels of a file are; eager mode only.
 
     Args:
         path: Scalar string tensor.
@@ -116,10 +135,27 @@ def count_channels(path: FilePath) -> int:
         contents = tf.io.read_file(path)
         header = contents.numpy()[:HEADER_END]
         if kind(contents) == "a PNG" and len(header) == HEADER_END:
-            return CHANNELS[header[COLOR] & 7] or 3
+            dtype = tf.uint16 if header[DEPTH] > 8 else tf.uint8
+            return Pixels(CHANNELS[header[COLOR] & 7] or 3, dtype)
         if kind(contents) == "a JPEG":
-            return 1 if tf.image.extract_jpeg_shape(contents)[2] == 1 else 3
-    return read_image(path).shape[-1]  # which says what is wrong
+            is_grey = tf.image.extract_jpeg_shape(contents)[2] == 1
+            return Pixels(1 if is_grey else 3, tf.uint8)
+    image = read_image(path)  # which says what is wrong
+    return Pixels(image.shape[-1], image.dtype)
+
+
+def _of_8_bits(dtype: tf.DType | None, image: tf.Tensor, what: str) -> tf.Tensor:
+    """An image of 8 bits, where others of its set may have 16."""
+    if dtype in (None, tf.uint8):
+        return image
+    require(
+        tf.constant(False),
+        lambda: (
+            f"Expected an image of 16 bits per channel, as the first one has. Received:"
+            f" {what} of 8 bits. {_OTHER_DTYPE}"
+        ),
+    )
+    return tf.cast(image, dtype)
 
 
 def _decode_jpeg(
@@ -148,7 +184,11 @@ def _decode_jpeg(
 
 
 def _decode_png(
-    contents: tf.Tensor, channels: int, window: Window, mask_size: Tensor
+    contents: tf.Tensor,
+    channels: int,
+    dtype: tf.DType | None,
+    window: Window,
+    mask_size: Tensor,
 ) -> tf.Tensor:
     header = read_header(contents, "PNG")
     found = tf.gather(CHANNELS, tf.cast(header[COLOR] & 7, tf.int32))
@@ -159,6 +199,15 @@ def _decode_png(
 
     def deep() -> tf.Tensor:
         pixels = tf.io.decode_png(contents, channels=wanted, dtype=tf.uint16)
+        if dtype == tf.uint16:
+            return pixels
+        require(
+            tf.constant(dtype is None),
+            lambda: (
+                "Expected an image of 8 bits per channel, as the first one has. "
+                f"Received: a PNG of 16 bits. {_OTHER_DTYPE}"
+            ),
+        )
         return tf.cast((tf.cast(pixels, tf.int32) + 128) // 257, tf.uint8)
 
     def shallow() -> tf.Tensor:
@@ -170,7 +219,9 @@ def _decode_png(
             lambda: tf.io.decode_png(contents, channels=3),
         )
 
-    image = tf.cond(header[DEPTH] > 8, deep, shallow)
+    image = tf.cond(
+        header[DEPTH] > 8, deep, lambda: _of_8_bits(dtype, shallow(), "a PNG")
+    )
     if mask_size is not None:
         check_same_size(tf.shape(image)[:2], mask_size)
     if window is not None:
@@ -189,6 +240,9 @@ def _require_channels(expected: int, received: Any) -> None:
     )
 
 
+_OTHER_DTYPE = (
+    "Images of one set have one depth: save this one as the others, or leave it out."
+)
 _OTHER_CHANNELS = (
     "Without `channels`, all images must have as many as the first. With `channels=3` "
     "grey images become RGB, and a fourth channel, alpha, is left out."

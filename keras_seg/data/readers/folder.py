@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
-from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.data.decode.png import (
     UNKNOWN_COLOR,
     read_label_or_color_png,
@@ -42,7 +42,7 @@ from keras_seg.data.readers.id_tables import (
 from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
 from keras_seg.data.source import Source
-from keras_seg.labels import IGNORE
+from keras_seg.labels import IGNORE, ValueRange
 
 
 def folder(
@@ -55,6 +55,9 @@ def folder(
     split: str | os.PathLike | Sequence[str] | None = None,
     ids: Sequence[Ids] | Mapping[Ids, int] | None = None,
     channels: int | None = None,
+    value_range: ValueRange | None = None,
+    outside: str = "error",
+    nodata: float | None = None,
 ) -> Source:
     """Read images and masks that lie in two folders, or in one under two names.
 
@@ -84,6 +87,11 @@ def folder(
         channels: Channels of the images, 1 to 4; None for those of the first one. With
             3, grey images become RGB and a fourth channel, alpha, is left out; with
             others, an image of another number is an error.
+        value_range: (low, high) of the images, black and white: numbers, or one for
+            each channel. None means what 8 and 16 bits hold, 0..255 and 0..65535. Of
+            images of 12 bits it is (0, 4095).
+        outside: What values outside of the range are: "error" or "keep".
+        nodata: The value of pixels without data, as of `Source`: they become ignored.
 
     Returns:
         A Source, whose examples have the stems as names.
@@ -102,11 +110,16 @@ def folder(
         raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
     classes = _classes(pairs, class_names, ids, ignore, palette)
-    channels = channels or classes.channels or count_channels(pairs.images[0])
+    first = pixels_of(pairs.images[0])
+    channels = channels or classes.channels or first.channels
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
         return read_image(
-            pairs.images[index], channels=channels, window=window, mask_size=mask_size
+            pairs.images[index],
+            channels=channels,
+            dtype=first.dtype,
+            window=window,
+            mask_size=mask_size,
         )
 
     return Source(
@@ -119,6 +132,9 @@ def folder(
         image_path=pairs.images.__getitem__,
         mask_path=pairs.masks.__getitem__,
         origin=f"folder({images!r}, {masks!r})",
+        value_range=value_range,
+        outside=outside,
+        nodata=nodata,
     )
 
 

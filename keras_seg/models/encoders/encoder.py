@@ -31,7 +31,7 @@ from keras_seg.models.encoders.levels import (
 )
 from keras_seg.models.encoders.mit import MIT, mit_backbone
 from keras_seg.models.encoders.resnet import RESNETS, resnet
-from keras_seg.models.layers import CheckRange, PadToMultiple, ReverseChannels
+from keras_seg.models.layers import PadToMultiple, ReverseChannels
 from keras_seg.models.weights.by_name import copy_weights, load_encoder
 from keras_seg.models.weights.files import check_file
 from keras_seg.models.weights.tensors import TENSOR_FILES
@@ -302,7 +302,7 @@ def _assemble(
     """An encoder of what follows after images were padded and normalised."""
     multiple = max(STRIDES[level] for level in features.output)
     image = keras.Input(input_shape, name="image")
-    x = CheckRange(name="range")(image)
+    x = image
     if any(side is None or side % multiple for side in input_shape[:2]):
         x = PadToMultiple(multiple, name="pad")(x)
     if normalization is not None:
