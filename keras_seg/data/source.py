@@ -61,9 +61,9 @@ class Source:
         image: Function (index) -> `[height, width, channels]`, uint8, uint16 or floats;
             other integers, with a `value_range`, become float32. If decoding a part of
             a file is quicker, make it (index, window=None): with window = (top, left,
-            height, width) it returns these pixels only. If it also takes `mask_size=None`, it gets the
-            mask's (height, width) with a window, and should raise if the whole image
-            has another size.
+            height, width) it returns these pixels only. If it also takes
+            `mask_size=None`, it gets the mask's (height, width) with a window, and
+            should raise if the whole image has another size.
         mask: Function (index) -> integers `[height, width]`, class ids or 255.
         class_names: A name per class id, the background among them; or {id: name}.
         names: What errors call the examples; the stems of their files, say.

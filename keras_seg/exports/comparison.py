@@ -170,8 +170,8 @@ def check_examples(examples: Any, served: Served) -> list[np.ndarray]:
         dtype = served.image.dtype.name
         if not fits or image.dtype != dtype:
             raise ValueError(
-                f"Expected `examples` of {dtype} [height, width, {channels}]. Received: "
-                f"{image.dtype} {list(image.shape)} as number {k}."
+                f"Expected `examples` of {dtype} [height, width, {channels}]. "
+                f"Received: {image.dtype} {list(image.shape)} as number {k}."
             )
     return images
 

@@ -82,8 +82,9 @@ def export(
 
     Every format takes `image`, `[batch, height, width, channels]` as it is read from a
     file, and gives `mask`, class ids of uint8 `[batch, height, width]`, and
-    `probabilities`, float32 `[batch, height, width, num_classes]`: as two outputs of an ONNX file, and as the
-    signatures `serving_default` and `probabilities` of a SavedModel and a LiteRT file.
+    `probabilities`, float32 `[batch, height, width, num_classes]`: as two outputs of an
+    ONNX file, and as the signatures `serving_default` and `probabilities` of a
+    SavedModel and a LiteRT file.
     Batch, height and width are free unless the model, `size` or LiteRT fix them. Where
     the model gives NaN for an image, `probabilities` are NaN and `mask` is 255,
     `IGNORE`. Before the file or folder gets its name, what was written is loaded in its

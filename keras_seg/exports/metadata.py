@@ -35,8 +35,8 @@ def describe(
     return named | {
         "palette": np.asarray(colors).tolist(),
         "value_range": [np.asarray(side).tolist() for side in served.value_range],
-        "input": f"image: {served.image.dtype.name} [batch, height, width, channels] as "
-        "read from a file, RGB where it has three channels. The model normalises it.",
+        "input": f"image: {served.image.dtype.name} [batch, height, width, channels], "
+        "as read from a file, RGB where it has 3 channels. The model normalises it.",
         "output": "mask: uint8 [batch, height, width], class ids, 255 where the model "
         "gives no number. probabilities: float32 [batch, height, width, classes].",
         "size": list(served.input_shape[:2]),

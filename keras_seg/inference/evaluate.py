@@ -14,6 +14,7 @@ from keras_seg.inference.counting import Counted
 from keras_seg.inference.one_device import without_distribution
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import check_boundary, check_passes
+from keras_seg.inference.ranges import check_range
 from keras_seg.inference.scores import Scores
 
 # Images of one size are predicted together while a batch has at most so many pixels,

@@ -137,8 +137,8 @@ class FromValueRange(layers.Layer):
         tf.debugging.Assert(
             ~(far | (small & fractions)),
             [
-                f"Expected images in {shown_range((self.low, self.high))}, the range of "
-                "the model. Received images from",
+                f"Expected images in {shown_range((self.low, self.high))}, the range "
+                "of the model. Received images from",
                 tf.reduce_min(x),
                 "to",
                 tf.reduce_max(x),

@@ -215,8 +215,8 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
     remedy: Arguments = {"value_range": likely}
     message = (
         f"Images have values up to {values.high.max():.6g} of "
-        f"{shown_range(values.value_range)}: to a model they are nearly black. If their "
-        f"range is {likely[0]}..{likely[1]}: {spelled(remedy)}."
+        f"{shown_range(values.value_range)}: to a model they are nearly black. If "
+        f"their range is {likely[0]}..{likely[1]}: {spelled(remedy)}."
     )
     return [Problem("small_range", split, "", message, serious=False, arguments=remedy)]
 
