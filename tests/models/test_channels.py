@@ -235,7 +235,7 @@ def test_every_backbone_of_keras_takes_rgb_twice(name):
 def test_a_preset_of_kerashub_takes_other_channels(tmp_path):
     keras_hub = pytest.importorskip("keras_hub", reason="KerasHub isn't installed")
     keras_hub.models.ResNetBackbone(
-        input_conv_filters=[4],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
         stackwise_num_filters=[64, 64, 64, 64],
         stackwise_num_blocks=[1, 1, 1, 1],
