@@ -30,7 +30,13 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("crowd", "overlap", "boxes", "min_area"),
         ),
     ),
-    "folder": (("images", "masks"), ("names", "ignore", "ids", "colors", "channels")),
+    "folder": (
+        ("images", "masks"),
+        (
+            *("names", "ignore", "ids", "colors", "channels", "bands"),
+            *("binary", "instances", "border"),
+        ),
+    ),
 }
 
 
@@ -53,6 +59,10 @@ class DataOptions(msgspec.Struct):
     ids: str | None = None
     colors: str | None = None
     channels: int | None = None
+    bands: str | None = None
+    binary: bool | None = None
+    instances: str | None = None
+    border: int | None = None
     train_split: str | None = None
     val_split: str | None = None
 
@@ -231,6 +241,10 @@ def _folder(
             palette=options["colors"],
             split=stems or wanted,
             channels=options.get("channels"),
+            bands=bands_of(options),
+            binary=bool(options.get("binary")),
+            instances=options.get("instances"),
+            border=options.get("border"),
         )
     except OrphansError as error:
         # The pattern that it proposes is that of all splits.
@@ -244,6 +258,12 @@ def _folder(
     if apart or any(lists.values()) or split not in ("train", "val"):
         return source
     return _held_out(source, split)
+
+
+def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The channels that a command, or a run, takes of each image; None for all."""
+    bands = options.get("bands")
+    return None if bands is None else tuple(map(int, bands.split(",")))
 
 
 def _names(names: str) -> list[str]:
