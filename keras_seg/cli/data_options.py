@@ -39,8 +39,8 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "folder": (
         ("images", "masks"),
         (
-            *("names", "ignore", "ids", "colors"),
-            *("channels", "value_range", "nodata"),
+            *("names", "ignore", "ids", "colors", "channels", "bands"),
+            *("value_range", "nodata", "binary", "instances", "border"),
         ),
     ),
 }
@@ -67,6 +67,10 @@ class DataOptions(msgspec.Struct):
     channels: int | None = None
     value_range: str | None = None
     nodata: float | None = None
+    bands: str | None = None
+    binary: bool | None = None
+    instances: str | None = None
+    border: int | None = None
     train_split: str | None = None
     val_split: str | None = None
 
@@ -247,6 +251,10 @@ def _folder(
             channels=options.get("channels"),
             nodata=options.get("nodata"),
             **_value_range(options),
+            bands=bands_of(options),
+            binary=bool(options.get("binary")),
+            instances=options.get("instances"),
+            border=options.get("border"),
         )
     except OrphansError as error:
         # The pattern that it proposes is that of all splits.
@@ -288,6 +296,12 @@ def with_measured_range(options: Mapping[str, Any], source: Source) -> Source:
         return source
     statistics = data.statistics(source, verbose=False)
     return source.with_value_range(MEASURED[word](statistics), outside="keep")
+
+
+def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The channels that a command, or a run, takes of each image; None for all."""
+    bands = options.get("bands")
+    return None if bands is None else tuple(map(int, bands.split(",")))
 
 
 def _names(names: str) -> list[str]:

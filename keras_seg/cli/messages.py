@@ -57,7 +57,11 @@ def option_words(argument: str, value: Any) -> list[str]:
     Example:
         >>> option_words("ids", [0, range(1, 256), (300, 301)])
         ['--ids', '0,1-255,300+301']
+        >>> option_words("binary", True)
+        ['--binary']
     """
+    if value is True:
+        return [_flag(argument)]
     if argument == "value_range":
         return [_flag(argument), ",".join(map(str, value))]
     entries = value if isinstance(value, list) else [value]
@@ -73,7 +77,11 @@ def with_arguments(words: Sequence[str], arguments: Mapping[str, Any]) -> str:
     """
     words = list(words)
     for argument, value in arguments.items():
-        flag, text = option_words(argument, value)
+        flag, *texts = option_words(argument, value)
+        if not texts:
+            words += [] if flag in words else [flag]
+            continue
+        (text,) = texts
         words = [part for word in words for part in _parts(word, flag)]
         if flag in words[:-1]:
             if argument == "ignore":  # beside those that are ignored already

@@ -169,6 +169,16 @@ def overlap(text: str) -> float:
     return value
 
 
+def bands(text: str) -> str:
+    """Numbers of channels, as they are written down."""
+    numbers = [whole(word, 0, 65_535) for word in text.split(",")]
+    if len({*numbers}) < len(numbers):
+        raise argparse.ArgumentTypeError(
+            f"expected numbers of channels, each once, as 3,0,1, received {text}"
+        )
+    return text
+
+
 def widths(text: str) -> tuple[int, ...]:
     """Numbers of filters."""
     return tuple(whole(word, 1, 16_384) for word in text.split(","))

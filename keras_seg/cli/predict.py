@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_seg.cli.data_options import bands_of
 from keras_seg.cli.output import Output
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
@@ -76,6 +77,7 @@ def predict(options: argparse.Namespace) -> int:
             flips=options.flips,
             scales=options.scales,
             probabilities=options.probabilities,
+            bands=bands_of(run),
         )
         if not options.json:
             done = _shown(done, len(missing))

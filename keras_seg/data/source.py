@@ -33,6 +33,7 @@ from keras_seg.data.checks import (
     naming,
 )
 from keras_seg.data.errors import explanation
+from keras_seg.data.folds import Groups, fold_indices
 from keras_seg.data.joined import joined
 from keras_seg.data.suggestions import Hint
 from keras_seg.data.values import OUTSIDE, Values, check_nodata, missing, values_of
@@ -308,6 +309,37 @@ class Source:
             )
         order = np.random.default_rng(seed).permutation(self._length)
         return self._take(np.sort(order[:first])), self._take(np.sort(order[first:]))
+
+    def folds(
+        self, count: int, *, seed: int = 0, groups: Groups | None = None
+    ) -> list[tuple["Source", "Source"]]:
+        """Split at random for a cross-validation: each example is scored once.
+
+        Args:
+            count: Number of folds: of models to train.
+            seed: The same seed gives the same folds.
+            groups: What must not be on both sides, as images of one patient or scene: a
+                label per example, or a function from the name of an example to its
+                label. None for any example on either side. Where a list names examples
+                twice, `lambda name: name` keeps these together.
+
+        Returns:
+            Pairs (train, val) of Sources, each in the order of this one. The parts to
+            validate on have no example in common, hold all of them, and have as many as
+            each other, as far as groups allow.
+
+        Raises:
+            ValueError: for more folds than examples or groups, or examples without a
+                group.
+
+        Example:
+            >>> from keras_seg.data import shapes
+            >>> pairs = shapes(10).folds(5)
+            >>> [(len(train), len(val)) for train, val in pairs]
+            [(8, 2), (8, 2), (8, 2), (8, 2), (8, 2)]
+        """
+        folds = fold_indices(self.names, count, seed=seed, groups=groups)
+        return [(self._take(train), self._take(val)) for train, val in folds]
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Return (height, width) of an example, or None if it has to be read."""

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import check_integer
+from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
 from keras_seg.inference.nets import Net
@@ -34,6 +35,7 @@ def predict_files(
     flips: bool = False,
     scales: Sequence[float] = (1.0,),
     probabilities: bool = False,
+    bands: Sequence[int] | None = None,
 ) -> Iterator[tuple[Any, Exception | None]]:
     """Predict masks of image files.
 
@@ -56,6 +58,8 @@ def predict_files(
         scales: Factors that images are resized by; predictions are averaged.
         probabilities: Whether `use` is also given the probabilities of the classes,
             float16 `[height, width, num_classes]`.
+        bands: Numbers of the channels that the model takes of each image, from 0 on, as
+            `data.folder` had them. None for all.
 
     Yields:
         (path, error) of each file once it is done, in no particular order. The error is
@@ -74,6 +78,7 @@ def predict_files(
             print(path, error or "done")
     """
     passes = check_passes(tile, overlap, flips, scales)
+    picked = None if bands is None else check_bands(bands)
     net = as_net(model)
     if not 2 <= net.num_classes <= 255:
         raise ValueError(
@@ -81,6 +86,11 @@ def predict_files(
             f"{net.num_classes} output channels"
         )
     batch_size = check_integer("batch_size", batch_size, 1)
+    if picked is not None and len(picked) != net.input_shape[-1]:
+        raise ValueError(
+            f"Expected `bands` for a model of {net.input_shape[-1]} channels. Received:"
+            f" {len(picked)} ({', '.join(map(str, picked))})"
+        )
     check_tile(net, passes)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)
@@ -110,7 +120,7 @@ def predict_files(
             yield _used(*using.popleft())
 
     with ThreadPoolExecutor(2 * workers) as pool:
-        read = _read_as(net, any_size=tile is not None)
+        read = _read_as(net, picked, any_size=tile is not None)
         for path, future in _ahead(pool, read, paths, 2 * workers + batch_size):
             try:
                 image = future.result()
@@ -161,7 +171,9 @@ def _ahead(
     yield from waiting
 
 
-def _read_as(net: Net, *, any_size: bool) -> Callable[[Path], np.ndarray]:
+def _read_as(
+    net: Net, bands: tuple[int, ...] | None, *, any_size: bool
+) -> Callable[[Path], np.ndarray]:
     """Make a function that reads image files as a model wants them."""
     *sides, channels = net.input_shape
     if any_size:
@@ -170,7 +182,10 @@ def _read_as(net: Net, *, any_size: bool) -> Callable[[Path], np.ndarray]:
     def read(path: Path) -> np.ndarray:
         name = tf.constant(os.fsencode(path))
         found, dtype = pixels_of(name)
-        if channels == 1 and found in (3, 4):
+        if bands is not None:
+            require_bands(bands, found, os.fspath(path))
+            image = pick_bands(read_image(name, channels=found, dtype=dtype), bands)
+        elif channels == 1 and found in (3, 4):
             image = _grey(read_image(name, channels=3, dtype=dtype))
         elif channels == 1 and found == 2:
             image = read_image(name, channels=2, dtype=dtype)[..., :1]

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
+from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.data.decode.png import (
     UNKNOWN_COLOR,
@@ -39,6 +40,7 @@ from keras_seg.data.readers.id_tables import (
     labels_of,
     shown_ids,
 )
+from keras_seg.data.readers.objects import check_objects
 from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
 from keras_seg.data.source import Source
@@ -54,7 +56,11 @@ def folder(
     palette: Any = None,
     split: str | os.PathLike | Sequence[str] | None = None,
     ids: Sequence[Ids] | Mapping[Ids, int] | None = None,
+    binary: bool = False,
+    instances: str | None = None,
+    border: int | None = None,
     channels: int | None = None,
+    bands: Sequence[int] | None = None,
     value_range: ValueRange | None = None,
     outside: str = "error",
     nodata: float | None = None,
@@ -84,9 +90,22 @@ def folder(
         ids: The ids in the files: an entry per class, which is one id or several,
             `[0, (1, 2, 3)]`, or the class of each id, `{0: 0, range(1, 256): 1}`. None
             means 0, 1, 2, ...
+        binary: Whether masks are 0 for background and anything else (255, or a number
+            for each object, or in RGB a colour) for objects: two classes, "background"
+            and "object", unless `class_names` has other names. 255 is an object like
+            the others then; `ignore` has the ids of ignored pixels, if there are some.
+        instances: For masks with 0 for background and a number, or colour, for each
+            object: "border" makes three classes, "background", "inside" and "border",
+            so that objects that touch stay apart. A pixel of an object is border where
+            another object or background is at most `border` pixels away in both
+            directions. With "touching" background doesn't count: there is border
+            between objects only. 255 and `ignore` are as with `binary`.
+        border: Width of the border in pixels; None means 2.
         channels: Channels of the images, 1 to 4; None for those of the first one. With
             3, grey images become RGB and a fourth channel, alpha, is left out; with
             others, an image of another number is an error.
+        bands: Numbers of the channels to take of these, from 0 on and in the order that
+            a model gets them: (3, 0, 1). None for all.
         value_range: (low, high) of the images, black and white: numbers, or one for
             each channel. None means what 8 and 16 bits hold, 0..255 and 0..65535. Of
             images of 12 bits it is (0, 4095).
@@ -109,27 +128,53 @@ def folder(
     if channels is not None and not is_whole(channels, 1, 4):
         raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
-    classes = _classes(pairs, class_names, ids, ignore, palette)
+    objects = check_objects(
+        binary,
+        instances,
+        border,
+        names=class_names,
+        ignore=ignore,
+        ids=ids,
+        palette=palette,
+    )
+    if objects is None:
+        classes = _classes(pairs, class_names, ids, ignore, palette)
+        mask = _mask_reader(pairs.masks, classes)
+    else:
+        description = read_description(pairs.mask_root) or {}
+        table = id_table(len(objects.names), None, None)  # of the labels
+        classes = _Classes(
+            objects.names, table, None, None, description.get("channels")
+        )
+
+        def mask(index: Any) -> tf.Tensor:
+            return objects.read(pairs.masks[index])
+
     first = pixels_of(pairs.images[0])
     channels = channels or classes.channels or first.channels
+    if bands is not None:
+        bands = check_bands(bands)
+        require_bands(bands, channels, printable(pairs.images[0].numpy()))
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
-        return read_image(
+        pixels = read_image(
             pairs.images[index],
             channels=channels,
             dtype=first.dtype,
             window=window,
             mask_size=mask_size,
         )
+        return pixels if bands is None else pick_bands(pixels, bands)
 
     return Source(
         len(pairs.stems),
         image,
-        _mask_reader(pairs.masks, classes),
+        mask,
         class_names=classes.names,
         names=list(map(printable, pairs.stems)),
         palette=classes.palette,
-        image_path=pairs.images.__getitem__,
+        # With `bands` the images are no whole files, which could be copied.
+        image_path=pairs.images.__getitem__ if bands is None else None,
         mask_path=pairs.masks.__getitem__,
         origin=f"folder({images!r}, {masks!r})",
         value_range=value_range,

@@ -172,8 +172,8 @@ def problems_of_split(
         kind, message = "nothing_labelled", "All pixels of all examples are ignored."
     elif only_first and findings.ignored:
         kind = "only_0_and_255"
-        arguments = {"ids": [0, 255]} if len(class_names) == 2 else {}
-        remedy = spelled({"ids": [0, 255]})
+        arguments = {"binary": True} if len(class_names) == 2 else {}
+        remedy = spelled({"binary": True})
         message = (
             "Masks have 0 and 255 only, and 255 means ignored: nothing but "
             f"{class_names[0]} would be learned. If 255 is the second class: {remedy}."
