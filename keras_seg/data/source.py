@@ -63,7 +63,8 @@ class Source:
             returns these pixels only. If it also takes `mask_size=None`, it gets the
             mask's (height, width) with a window, and should raise if the whole image
             has another size.
-        mask: Function (index) -> integers `[height, width]`, class ids or 255.
+        mask: Function (index) -> integers `[height, width]`, class ids or 255. It may
+            take a window too.
         class_names: A name per class id, the background among them; or {id: name}.
         names: What errors call the examples; the stems of their files, say.
         palette: (red, green, blue) per class, in 0..255; None for VOC's colours.
@@ -143,7 +144,7 @@ class Source:
             )
         self.names = names if names is not None else Numbered(self._length)
         optional = check_is_of_index("image", image)
-        check_is_of_index("mask", mask)
+        self._mask_takes_window = "window" in check_is_of_index("mask", mask)
         self._takes_window = "window" in optional
         self._takes_mask_size = "mask_size" in optional
         self._image = converted(image)
@@ -251,8 +252,9 @@ class Source:
         table = tf.constant(table_of_ids(ids, self.class_names, class_names))
         mapped = copy.copy(self)
 
-        def mask(index: Index) -> tf.Tensor:
-            ids = tf.convert_to_tensor(self._mask(index))
+        def mask(index: Index, window: Window = None) -> tf.Tensor:
+            options = {} if window is None else {"window": window}
+            ids = tf.convert_to_tensor(self._mask(index, **options))
             check_mask(ids)
             check_ids(ids, self.num_classes)
             return tf.gather(table, tf.cast(ids, tf.int32))
@@ -344,12 +346,21 @@ class Source:
         top, left, height, width = tf.unstack(window)
         return image[top : top + height, left : left + width]
 
-    def _ids(self, index: Index) -> Mask:
-        """Read a mask, checked: uint8, which holds every id and is quick to move."""
+    def _ids(self, index: Index, window: Window = None) -> Mask:
+        """Read a mask, or a window of it, checked: uint8, which holds every id."""
+        options = {}
+        if window is not None and self._mask_takes_window:
+            options["window"] = window
         with naming(lambda: self._name("mask", index)):
-            mask = tf.convert_to_tensor(self._mask(self._reader_index(index)))
+            found = self._mask(self._reader_index(index), **options)
+            mask = tf.convert_to_tensor(found)
             check_mask(mask)
             mask = tf.ensure_shape(mask, (None, None))
+            if options:
+                check_same_size(tf.shape(mask), window[2:])
+            elif window is not None:
+                top, left, height, width = tf.unstack(window)
+                mask = mask[top : top + height, left : left + width]
             check_ids(mask, self.num_classes)
         return tf.cast(mask, tf.uint8)
 

@@ -15,11 +15,15 @@ import tensorflow as tf
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import NamedError
 from keras_seg.data.decode.formats import kind_of_bytes
+from keras_seg.data.decode.georeference import Georeference
+from keras_seg.labels import FilePath
 
 #: How the names of such files end, in lower case.
 ENDINGS = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".j2k")
 #: Which page of a file: its number from 0, or all as channels.
 Page = int | Literal["all"]
+#: Where a file is.
+Path = str | bytes | os.PathLike
 #: Top, left, height and width of a part of an image; None for all.
 ArrayWindow = tuple[int, int, int, int] | None
 
@@ -45,7 +49,23 @@ class ArrayHead(NamedTuple):
     nodata: float | None = None
 
 
-def is_array_file(name: str | os.PathLike) -> bool:
+class SceneFacts(NamedTuple):
+    """What a GeoTIFF says beyond its pixels; of other files only the size is known.
+
+    Attributes:
+        height: In pixels.
+        width: Likewise.
+        nodata: The value of pixels without data; None without.
+        georeference: Where the pixels are; None if it isn't known.
+    """
+
+    height: int
+    width: int
+    nodata: float | None = None
+    georeference: Georeference | None = None
+
+
+def is_array_file(name: Path) -> bool:
     """Whether the name of a file ends like one that is read here.
 
     Example:
@@ -55,7 +75,13 @@ def is_array_file(name: str | os.PathLike) -> bool:
     return os.fsdecode(name).lower().endswith(ENDINGS)
 
 
-def array_head(path: str | os.PathLike, *, page: Page = 0) -> ArrayHead:
+def is_array_path(path: FilePath) -> tf.Tensor:
+    """The same for a scalar string tensor, also inside tf.data."""
+    endings = "|".join(ending.lstrip(".") for ending in ENDINGS)
+    return tf.strings.regex_full_match(path, rf"(?is).*\.({endings})")
+
+
+def array_head(path: Path, *, page: Page = 0) -> ArrayHead:
     """Read what is known of an image file without decoding it.
 
     Args:
@@ -72,9 +98,7 @@ def array_head(path: str | os.PathLike, *, page: Page = 0) -> ArrayHead:
         return module.head(file, _check_page(page))
 
 
-def read_array(
-    path: str | os.PathLike, window: ArrayWindow = None, *, page: Page = 0
-) -> np.ndarray:
+def read_array(path: Path, window: ArrayWindow = None, *, page: Page = 0) -> np.ndarray:
     """Read an image file, or a window of it, as it is stored.
 
     Colours of a palette become RGB, as does YCbCr. Where white is 0 (MinIsWhite),
@@ -102,6 +126,28 @@ def read_array(
         return module.read(file, window, _check_page(page))
 
 
+def read_indices(path: Path, window: ArrayWindow = None) -> np.ndarray:
+    """Read the first page as `read_array` does, but a palette's indices as they are.
+
+    Single bits are 0 and 1 in all formats. A TIFF's value of no data, if no class can
+    have it (below 0, or NaN), becomes 255.
+    """
+    with _opened(path) as (file, module):
+        return module.read_indices(file, window)
+
+
+def index_channels(path: Path) -> int:
+    """How many channels `read_indices` returns."""
+    with _opened(path) as (file, module):
+        return module.index_channels(file)
+
+
+def scene_facts(path: Path) -> SceneFacts:
+    """Read where the first page of a file lies, and which value means no data."""
+    with _opened(path) as (file, module):
+        return module.facts(file)
+
+
 def check_window(window: ArrayWindow, height: int, width: int) -> tuple[slice, slice]:
     """The rows and columns of a window, if it lies in an image and has pixels."""
     if window is None:
@@ -121,7 +167,7 @@ def check_window(window: ArrayWindow, height: int, width: int) -> tuple[slice, s
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[tuple[IO[bytes], Any]]:
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any]]:
     """An open file, and the module that reads its format."""
     from keras_seg.data.decode import pillow_file, tiff
 

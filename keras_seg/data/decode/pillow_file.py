@@ -15,6 +15,7 @@ from keras_seg.data.decode.array_file import (
     ArrayHead,
     ArrayWindow,
     Page,
+    SceneFacts,
     check_window,
 )
 from keras_seg.data.decode.packages import package
@@ -24,6 +25,8 @@ _JP2, _CODESTREAM = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 MAGIC = (b"BM", b"GIF8", b"RIFF", _JP2, _CODESTREAM)
 # Modes of Pillow's images that are arrays of channels as they are.
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "I;16": 1}
+# Modes of one number for each pixel; a GIF's palette of greys is "L".
+_ONE_CHANNEL = ("P", "1", "L")
 
 
 def head(file: IO[bytes], page: Page) -> ArrayHead:
@@ -58,11 +61,22 @@ def read(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray:
 def read_indices(file: IO[bytes], window: ArrayWindow) -> np.ndarray:
     """The same, but colours of a palette as their indices, and single bits as 0, 1."""
     with _opened(file) as image:
-        mode = image.mode if image.mode in ("P", "1") else _mode(image)
+        mode = image.mode if image.mode in _ONE_CHANNEL else _mode(image)
         pixels = _decoded(image, mode).astype(np.uint8 if mode == "1" else None)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     rows, columns = check_window(window, *pixels.shape[:2])
     return pixels[rows, columns]
+
+
+def index_channels(file: IO[bytes]) -> int:
+    """Channels of what `read_indices` returns, of an open file."""
+    with _opened(file) as image:
+        return 1 if image.mode in _ONE_CHANNEL else _CHANNELS[_mode(image)]
+
+
+def facts(file: IO[bytes]) -> SceneFacts:
+    """What `scene_facts` returns, of an open file."""
+    return SceneFacts(*head(file, 0)[:2])
 
 
 def _opened(file: IO[bytes]) -> Any:

@@ -15,10 +15,14 @@ from keras_seg.data.decode.array_file import (
     ArrayHead,
     ArrayWindow,
     Page,
+    SceneFacts,
     check_window,
 )
+from keras_seg.data.decode.georeference import georeference_of
+from keras_seg.data.decode.nodata import filled
 from keras_seg.data.decode.packages import package
 from keras_seg.data.decode.tiff_segments import read_rectangle
+from keras_seg.labels import IGNORE
 
 #: First bytes of TIFF and BigTIFF, of both byte orders.
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -71,13 +75,31 @@ def read(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray:
 
 
 def read_indices(file: IO[bytes], window: ArrayWindow) -> np.ndarray:
-    """The first page as `read` gives it, but colours of a palette as their indices."""
+    """What `array_file.read_indices` returns, of an open TIFF."""
     with opened(file) as tiff:
         (image,) = _chosen(tiff, 0)
         page = image.page
         rows, columns = check_window(window, page.imagelength, page.imagewidth)
         stored = _stored(image, rows, columns)
-        return stored if _has_palette(page) else _meant(page, stored)
+        nodata = nodata_of(page)
+        if nodata is None or nodata >= 0:  # which a class might have
+            return stored
+        stored = stored.astype(np.promote_types(stored.dtype, np.int16), copy=False)
+        return filled(stored, nodata, IGNORE)
+
+
+def index_channels(file: IO[bytes]) -> int:
+    """Channels of what `read_indices` returns, of an open TIFF."""
+    with opened(file) as tiff:
+        return _chosen(tiff, 0)[0].page.samplesperpixel
+
+
+def facts(file: IO[bytes]) -> SceneFacts:
+    """What `scene_facts` returns, of an open TIFF."""
+    with opened(file) as tiff:
+        page = _chosen(tiff, 0)[0].page
+        size = page.imagelength, page.imagewidth
+        return SceneFacts(*size, nodata_of(page), georeference_of(page))
 
 
 @contextlib.contextmanager
