@@ -25,12 +25,13 @@ def joined(one: Any, other: Any) -> dict[str, Any]:
         )
 
     pixels = either(one._pixels, other._pixels)
+    ids = either(one._ids, other._ids)
     return {
         "length": first + len(other),
         "image": lambda index, window=None, mask_size=None: pixels(
             index, window, mask_size
         ),
-        "mask": either(one._ids, other._ids),
+        "mask": lambda index, window=None: ids(index, window),
         "class_names": one.class_names,
         "names": [*one.names, *other.names],
         "palette": one.palette,

@@ -65,7 +65,8 @@ class Source:
             height, width) it returns these pixels only. If it also takes
             `mask_size=None`, it gets the mask's (height, width) with a window, and
             should raise if the whole image has another size.
-        mask: Function (index) -> integers `[height, width]`, class ids or 255.
+        mask: Function (index) -> integers `[height, width]`, class ids or 255. It may
+            take a window too.
         class_names: A name per class id, the background among them; or {id: name}.
         names: What errors call the examples; the stems of their files, say.
         palette: (red, green, blue) per class, in 0..255; None for VOC's colours.
@@ -156,7 +157,7 @@ class Source:
             )
         self.names = names if names is not None else Numbered(self._length)
         optional = check_is_of_index("image", image)
-        check_is_of_index("mask", mask)
+        self._mask_takes_window = "window" in check_is_of_index("mask", mask)
         self._takes_window = "window" in optional
         self._takes_mask_size = "mask_size" in optional
         self._image = converted(image)
@@ -274,8 +275,9 @@ class Source:
         table = tf.constant(table_of_ids(ids, self.class_names, class_names))
         mapped = copy.copy(self)
 
-        def mask(index: Index) -> tf.Tensor:
-            ids = tf.convert_to_tensor(self._mask(index))
+        def mask(index: Index, window: Window = None) -> tf.Tensor:
+            options = {} if window is None else {"window": window}
+            ids = tf.convert_to_tensor(self._mask(index, **options))
             check_mask(ids)
             check_ids(ids, self.num_classes)
             return tf.gather(table, tf.cast(ids, tf.int32))
@@ -456,18 +458,41 @@ class Source:
         """What the numbers of the images are, which the reader gives in a dtype."""
         return values_of(dtype, self._value_range, self._outside)
 
-    def _ids(self, index: Index) -> Mask:
-        """Read a mask, checked: uint8, which holds every id and is quick to move."""
+    def _ids(self, index: Index, window: Window = None) -> Mask:
+        """Read a mask, or a window of it, checked: uint8, which holds every id."""
+        labels = self._labels(index, window)
         if self._nodata is None:
-            return self._labels(index)
-        _, mask = self._read(index)  # pixels without data are ignored
-        return mask
+            return labels
+        with naming(lambda: self._name("image", index)):
+            gaps = self._gaps(index, window)
+            check_same_size(tf.shape(gaps), tf.shape(labels))
+        return tf.where(gaps, tf.constant(IGNORE, tf.uint8), labels)
 
-    def _labels(self, index: Index) -> Mask:
+    def _gaps(self, index: Index, window: Window) -> tf.Tensor:
+        """Which pixels of an image, or of a window of it, have no data: bools."""
+        options = {}
+        if window is not None and self._takes_window:
+            options["window"] = window
+        _, gaps = self._pixels_and_gaps(index, **options)
+        if window is None or options:
+            return gaps
+        top, left, height, width = tf.unstack(window)
+        return gaps[top : top + height, left : left + width]
+
+    def _labels(self, index: Index, window: Window = None) -> Mask:
+        options = {}
+        if window is not None and self._mask_takes_window:
+            options["window"] = window
         with naming(lambda: self._name("mask", index)):
-            mask = tf.convert_to_tensor(self._mask(self._reader_index(index)))
+            found = self._mask(self._reader_index(index), **options)
+            mask = tf.convert_to_tensor(found)
             check_mask(mask)
             mask = tf.ensure_shape(mask, (None, None))
+            if options:
+                check_same_size(tf.shape(mask), window[2:])
+            elif window is not None:
+                top, left, height, width = tf.unstack(window)
+                mask = mask[top : top + height, left : left + width]
             check_ids(mask, self.num_classes)
         return tf.cast(mask, tf.uint8)
 

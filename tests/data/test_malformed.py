@@ -384,7 +384,7 @@ TREES = {
     "orphan mask": (gone("JPEGImages/b.jpg"), "b.jpg", "without an image: b"),
     "image too many": (more("JPEGImages/d.jpg"), "a b c", "without a mask: d"),
     "duplicate stem": (more("JPEGImages/b.png"), "a b c", r"stem 'b'.*b\."),
-    "TIFF": (more("JPEGImages/d.tif"), "a b c", "d.tif.*Convert"),
+    "HEIC": (more("JPEGImages/d.heic"), "a b c", "d.heic.*Convert"),
     "hidden file": (more("JPEGImages/._b.jpg"), "a b c", "a b c"),
     "list of the system's": (more("JPEGImages/Thumbs.db"), "a b c", "a b c"),
     "hidden folder": (more("JPEGImages/.cache/b.jpg"), "a b c", "a b c"),

@@ -9,19 +9,27 @@ _FORMATS = {
     b"BM": "a BMP",
     b"II*\0": "a TIFF",
     b"MM\0*": "a TIFF",
+    b"II+\0": "a TIFF",
+    b"MM\0+": "a TIFF",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+    b"\xff\x4f\xff\x51": "a JPEG 2000",
     b"RIFF": "a WebP",
 }
 
 
 def kind(contents: tf.Tensor) -> str:
     """Describe the format of a file for an error message; eager mode only."""
-    head = contents.numpy()[:8]
-    if not head:
+    return kind_of_bytes(contents.numpy())
+
+
+def kind_of_bytes(contents: bytes) -> str:
+    """The same, of bytes."""
+    if not contents:
         return "an empty file"
     for magic, name in _FORMATS.items():
-        if head.startswith(magic):
+        if contents.startswith(magic):
             return name
-    return f"a file that begins with {head!r}"
+    return f"a file that begins with {contents[:8]!r}"
 
 
 def remedy(contents: tf.Tensor) -> str:

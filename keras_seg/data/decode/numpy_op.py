@@ -4,13 +4,13 @@ import atexit
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from keras_seg.data.autograph import unconverted
-from keras_seg.labels import Index
+from keras_seg.labels import FilePath, Index, Window
 
 
 def numpy_op(
@@ -32,6 +32,41 @@ def numpy_op(
     array = tf.numpy_function(
         until_exit(lambda i: function(int(i))), [index], dtype, stateful=False
     )
+    return tf.ensure_shape(array, shape)
+
+
+def file_op(
+    function: Callable[..., Any],
+    paths: Sequence[FilePath],
+    window: Window,
+    dtype: tf.DType,
+    shape: tuple,
+) -> tf.Tensor:
+    """Call a function of paths that returns an array, also inside tf.data.
+
+    Args:
+        function: From paths, as bytes, and a window, four numbers or None, to an array.
+            Inside tf.data it is called in threads.
+        paths: Scalar string tensors.
+        window: None, or int32 (top, left, height, width).
+        dtype: Of the array.
+        shape: Of the array, None for sides that vary.
+
+    Returns:
+        The array as a tensor of that dtype and shape.
+    """
+
+    def call(*arguments: Any) -> Any:
+        names = arguments[: len(paths)]
+        part = None if window is None else tuple(map(int, arguments[-1]))
+        return function(*names, part)
+
+    arguments = [*paths] if window is None else [*paths, window]
+    arguments = [tf.convert_to_tensor(argument) for argument in arguments]
+    if tf.executing_eagerly():  # errors keep their type
+        array = call(*(argument.numpy() for argument in arguments))
+        return tf.convert_to_tensor(array, dtype)
+    array = tf.numpy_function(until_exit(call), arguments, dtype, stateful=False)
     return tf.ensure_shape(array, shape)
 
 

@@ -5,8 +5,7 @@ from collections import Counter
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.decode.png import read_color_png, read_label_png
-from keras_seg.data.decode.png_header import COLOR, HEADER_END, RGB, RGBA, SIGNATURE
+from keras_seg.data.decode.label_file import has_colors, read_colors_of, read_labels
 from keras_seg.data.id_hints import IdCounts, suggest_classes
 from keras_seg.data.readers.color_files import find_color_file
 from keras_seg.data.readers.colors import shown_color
@@ -35,13 +34,13 @@ def names_missing(pairs: Pairs, colors: np.ndarray | None = None) -> Exception:
             {"class_names": names},
         )
     paths = [pairs.masks[int(i)] for i in _spread(len(pairs.stems), _COLOR_MASKS)]
-    if any(_has_colors(path) for path in paths):
+    if any(has_colors(path) for path in paths):
         return _colors_unknown(pairs, paths)
     # Many, since each class should be in one of them.
     paths = [pairs.masks[int(i)] for i in _spread(len(pairs.stems), _ID_MASKS)]
     counts = IdCounts()
     for path in paths:
-        ids, pixels = np.unique(read_label_png(path).numpy(), return_counts=True)
+        ids, pixels = np.unique(read_labels(path).numpy(), return_counts=True)
         counts.add(dict(zip(ids.tolist(), pixels.tolist(), strict=True)))
     total = sum(counts.pixels.values())
     shares = ", ".join(
@@ -60,7 +59,7 @@ def names_missing(pairs: Pairs, colors: np.ndarray | None = None) -> Exception:
 def check_masks_have_ids(pairs: Pairs) -> None:
     """Raise if masks have colours, and none of a few has ids."""
     paths = [pairs.masks[int(i)] for i in _spread(len(pairs.stems), 3)]
-    if all(_has_colors(path) for path in paths):
+    if all(has_colors(path) for path in paths):
         raise _colors_unknown(pairs, paths)
 
 
@@ -68,8 +67,8 @@ def _colors_unknown(pairs: Pairs, paths: list[tf.Tensor]) -> Exception:
     """Make the error for masks of colours that stand for no ids yet."""
     pixels: Counter[int] = Counter()
     for path in paths:
-        if _has_colors(path):
-            found, counts = np.unique(read_color_png(path).numpy(), return_counts=True)
+        if has_colors(path):
+            found, counts = np.unique(read_colors_of(path).numpy(), return_counts=True)
             pixels.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
     total = sum(pixels.values())
     most = pixels.most_common(_LISTED)
@@ -93,15 +92,6 @@ def _colors_unknown(pairs: Pairs, paths: list[tf.Tensor]) -> Exception:
     return ValueError(
         f"{message} Write a text file with a line 'R G B name' for each class, such as "
         f"'{' '.join(map(str, colors[0]))} background', and give its path as `palette`."
-    )
-
-
-def _has_colors(path: tf.Tensor) -> bool:
-    """Whether a file is a PNG in RGB."""
-    header = tf.io.read_file(path).numpy()[:HEADER_END]
-    return header.startswith(SIGNATURE) and header[COLOR : COLOR + 1] in (
-        bytes([RGB]),
-        bytes([RGBA]),
     )
 
 

@@ -1,7 +1,8 @@
 """Your own data: a folder of images, a folder of masks, paired by stem.
 
-Masks are PNGs of class ids (palette or grey, 1 to 16 bits deep) or of colours. Images
-are JPEGs or PNGs, of 8 or 16 bits and 1 to 4 channels.
+Masks are PNGs of class ids (palette or grey, 1 to 16 bits deep) or of colours; or
+TIFFs, GIFs or BMPs of the same. Images are JPEGs or PNGs, of 8 or 16 bits and 1 to 4
+channels; or TIFFs and other files that `decode/array_file.py` reads.
 """
 
 import os
@@ -13,13 +14,11 @@ import tensorflow as tf
 
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
+from keras_seg.data.decode.array_file import is_array_file
 from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
-from keras_seg.data.decode.png import (
-    UNKNOWN_COLOR,
-    read_label_or_color_png,
-    read_label_png,
-)
+from keras_seg.data.decode.label_file import read_labels, read_labels_or_colors
+from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.decode.png_header import DEPTH, HEADER_END
 from keras_seg.data.id_hints import IdCounts, cause_of_unknown_ids
 from keras_seg.data.readers.class_hints import check_masks_have_ids, names_missing
@@ -32,7 +31,7 @@ from keras_seg.data.readers.colors import (
     table_of_colors,
     with_ignored_colors,
 )
-from keras_seg.data.readers.files import Paths, printable
+from keras_seg.data.readers.files import printable
 from keras_seg.data.readers.id_tables import (
     Ids,
     IdTable,
@@ -43,6 +42,7 @@ from keras_seg.data.readers.id_tables import (
 from keras_seg.data.readers.objects import check_objects
 from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
+from keras_seg.data.readers.scenes import place_check
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE, ValueRange
 
@@ -139,7 +139,7 @@ def folder(
     )
     if objects is None:
         classes = _classes(pairs, class_names, ids, ignore, palette)
-        mask = _mask_reader(pairs.masks, classes)
+        read_mask = _mask_reader(pairs, classes)
     else:
         description = read_description(pairs.mask_root) or {}
         table = id_table(len(objects.names), None, None)  # of the labels
@@ -147,8 +147,8 @@ def folder(
             objects.names, table, None, None, description.get("channels")
         )
 
-        def mask(index: Any) -> tf.Tensor:
-            return objects.read(pairs.masks[index])
+        def read_mask(index: Any, window: Any) -> tf.Tensor:
+            return objects.read(pairs.masks[index], window)
 
     first = pixels_of(pairs.images[0])
     channels = channels or classes.channels or first.channels
@@ -165,6 +165,15 @@ def folder(
             mask_size=mask_size,
         )
         return pixels if bands is None else pick_bands(pixels, bands)
+
+    check_place = place_check(pairs.image_suffixes, pairs.mask_suffixes)
+
+    def mask(index: Any, window: Any = None) -> tf.Tensor:
+        if check_place is not None:
+            image_path, mask_path = pairs.images[index], pairs.masks[index]
+            with naming(mask_path):
+                index = tf.cast(index, tf.int64) + check_place(image_path, mask_path)
+        return read_mask(index, window)
 
     return Source(
         len(pairs.stems),
@@ -236,20 +245,23 @@ def _classes(
     )
 
 
-def _mask_reader(paths: Paths, classes: _Classes) -> Callable[[Any], tf.Tensor]:
-    """Make the function that reads the labels of mask `index`."""
+def _mask_reader(pairs: Pairs, classes: _Classes) -> Callable[..., tf.Tensor]:
+    """Make the function that reads the labels of mask `index`, or a window of them."""
+    paths = pairs.masks
+    are_pngs = not any(map(is_array_file, pairs.mask_suffixes))
     table, colors = classes.ids, classes.colors_of_ids
     color_table = None if colors is None else table_of_colors(colors)
     lookup = None if table.is_identity and colors is None else table.lookup()
     # Single bytes are quicker, and hold all ids of most masks.
-    dtype = tf.uint8 if lookup is None and _depth(paths[0]) <= 8 else tf.int32
+    are_bytes = lookup is None and are_pngs and _depth(paths[0]) <= 8
+    dtype = tf.uint8 if are_bytes else tf.int32
 
-    def mask(index: Any) -> tf.Tensor:
+    def mask(index: Any, window: Any = None) -> tf.Tensor:
         path = paths[index]
         if color_table is not None:
-            ids = read_label_or_color_png(path, color_table)
+            ids = read_labels_or_colors(path, color_table, window, are_pngs=are_pngs)
         else:
-            ids = read_label_png(path, dtype)
+            ids = read_labels(path, dtype, window, are_pngs=are_pngs)
         labels = ids if lookup is None else labels_of(ids, lookup)
         # In a graph the Source checks it, which knows no file.
         if tf.executing_eagerly():

@@ -15,9 +15,11 @@ import tensorflow as tf
 
 from keras_seg.arguments import check_choice, check_integer
 from keras_seg.data.checks import naming
+from keras_seg.data.decode.array_file import is_array_path
+from keras_seg.data.decode.label_file import read_labels
 from keras_seg.data.decode.png import decode_object_png
 from keras_seg.data.readers.id_tables import id_table
-from keras_seg.labels import IGNORE, FilePath
+from keras_seg.labels import IGNORE, FilePath, Window
 
 #: Names of the classes, unless others are given.
 BINARY_NAMES = ("background", "object")
@@ -43,13 +45,21 @@ class Objects(NamedTuple):
     instances: str | None
     border: int
 
-    def read(self, path: FilePath) -> tf.Tensor:
-        """Read a mask: labels, uint8 `[height, width]`."""
+    def read(self, path: FilePath, window: Window = None) -> tf.Tensor:
+        """Read a mask, or a window of it: labels, uint8 `[height, width]`."""
         with naming(path):
-            ids = decode_object_png(tf.io.read_file(path))
-        return labels_of_objects(
+            ids = tf.cond(
+                is_array_path(path),
+                lambda: read_labels(path),
+                lambda: decode_object_png(tf.io.read_file(path)),
+            )
+        labels = labels_of_objects(
             ids, ignored=self.ignored, instances=self.instances, border=self.border
         )
+        if window is None:
+            return labels
+        top, left, height, width = tf.unstack(window)
+        return labels[top : top + height, left : left + width]
 
 
 def check_objects(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_seg.data.decode import array_file, label_file
 from keras_seg.data.readers.files import (
     Paths,
     listed,
@@ -21,10 +22,10 @@ from keras_seg.data.readers.files import (
 from keras_seg.data.readers.patterns import common_affixes
 from keras_seg.data.suggestions import MissingFilesError, SuggestionError, spelled
 
-_IMAGES, _MASKS = (".jpg", ".jpeg", ".png"), (".png",)
+_IMAGES, _MASKS = (".jpg", ".jpeg", ".png", *array_file.ENDINGS), label_file.ENDINGS
 # Formats that aren't read: to pass over such files would hide images.
-_NO_IMAGES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".heic")
-_NO_MASKS = (*_NO_IMAGES, ".jpg", ".jpeg")
+_NO_IMAGES = (".heic",)
+_NO_MASKS = (".jpg", ".jpeg", ".webp", ".jp2", ".j2k", ".heic")
 
 
 class Pairs(NamedTuple):
@@ -37,6 +38,9 @@ class Pairs(NamedTuple):
     #: The folders that hold them.
     image_root: str
     mask_root: str
+    #: How the names of images, and of masks, end.
+    image_suffixes: list[str]
+    mask_suffixes: list[str]
 
 
 def pair_files(
@@ -61,6 +65,8 @@ def pair_files(
         mask_files.paths(stems, shared),
         image_files.root,
         mask_files.root,
+        sorted({*image_files.suffix_of.values()}),
+        sorted({*mask_files.suffix_of.values()}),
     )
 
 
@@ -183,7 +189,8 @@ class Files:
         return None
 
     def _kinds(self) -> str:
-        return " or ".join(suffix.lstrip(".").upper() for suffix in self._suffixes)
+        *first, last = (suffix.lstrip(".").upper() for suffix in self._suffixes)
+        return f"{', '.join(first)} or {last}" if first else last
 
 
 def composed(text: str) -> str:
@@ -193,14 +200,13 @@ def composed(text: str) -> str:
 
 def _conversion(unreadable: Sequence[str]) -> str:
     """What to do with pictures of formats that aren't read."""
-    if unreadable[0].lower().endswith((".jpg", ".jpeg")):
-        return (
-            "JPEG changes ids: write the masks again, as PNGs. If these are images, "
-            "say how masks are called, as in `masks='masks/*.png'`."
-        )
+    suffix = os.path.splitext(unreadable[0])[1].lower()
+    if suffix == ".heic":
+        return "Convert them to PNG, which holds up to 4 channels of 8 or 16 bits."
+    kind = "JPEG" if suffix in (".jpg", ".jpeg") else suffix.lstrip(".").upper()
     return (
-        "Convert them to PNG, which holds up to 4 channels of 8 or 16 bits; of a TIFF "
-        "with several pages each page is an image."
+        f"{kind} changes ids: write the masks again, as PNGs. If these are images, say "
+        "how masks are called, as in `masks='masks/*.png'`."
     )
 
 

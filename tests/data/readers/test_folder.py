@@ -149,13 +149,18 @@ def test_two_images_of_a_stem_are_an_error_that_names_both(tree):
 
 
 @pytest.mark.parametrize(
-    "name", ["x.tif", "x.TIFF", "x.bmp", "x.gif", "x.webp", "a.tif"]
+    ("folder", "name", "remedy"),
+    [
+        ("images", "x.heic", "Convert them to PNG"),
+        ("masks", "x.jpg", "JPEG changes ids: write .* as PNGs"),
+        ("masks", "x.WEBP", "WEBP changes ids: write .* as PNGs"),
+        ("masks", "a.jp2", "JP2 changes ids: write .* as PNGs"),
+    ],
 )
-@pytest.mark.parametrize("folder", ["images", "masks"])
-def test_pictures_that_are_not_read_are_refused_with_a_hint(tree, folder, name):
+def test_pictures_that_are_not_read_are_refused_with_a_hint(tree, folder, name, remedy):
     root = tree("a")
     (root / folder / name).write_bytes(b"II*\0")
-    with pytest.raises(ValueError, match=rf"{folder}.*Received: {name}.*to PNG"):
+    with pytest.raises(ValueError, match=rf"{folder}.*Received: {name}.*{remedy}"):
         read(root)
 
 
@@ -187,7 +192,7 @@ def test_links_are_followed_but_not_round_in_circles(tree):
 def test_a_folder_that_is_missing_or_empty_is_named(tree, folder):
     root = tree("a")
     (root / folder / "a.png").unlink()
-    with pytest.raises(ValueError, match=rf"PNG files at .*{folder}.*none"):
+    with pytest.raises(ValueError, match=rf"PNG, .* files at .*{folder}.*none"):
         read(root)
     (root / folder).rmdir()
     with pytest.raises(FileNotFoundError, match=rf"{folder}\. It isn't there"):
