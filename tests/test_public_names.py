@@ -13,7 +13,7 @@ PUBLIC = {
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
     "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
-    "standard_augmentation tfds voc write_voc",
+    "standard_augmentation tfds tiles voc write_voc",
     "keras_seg.labels": "DType Features FilePath IGNORE Image Index Logits Mask "
     "PixelWeights Tensor Window check_labels check_num_classes",
     "keras_seg.losses": "BoundaryF1 Dice Focal Jaccard Lovasz SegmentationLoss Sum "

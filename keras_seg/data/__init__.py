@@ -17,6 +17,7 @@ from keras_seg.data.tools.class_weights import class_frequencies as class_freque
 from keras_seg.data.tools.class_weights import class_weights as class_weights
 from keras_seg.data.tools.inspect import inspect as inspect
 from keras_seg.data.tools.prepare import prepare as prepare
+from keras_seg.data.tools.tiles import tiles as tiles
 
 __all__ = [
     "COCO_STUFF",
@@ -34,6 +35,7 @@ __all__ = [
     "shapes",
     "standard_augmentation",
     "tfds",
+    "tiles",
     "voc",
     "write_voc",
 ]
