@@ -39,7 +39,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "folder": (
         ("images", "masks"),
         (
-            *("names", "ignore", "ids", "colors", "channels", "bands"),
+            *("names", "ignore", "ids", "colors", "channels", "bands", "page"),
             *("value_range", "nodata", "binary", "instances", "border"),
         ),
     ),
@@ -68,6 +68,7 @@ class DataOptions(msgspec.Struct):
     value_range: str | None = None
     nodata: float | None = None
     bands: str | None = None
+    page: int | Literal["all"] | None = None
     binary: bool | None = None
     instances: str | None = None
     border: int | None = None
@@ -252,6 +253,7 @@ def _folder(
             nodata=options.get("nodata"),
             **_value_range(options),
             bands=bands_of(options),
+            page=options.get("page") or 0,
             binary=bool(options.get("binary")),
             instances=options.get("instances"),
             border=options.get("border"),

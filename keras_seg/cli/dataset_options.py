@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_seg.cli.option_types import area, bands, positive
+from keras_seg.cli.option_types import area, bands, page_of_file, positive
 
 DATA = ("shapes", "voc", "coco", "folder")
 #: Options that are paths.
@@ -122,6 +122,13 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         metavar="N,N",
         help="folder: numbers of the channels to take, from 0 on and in this order, as "
         "3,0,1 (default: all)",
+    )
+    add(
+        "--page",
+        type=page_of_file,
+        metavar="N",
+        help="folder: page of TIFFs that have several, from 0 (default), or all, for "
+        "the channels of all pages",
     )
     add(
         "--value-range",

@@ -169,6 +169,11 @@ def overlap(text: str) -> float:
     return value
 
 
+def page_of_file(text: str) -> int | str:
+    """A page of a file: its number from 0, or "all"."""
+    return text if text == "all" else whole(text, 0, 2**31 - 1)
+
+
 def bands(text: str) -> str:
     """Numbers of channels, as they are written down."""
     numbers = [whole(word, 0, 65_535) for word in text.split(",")]

@@ -19,6 +19,7 @@ from keras_seg.data.tools.inspect import inspect as inspect
 from keras_seg.data.tools.prepare import prepare as prepare
 from keras_seg.data.tools.statistics import Statistics as Statistics
 from keras_seg.data.tools.statistics import statistics as statistics
+from keras_seg.data.tools.tiles import tiles as tiles
 
 __all__ = [
     "COCO_STUFF",
@@ -38,6 +39,7 @@ __all__ = [
     "standard_augmentation",
     "statistics",
     "tfds",
+    "tiles",
     "voc",
     "write_voc",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import check_integer
+from keras_seg.data.decode.array_file import Page
 from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
@@ -36,6 +37,7 @@ def predict_files(
     scales: Sequence[float] = (1.0,),
     probabilities: bool = False,
     bands: Sequence[int] | None = None,
+    page: Page = 0,
 ) -> Iterator[tuple[Any, Exception | None]]:
     """Predict masks of image files.
 
@@ -46,8 +48,9 @@ def predict_files(
     Args:
         model: A model from images of any size to logits or probabilities. Or the path
             of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
-        paths: JPEG or PNG files. A model of one channel gets colours as grey, one of
-            three gets grey as RGB; a fourth channel is left out.
+        paths: JPEG, PNG, TIFF and other files that `data.folder` reads. A model of one
+            channel gets colours as grey, one of three gets grey as RGB; a fourth
+            channel is left out.
         use: Called in a thread with each path, its image `[height, width, channels]`
             and its mask, uint8 `[height, width]`. What it raises, ends all.
         batch_size: Images that are predicted together, at most.
@@ -60,6 +63,7 @@ def predict_files(
             float16 `[height, width, num_classes]`.
         bands: Numbers of the channels that the model takes of each image, from 0 on, as
             `data.folder` had them. None for all.
+        page: Which page of TIFFs, as of `data.folder`.
 
     Yields:
         (path, error) of each file once it is done, in no particular order. The error is
@@ -120,7 +124,7 @@ def predict_files(
             yield _used(*using.popleft())
 
     with ThreadPoolExecutor(2 * workers) as pool:
-        read = _read_as(net, picked, any_size=tile is not None)
+        read = _read_as(net, picked, page, any_size=tile is not None)
         for path, future in _ahead(pool, read, paths, 2 * workers + batch_size):
             try:
                 image = future.result()
@@ -172,7 +176,7 @@ def _ahead(
 
 
 def _read_as(
-    net: Net, bands: tuple[int, ...] | None, *, any_size: bool
+    net: Net, bands: tuple[int, ...] | None, page: Page, *, any_size: bool
 ) -> Callable[[Path], np.ndarray]:
     """Make a function that reads image files as a model wants them."""
     *sides, channels = net.input_shape
@@ -181,16 +185,17 @@ def _read_as(
 
     def read(path: Path) -> np.ndarray:
         name = tf.constant(os.fsencode(path))
-        found, dtype = pixels_of(name)
+        found, dtype = pixels_of(name, page=page)
+        asked: dict[str, Any] = {"dtype": dtype, "page": page}
         if bands is not None:
             require_bands(bands, found, os.fspath(path))
-            image = pick_bands(read_image(name, channels=found, dtype=dtype), bands)
+            image = pick_bands(read_image(name, channels=found, **asked), bands)
         elif channels == 1 and found in (3, 4):
-            image = _grey(read_image(name, channels=3, dtype=dtype))
+            image = _grey(read_image(name, channels=3, **asked))
         elif channels == 1 and found == 2:
-            image = read_image(name, channels=2, dtype=dtype)[..., :1]
+            image = read_image(name, channels=2, **asked)[..., :1]
         elif channels in (3, found):
-            image = read_image(name, channels=channels, dtype=dtype)
+            image = read_image(name, channels=channels, **asked)
         else:
             raise ValueError(
                 f"{os.fspath(path)}: Expected an image of {channels} channels, as the "

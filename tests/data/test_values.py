@@ -232,8 +232,8 @@ def test_files_of_another_depth_than_the_first_are_named(deep_folder, first):
     shallow = Image.fromarray(np.zeros((6, 8), np.uint8))
     shallow.save(path / f"images/{first}.png")
     source = read_folder(path)
-    bits = ("8", "16") if first == 0 else ("16", "8")
-    message = rf"images/1.png: Expected an image of {bits[0]} bits.*PNG of {bits[1]}"
+    dtype, bits = ("uint8", 16) if first == 0 else ("uint16", 8)
+    message = rf"images/1.png: Expected an image of {dtype}.*PNG of {bits} bits"
     with pytest.raises(ValueError, match=message):
         source[1]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):

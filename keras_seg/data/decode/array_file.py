@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import is_whole
-from keras_seg.data.checks import NamedError
+from keras_seg.data.checks import NamedError, reason
 from keras_seg.data.decode.formats import kind_of_bytes
 from keras_seg.data.decode.georeference import Georeference
 from keras_seg.labels import FilePath
@@ -190,9 +190,9 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any]]:
                 )
     except NamedError:
         raise
-    except ValueError as error:
+    except (ValueError, tf.errors.OpError) as error:
         name = os.fsencode(path).decode(errors="backslashreplace")
-        raise NamedError(f"{name}: {error}") from None
+        raise NamedError(f"{name}: {reason(error)}") from None
 
 
 def _open(path: str) -> Any:

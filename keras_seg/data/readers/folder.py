@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
-from keras_seg.data.decode.array_file import is_array_file
+from keras_seg.data.decode.array_file import Page, is_array_file
 from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.data.decode.label_file import read_labels, read_labels_or_colors
@@ -61,6 +61,7 @@ def folder(
     border: int | None = None,
     channels: int | None = None,
     bands: Sequence[int] | None = None,
+    page: Page = 0,
     value_range: ValueRange | None = None,
     outside: str = "error",
     nodata: float | None = None,
@@ -101,11 +102,13 @@ def folder(
             directions. With "touching" background doesn't count: there is border
             between objects only. 255 and `ignore` are as with `binary`.
         border: Width of the border in pixels; None means 2.
-        channels: Channels of the images, 1 to 4; None for those of the first one. With
+        channels: Channels of the images; None for those of the first one. With
             3, grey images become RGB and a fourth channel, alpha, is left out; with
             others, an image of another number is an error.
         bands: Numbers of the channels to take of these, from 0 on and in the order that
             a model gets them: (3, 0, 1). None for all.
+        page: Which page of TIFFs that have several, from 0; "all" for the channels of
+            all pages, one after the other.
         value_range: (low, high) of the images, black and white: numbers, or one for
             each channel. None means what 8 and 16 bits hold, 0..255 and 0..65535. Of
             images of 12 bits it is (0, 4095).
@@ -125,8 +128,8 @@ def folder(
         source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
         train, val = source.split(0.8, seed=0)
     """
-    if channels is not None and not is_whole(channels, 1, 4):
-        raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
+    if channels is not None and not is_whole(channels, 1):
+        raise ValueError(f"Expected `channels` to be 1 or more. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
     objects = check_objects(
         binary,
@@ -143,15 +146,17 @@ def folder(
     else:
         description = read_description(pairs.mask_root) or {}
         table = id_table(len(objects.names), None, None)  # of the labels
-        classes = _Classes(
-            objects.names, table, None, None, description.get("channels")
-        )
+        classes = _Classes(objects.names, table, None, None, description)
 
         def read_mask(index: Any, window: Any) -> tf.Tensor:
             return objects.read(pairs.masks[index], window)
 
-    first = pixels_of(pairs.images[0])
-    channels = channels or classes.channels or first.channels
+    first = pixels_of(pairs.images[0], page=page)
+    are_photos = not any(map(is_array_file, pairs.image_suffixes))
+    about = classes.description
+    channels = channels or about.get("channels") or first.channels
+    if value_range is None and "value_range" in about:
+        value_range, outside = about["value_range"], about["outside"]
     if bands is not None:
         bands = check_bands(bands)
         require_bands(bands, channels, printable(pairs.images[0].numpy()))
@@ -163,6 +168,8 @@ def folder(
             dtype=first.dtype,
             window=window,
             mask_size=mask_size,
+            page=page,
+            are_photos=are_photos,
         )
         return pixels if bands is None else pick_bands(pixels, bands)
 
@@ -201,8 +208,8 @@ class _Classes(NamedTuple):
     colors_of_ids: np.ndarray | None
     #: Colour of each class; None for the default ones.
     palette: Any
-    #: Channels of the images, where a description tells.
-    channels: int | None = None
+    #: What the description of a prepared set says of it.
+    description: Mapping[str, Any] = {}
 
 
 def _classes(
@@ -240,9 +247,7 @@ def _classes(
     assert description is not None
     names = description["class_names"]
     table = id_table(len(names), ids, ignore)
-    return _Classes(
-        names, table, None, description["palette"], description.get("channels")
-    )
+    return _Classes(names, table, None, description["palette"], description)
 
 
 def _mask_reader(pairs: Pairs, classes: _Classes) -> Callable[..., tf.Tensor]:
