@@ -35,7 +35,8 @@ def read_array_image(
     Args:
         path: Scalar string tensor.
         channels: As of `read_image`, as the others.
-        dtype: As there; None, which a graph can't know, for what the file has.
+        dtype: As there; None for what the file has, or in a graph, where that can't be
+            known, for uint8.
         window: As there.
         mask_size: As there.
         page: As there.
@@ -56,7 +57,9 @@ def read_array_image(
         return np.array([head.height, head.width], np.int32)
 
     if dtype is None:
-        dtype = tf.as_dtype(array_head(path.numpy(), page=page).dtype)
+        dtype = tf.uint8
+        if tf.executing_eagerly():
+            dtype = tf.as_dtype(array_head(path.numpy(), page=page).dtype)
     if mask_size is not None:
         check_same_size(file_op(size, [path], None, tf.int32, (2,)), mask_size)
     return file_op(read, [path], window, dtype, (None, None, channels))
