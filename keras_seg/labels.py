@@ -2,7 +2,7 @@
 
 | tensor | dtype | shape | meaning |
 |---|---|---|---|
-| image | uint8, or float32 in 0..255 | [H, W, C] | RGB, or any channels |
+| image | uint8, uint16 or float32 | [H, W, C] | RGB, or any channels, in a range |
 | mask | int32, or uint8 in storage | [H, W] | class id, or `IGNORE` |
 | logits | float32, whatever the policy | [H, W, num_classes] | unnormalised |
 | features | floats, by level: "P1" ... "P5" | [H / 2^k, W / 2^k, channels] | level k |
@@ -13,6 +13,7 @@ Masks hold ids everywhere, nothing is one-hot. Two classes are two logits.
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_seg.arguments import check_integer
@@ -28,12 +29,15 @@ __all__ = [
     "Mask",
     "PixelWeights",
     "Tensor",
+    "ValueRange",
     "Window",
     "check_labels",
     "check_num_classes",
+    "check_value_range",
+    "shown_range",
 ]
 
-#: uint8, or float32 in 0..255, `[height, width, channels]`: an array or a tensor.
+#: uint8, uint16 or float32 `[height, width, channels]`: an array or a tensor.
 Image: TypeAlias = Any
 #: Integers `[height, width]`: class ids, or `IGNORE`; an array or a tensor.
 Mask: TypeAlias = Any
@@ -49,6 +53,8 @@ Index: TypeAlias = Any
 FilePath: TypeAlias = Any
 #: Top, left, height and width of a part of an image, int32 `[4]`, or None for all.
 Window: TypeAlias = Any
+#: (low, high) of images, black and white: numbers, or tuples with one per channel.
+ValueRange: TypeAlias = Any
 #: What Keras takes as `dtype`: a name, a `keras.DTypePolicy`, or None for its default.
 DType: TypeAlias = Any
 #: Maps `[height / 2^k, width / 2^k, channels]` of an image by level "Pk".
@@ -91,6 +97,58 @@ def check_num_classes(num_classes: int, *, ignore: int | None = None) -> int:
             f"num_classes={count}, whose ids are 0..{count - 1}."
         )
     return count
+
+
+def check_value_range(value_range: Any, *, channels: int | None = None) -> Any:
+    """Return a value range as two numbers, or as two tuples of one per channel.
+
+    Args:
+        value_range: (low, high): two numbers, or two sequences of one per channel.
+        channels: Of the images, where they are known.
+
+    Raises:
+        ValueError: unless low is below high, both finite, for each channel.
+
+    Example:
+        >>> check_value_range((0, 4095)), check_value_range([[0, 10], [1, 50.5]])
+        ((0, 4095), ((0, 10), (1, 50.5)))
+    """
+    try:
+        low, high = (np.asarray(side, np.float64) for side in value_range)
+        low, high = np.broadcast_arrays(low, high)
+        fits = low.ndim <= 1 and bool(np.all(np.isfinite([low, high])))
+        fits = fits and low.size > 0 and bool(np.all(low < high))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits or isinstance(value_range, str):
+        raise ValueError(
+            "Expected `value_range` to be (low, high), low below high: two numbers, "
+            f"or two lists of one number per channel. Received: {value_range!r}"
+        )
+    if low.ndim and channels not in (None, low.size):
+        raise ValueError(
+            f"Expected `value_range` of {channels} channels, or two numbers for all. "
+            f"Received: {low.size} pairs"
+        )
+    # float32 is what images are; whole numbers are shown without a point.
+    return tuple(
+        tuple(map(_plain, side)) if side.ndim else _plain(side) for side in (low, high)
+    )
+
+
+def shown_range(value_range: ValueRange) -> str:
+    """A range as messages show it.
+
+    Example:
+        >>> shown_range((0, 4095)), shown_range(((0, 10), (1, 12.5)))
+        ('0..4095', '0..1, 10..12.5')
+    """
+    pairs = zip(*map(np.atleast_1d, np.broadcast_arrays(*value_range)), strict=True)
+    return ", ".join(dict.fromkeys(f"{low:.6g}..{high:.6g}" for low, high in pairs))
+
+
+def _plain(number: Any) -> int | float:
+    return int(number) if number == int(number) else float(number)
 
 
 def check_labels(labels: Mask, num_classes: int, *, ignore: int = IGNORE) -> Any:

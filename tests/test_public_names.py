@@ -11,11 +11,12 @@ PUBLIC = {
     "predict predict_files predict_mask predict_scene pspnet segformer training unet "
     "unet_plus_plus upernet visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
-    "keras_seg.data": "COCO_STUFF Source arrays border_weights cached "
+    "keras_seg.data": "COCO_STUFF Source Statistics arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "
-    "standard_augmentation tfds tiles voc write_voc",
+    "standard_augmentation statistics tfds tiles voc write_voc",
     "keras_seg.labels": "DType Features FilePath IGNORE Image Index Logits Mask "
-    "PixelWeights Tensor Window check_labels check_num_classes",
+    "PixelWeights Tensor ValueRange Window check_labels check_num_classes "
+    "check_value_range shown_range",
     "keras_seg.losses": "BoundaryF1 Dice Focal Jaccard Lovasz SegmentationLoss Sum "
     "TopKCrossEntropy Tversky WeightedCrossEntropy",
     "keras_seg.metrics": "BoundaryIoU ClassIoU FrequencyWeightedIoU MeanAccuracy "

@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_seg.cli.option_types import area, positive
+from keras_seg.cli.option_types import area, bands, page_of_file, positive
 
 DATA = ("shapes", "voc", "coco", "folder")
 #: Options that are paths.
@@ -91,11 +91,59 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         "masks in RGB",
     )
     add(
+        "--binary",
+        action="store_true",
+        default=None,  # as other options of one data set that aren't given
+        help="folder: masks are 0 for background and anything else for objects, 255 "
+        "say: two classes (--names background,object, unless given)",
+    )
+    add(
+        "--instances",
+        choices=("border", "touching"),
+        help="folder: masks number each object: three classes, background, inside and "
+        "border; touching: border between objects only",
+    )
+    add(
+        "--border",
+        type=positive,
+        metavar="N",
+        help="folder: with --instances, width of the border in pixels (default: 2)",
+    )
+    add(
         "--channels",
         type=positive,
         metavar="N",
         help="folder: channels of the images (default: those of the first one); 3 "
         "makes RGB of grey images and leaves out alpha",
+    )
+    add(
+        "--bands",
+        type=bands,
+        metavar="N,N",
+        help="folder: numbers of the channels to take, from 0 on and in this order, as "
+        "3,0,1 (default: all)",
+    )
+    add(
+        "--page",
+        type=page_of_file,
+        metavar="N",
+        help="folder: page of TIFFs that have several, from 0 (default), or all, for "
+        "the channels of all pages",
+    )
+    add(
+        "--value-range",
+        metavar="LOW,HIGH",
+        help="folder: what is black and what is white in images, as 0,4095 of 12 bits; "
+        "percentiles (the 0.5th and the 99.5th) or standardize (a standard deviation "
+        "around the mean, of each channel) are measured in what is trained on "
+        "(default: what 8 and 16 bits hold)",
+    )
+    add(
+        "--nodata",
+        type=float,
+        metavar="VALUE",
+        help="folder: value of pixels without data in images, which are ignored; nan "
+        "for NaN and infinity",
     )
     add(
         "--train-split",

@@ -31,6 +31,7 @@ def export(options: argparse.Namespace) -> None:
         size=options.size,
         class_names=run["class_names"],
         palette=run["palette"],
+        dtype=run.get("image", {}).get("dtype"),
         overwrite=options.overwrite,
     )
     result = {"export": str(options.out), "format": options.format}

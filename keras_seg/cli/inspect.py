@@ -16,7 +16,7 @@ from keras_seg.data import Source
 from keras_seg.data.readers.pairing import OrphansError
 from keras_seg.data.tools.inspect_report import Report
 from keras_seg.data.tools.inspect_rules import Problem
-from keras_seg.visualize import contact_sheet, visible
+from keras_seg.visualize import contact_sheet
 
 # Pictures on a contact sheet, at most.
 _PICTURES = 40
@@ -143,4 +143,4 @@ def _pictures(
     for split, found in report.splits.items():
         for index in found.sample[: _PICTURES // len(sources)]:
             image, mask = sources[split][index]
-            yield f"{split}: {sources[split].names[index]}", visible(image), mask
+            yield f"{split}: {sources[split].names[index]}", image, mask

@@ -57,7 +57,13 @@ def option_words(argument: str, value: Any) -> list[str]:
     Example:
         >>> option_words("ids", [0, range(1, 256), (300, 301)])
         ['--ids', '0,1-255,300+301']
+        >>> option_words("binary", True)
+        ['--binary']
     """
+    if value is True:
+        return [_flag(argument)]
+    if argument == "value_range":
+        return [_flag(argument), ",".join(map(str, value))]
     entries = value if isinstance(value, list) else [value]
     return [_flag(argument), ",".join(map(_entry, entries))]
 
@@ -71,7 +77,11 @@ def with_arguments(words: Sequence[str], arguments: Mapping[str, Any]) -> str:
     """
     words = list(words)
     for argument, value in arguments.items():
-        flag, text = option_words(argument, value)
+        flag, *texts = option_words(argument, value)
+        if not texts:
+            words += [] if flag in words else [flag]
+            continue
+        (text,) = texts
         words = [part for word in words for part in _parts(word, flag)]
         if flag in words[:-1]:
             if argument == "ignore":  # beside those that are ignored already
@@ -109,4 +119,6 @@ def _evaluated(node: ast.AST) -> Any:
         return [_evaluated(element) for element in node.elts]
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range":
         return range(*map(ast.literal_eval, node.args))
+    if isinstance(node, ast.Name) and node.id == "nan":
+        return float("nan")
     return ast.literal_eval(node)

@@ -169,6 +169,21 @@ def overlap(text: str) -> float:
     return value
 
 
+def page_of_file(text: str) -> int | str:
+    """A page of a file: its number from 0, or "all"."""
+    return text if text == "all" else whole(text, 0, 2**31 - 1)
+
+
+def bands(text: str) -> str:
+    """Numbers of channels, as they are written down."""
+    numbers = [whole(word, 0, 65_535) for word in text.split(",")]
+    if len({*numbers}) < len(numbers):
+        raise argparse.ArgumentTypeError(
+            f"expected numbers of channels, each once, as 3,0,1, received {text}"
+        )
+    return text
+
+
 def widths(text: str) -> tuple[int, ...]:
     """Numbers of filters."""
     return tuple(whole(word, 1, 16_384) for word in text.split(","))

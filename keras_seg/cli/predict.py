@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_seg.cli.data_options import bands_of
 from keras_seg.cli.output import Output
+from keras_seg.data.decode.array_file import ENDINGS
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
 from keras_seg.training.progress import LiveLine, duration
 from keras_seg.training.run_files import load_model, read_run
 from keras_seg.visualize import overlay, save_mask, visible
 
-_IMAGES = (".jpg", ".jpeg", ".png")
+_IMAGES = (".jpg", ".jpeg", ".png", *ENDINGS)
 # How the files that are written for an image end.
 _MASK, _OVERLAY, _PROBABILITIES = ".png", "_overlay.jpg", "_probabilities.npz"
 # Quality of the overlays; at Pillow's own, 75, thin objects have fringes.
@@ -76,6 +78,8 @@ def predict(options: argparse.Namespace) -> int:
             flips=options.flips,
             scales=options.scales,
             probabilities=options.probabilities,
+            bands=bands_of(run),
+            page=run.get("page") or 0,
         )
         if not options.json:
             done = _shown(done, len(missing))
@@ -145,7 +149,7 @@ def _find(arguments: Sequence[str], out: Path) -> dict[Path, Path]:
             inside = _images_in(path, out)
             if not inside:
                 raise FileNotFoundError(
-                    f"Expected JPEG or PNG files in {path}. Received: none."
+                    f"Expected image files in {path}. Received: none."
                 )
             found |= dict.fromkeys(inside, path)
         elif path.is_file():

@@ -12,7 +12,7 @@ import tensorflow as tf
 import keras_seg
 from keras_seg.cli import interrupt
 from keras_seg.cli import train_recipe as recipe
-from keras_seg.cli.data_options import data_source
+from keras_seg.cli.data_options import data_source, with_measured_range
 from keras_seg.cli.earlier import (
     fingerprint,
     options_given,
@@ -97,7 +97,11 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
     _look_at_some({"train": training, "val": validation}, options, output)
-    image, _ = training[0]
+    training = with_measured_range(vars(options), training)
+    if options.value_range is not None:
+        validation = validation.with_value_range(
+            training.value_range, outside=training._outside
+        )
     kept = options_to_keep(options)
     resolved = {**kept, "given": options_given(kept, earlier)}
     resolved = recipe.with_defaults(resolved, training)
@@ -119,7 +123,8 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
         model, arguments = build_model(
             options.model,
             training.num_classes,
-            channels=image.shape[-1],
+            channels=training.channels,
+            value_range=training.value_range,
             widths=options.widths,
             encoder=options.encoder,
             normalization=options.normalization,
@@ -313,6 +318,7 @@ def _finish(
         out / SAVED_MODEL,
         class_names=training.class_names,
         palette=training.palette,
+        dtype=training.dtype,
         overwrite=True,
     )
     return scores, model

@@ -17,11 +17,14 @@ from keras_seg.data.tools.class_weights import class_frequencies as class_freque
 from keras_seg.data.tools.class_weights import class_weights as class_weights
 from keras_seg.data.tools.inspect import inspect as inspect
 from keras_seg.data.tools.prepare import prepare as prepare
+from keras_seg.data.tools.statistics import Statistics as Statistics
+from keras_seg.data.tools.statistics import statistics as statistics
 from keras_seg.data.tools.tiles import tiles as tiles
 
 __all__ = [
     "COCO_STUFF",
     "Source",
+    "Statistics",
     "arrays",
     "border_weights",
     "cached",
@@ -34,6 +37,7 @@ __all__ = [
     "prepare",
     "shapes",
     "standard_augmentation",
+    "statistics",
     "tfds",
     "tiles",
     "voc",

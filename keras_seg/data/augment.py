@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.data.color import as_dtype, color_map, recolor
+from keras_seg.data.color import color_map, recolor
 from keras_seg.data.geometry import Geometry, Warp, bend, round_to_int, swap_if
-from keras_seg.labels import Image, Tensor
+from keras_seg.data.values import BYTES, Values, in_units, values_of
+from keras_seg.labels import Image, Tensor, ValueRange
 
 # Numbers that are drawn for the geometry of an example, and then for its colours.
 _DRAWS = (7, 3)
@@ -29,10 +30,10 @@ class StandardAugmentation:
         flip: Whether to mirror left and right; "both" mirrors top and bottom too, each
             with probability 1/2, for images from above.
         color: How far brightness, contrast and saturation go from 1, in 0..1; for
-            images of 3 channels.
+            images of 3 channels. Black and white are the ends of the images' range.
         rotation: Largest angle in degrees to turn to either side, or "quarter" for
             none, one, two or three quarter turns, without interpolation. What comes
-            from outside of the image is 0 there, and 255 in the mask.
+            from outside of the image is black there, and 255 in the mask.
         elastic: Standard deviation in pixels of the displacements on a 3 x 3 grid that
             bend the image, as in the U-Net paper (section 3.1, which takes 10);
             between them they are interpolated bicubically.
@@ -138,15 +139,24 @@ class StandardAugmentation:
         ), never
 
     def image(
-        self, window: Image, geometry: Geometry | Warp, seed: Tensor
+        self,
+        window: Image,
+        geometry: Geometry | Warp,
+        seed: Tensor,
+        values: Values = BYTES,
     ) -> tf.Tensor:
-        """Apply geometry and colour to the pixels of the window: uint8 `[h, w, C]`."""
-        if not self._recolors(window):
-            return as_dtype(geometry.image(window), tf.uint8)
+        """Apply geometry and colour to the pixels of the window.
 
-        colors = self._color_map(seed)
+        Returns:
+            `[h, w, C]`, in the dtype of `values`.
+        """
+        if not self._recolors(window):
+            return values.cast(geometry.image(window, values.low))
+
+        colors = self._color_map(seed, values.range)
         if isinstance(geometry, Warp):  # whose outside stays black
-            return as_dtype(geometry.image(recolor(window, *colors)), tf.uint8)
+            recolored = recolor(window, *colors)
+            return values.cast(geometry.image(recolored, values.low))
 
         turned = geometry.turn(window)
         before, after = geometry.window[2:], geometry.size
@@ -156,32 +166,40 @@ class StandardAugmentation:
             lambda: geometry.resize(recolor(turned, *colors)),
             lambda: recolor(geometry.resize(turned), *colors),
         )
-        return as_dtype(image, tf.uint8)
+        return values.cast(image)
 
-    def recolor(self, image: Image, seed: Tensor) -> tf.Tensor:
+    def recolor(
+        self, image: Image, seed: Tensor, value_range: ValueRange | None = None
+    ) -> tf.Tensor:
         """Change brightness, contrast and saturation of an RGB image.
 
         The factors of `color.color_map` are drawn from 1 - color .. 1 + color.
 
         Args:
-            image: `[height, width, 3]` in 0..255. With other than 3 channels it is
-                returned as it is.
+            image: `[height, width, 3]`. With other than 3 channels it is returned as it
+                is.
             seed: Two integers.
+            value_range: (low, high) of the image, black and white. None means what 8
+                and 16 bits hold, and (0, 255) for floats.
 
         Returns:
-            The image in the dtype it came in, in 0..255.
+            The image in the dtype it came in, in the range.
         """
         if not self._recolors(image):
             return image
-        return as_dtype(recolor(image, *self._color_map(seed)), image.dtype)
+        values = values_of(image.dtype, value_range)._replace(dtype=image.dtype)
+        return values.cast(recolor(image, *self._color_map(seed, values.range)))
 
     def _recolors(self, image: Image) -> bool:
         return image.shape[-1] == 3 and self.color > 0
 
-    def _color_map(self, seed: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _color_map(
+        self, seed: Tensor, value_range: ValueRange
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draw the colour map of one example."""
         _, draw = _draw(seed)
-        return color_map(*tf.unstack(1 - self.color + 2 * self.color * draw))
+        colors = color_map(*tf.unstack(1 - self.color + 2 * self.color * draw))
+        return colors if value_range == (0, 255) else in_units(*colors, value_range)
 
 
 #: Called like a function everywhere.

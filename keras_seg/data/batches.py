@@ -11,7 +11,6 @@ from keras_seg.data.arguments import takes
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.autograph import converted, unconverted
 from keras_seg.data.checks import check_ids, check_mask, check_same_size
-from keras_seg.data.color import as_dtype
 from keras_seg.data.errors import read_in_order
 from keras_seg.data.geometry import letterbox as letterbox_geometry
 from keras_seg.data.order import (
@@ -22,6 +21,7 @@ from keras_seg.data.order import (
 )
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
 from keras_seg.data.suggestions import Hint, refuse
+from keras_seg.data.values import Values
 from keras_seg.labels import IGNORE, Image, Index, Mask, Tensor, Window
 
 
@@ -31,6 +31,7 @@ class Examples(Protocol):
     num_classes: int
     names: Sequence[str]
     problem: Hint | None
+    _nodata: float | None
 
     def __len__(self) -> int: ...
 
@@ -43,7 +44,7 @@ class Examples(Protocol):
         window: Window = None,
         mask_size: Tensor = None,
     ) -> Image:
-        """Read an image, or a window of it, checked: uint8."""
+        """Read an image, or a window of it, checked."""
 
     def _ids(self, index: Index) -> Mask:
         """Read a mask, checked: uint8."""
@@ -51,12 +52,16 @@ class Examples(Protocol):
     def _read(self, index: Index) -> tuple[Image, Mask]:
         """Read a whole example, checked."""
 
+    def _values(self, dtype: tf.DType) -> Values:
+        """What the numbers of images of a dtype are."""
+
 
 def pairs(source: Examples) -> tf.data.Dataset:
     """Make a dataset of all images and masks, whole, in order, once.
 
     Returns:
-        A dataset of uint8 `[height, width, channels]` and int32 `[height, width]`.
+        A dataset of `[height, width, channels]`, in the dtype of the source, and int32
+        `[height, width]`.
     """
     return _in_order(source, source._read).map(_with_int32)
 
@@ -83,8 +88,8 @@ def whole_images(source: Examples) -> tf.data.Dataset:
     many, `compile(..., jit_compile=False)` is faster.
 
     Returns:
-        A dataset of (images, masks): uint8 `[1, height, width, channels]` and int32
-        `[1, height, width]`, all examples in order, once.
+        A dataset of (images, masks): `[1, height, width, channels]`, in the dtype of
+        the source, and int32 `[1, height, width]`, all examples in order, once.
 
     Example:
         >>> from keras_seg.data import shapes
@@ -146,10 +151,11 @@ def batches(
         drop_remainder: Whether to leave out a last batch that isn't full.
 
     Returns:
-        A dataset of (images, masks), or (images, masks, sample_weights): uint8
-        `[batch, height, width, channels]`, int32 and float32 `[batch, height, width]`.
-        Padding is 0 in images and 255 in masks, at the bottom and right. Masks are
-        never resized but by `augment` and `letterbox`.
+        A dataset of (images, masks), or (images, masks, sample_weights): `[batch,
+        height, width, channels]` in the dtype of the source, int32 and float32 `[batch,
+        height, width]`. Padding is black in images, the low end of their range, and 255
+        in masks, at the bottom and right. Masks are never resized but by `augment` and
+        `letterbox`.
 
     Raises:
         ValueError: for a Source without examples, or with a `problem`; an argument out
@@ -207,12 +213,10 @@ def batches(
         elif letterbox and size is not None:
             image, mask = source._read(index)
             geometry = letterbox_geometry(tf.shape(mask), size)
-            image = as_dtype(geometry.image(image), tf.uint8)
+            image = source._values(image.dtype).cast(geometry.image(image))
             mask = geometry.mask(mask)
         elif augment is not None:
-            image, mask = _augmented(
-                converted(augment), *source._read(index), example_seed
-            )
+            image, mask = _augmented(source, converted(augment), index, example_seed)
             check_ids(mask, source.num_classes)
             if size is not None:
                 image, mask = random_crop(image, mask, size, example_seed)
@@ -220,7 +224,8 @@ def batches(
             image, mask = source._read(index)
             if size is not None:
                 require_fits(tf.shape(mask), size)
-        image, mask = pad_to(image, mask, size)
+        values = source._values(image.dtype)
+        image, mask = pad_to(values.shifted(image), mask, size, values.padding)
         if sample_weight is None:
             return image, mask
         mask = tf.cast(mask, tf.int32)
@@ -237,12 +242,14 @@ def batches(
     data = read_in_order(
         steps, read, lambda step: source.names[int(index_of(step))], stride=count
     )
+    image_spec, mask_spec, *weight_spec = data.element_spec
+    values = source._values(image_spec.dtype)
     if size is None:
-        _, mask_spec, *weight_spec = data.element_spec
         ignore = tf.constant(IGNORE, mask_spec.dtype)
+        no_weight = [np.float32(0) for _ in weight_spec]
         data = data.padded_batch(
             batch_size,
-            padding_values=(np.uint8(0), ignore, *[np.float32(0) for _ in weight_spec]),
+            padding_values=(values.padding, ignore, *no_weight),
             drop_remainder=drop_remainder,
         )
     else:
@@ -252,6 +259,10 @@ def batches(
     else:
         number = (
             examples // batch_size if drop_remainder else -(-examples // batch_size)
+        )
+    if not values.starts_at_0:
+        data = data.map(
+            unconverted(lambda image, *others: (values.filled(image), *others))
         )
     data = data.map(_with_int32)
     data = data.apply(tf.data.experimental.assert_cardinality(number))
@@ -266,22 +277,33 @@ def _read_augmented(
     seed: Tensor,
 ) -> tuple[Image, Mask]:
     """Read the window of an example that its geometry needs."""
-    mask = source._ids(index)
+    image = None
+    if source._nodata is None:
+        mask = source._ids(index)
+    else:  # the mask needs the whole image
+        image, mask = source._read(index)
     height, width = tf.unstack(tf.shape(mask))
     geometry = augment.geometry(height, width, size, seed)
-    pixels = source._pixels(index, geometry.window, tf.shape(mask))
-    return augment.image(pixels, geometry, seed), geometry.mask(mask)
+    if image is None:
+        pixels = source._pixels(index, geometry.window, tf.shape(mask))
+    else:
+        top, left, rows, columns = tf.unstack(geometry.window)
+        pixels = image[top : top + rows, left : left + columns]
+    values = source._values(pixels.dtype)
+    return augment.image(pixels, geometry, seed, values), geometry.mask(mask)
 
 
 def _augmented(
-    augment: Callable[..., Any], image: Image, mask: Mask, seed: Tensor
+    source: Examples, augment: Callable[..., Any], index: Index, seed: Tensor
 ) -> tuple[Image, Mask]:
     """What a function of the user makes of an example, checked but for ids."""
+    image, mask = source._read(index)
+    values = source._values(image.dtype)
     image, mask = augment(image, tf.cast(mask, tf.int32), seed)
     image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
     check_mask(mask)
     check_same_size(tf.shape(image)[:2], tf.shape(mask))
-    return as_dtype(image, tf.uint8), mask
+    return values.cast(image), mask
 
 
 def _in_order(source: Examples, read: Callable[[Index], Any]) -> tf.data.Dataset:

@@ -80,30 +80,13 @@ _CUT_OFF = re.compile(r"(jpeg::Uncompress failed\. )?Invalid (PNG|JPEG) data[^.]
 
 
 def check_image(image: Image) -> None:
-    """Raise unless pixels are uint8, or floats, `[height, width, channels]`."""
+    """Raise unless an image is `[height, width, channels]`."""
     if image.shape.rank not in (None, 3):
         raise ValueError(
             "Expected an image [height, width, channels]. Received: shape "
             f"{tuple(image.shape)}. Grey images need a last axis of 1: "
             "image[..., None]."
         )
-    if image.dtype != tf.uint8 and not image.dtype.is_floating:
-        raise ValueError(
-            "Expected an image of uint8, or floats in 0..255. Received: "
-            f"{image.dtype.name}. Scale it to 0..255; models normalise inside."
-        )
-
-
-def check_range(image: Image) -> None:
-    """Raise unless the floats of a whole image are in 0..255, and not all in 0..1."""
-    low, high = tf.reduce_min(image), tf.reduce_max(image)
-    require(
-        (low >= 0) & (high <= 255) & ((high > 1) | (high == 0)),
-        lambda: (
-            f"Expected images in 0..255. Received: floats in {float(low):g}.."
-            f"{float(high):g}. Scale them to 0..255; models normalise inside."
-        ),
-    )
 
 
 def check_mask(mask: Mask) -> None:

@@ -1,7 +1,5 @@
 """Brightness, contrast and saturation: together one linear map per pixel."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -37,14 +35,3 @@ def recolor(image: Image, matrix: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """Apply a colour map without clipping: float32."""
     pixels = tf.reshape(tf.cast(image, tf.float32), (-1, 3))
     return tf.reshape(tf.matmul(pixels, matrix) + offset, tf.shape(image))
-
-
-def as_dtype(image: tf.Tensor, dtype: Any) -> tf.Tensor:
-    """Return pixels clipped to 0..255; rounded where `dtype` is an integer's."""
-    # One pass over the pixels, where tf.clip_by_value makes two.
-    image = tf.raw_ops.ClipByValue(
-        t=image,
-        clip_value_min=tf.constant(0, image.dtype),
-        clip_value_max=tf.constant(255, image.dtype),
-    )
-    return tf.cast(tf.round(image) if dtype.is_integer else image, dtype)

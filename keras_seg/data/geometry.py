@@ -30,7 +30,7 @@ class Geometry(NamedTuple):
     #: bool: whether rows and columns are exchanged.
     transpose: tf.Tensor
 
-    def image(self, window: Image) -> tf.Tensor:
+    def image(self, window: Image, black: Any = 0) -> tf.Tensor:
         """Mirror, transpose and resize the window's pixels: `[h, w, C]`, float32."""
         return self.resize(self.turn(window))
 
@@ -69,8 +69,13 @@ class Warp(NamedTuple):
         """int32 (height, width) of the result."""
         return tf.shape(self.points)[:2]
 
-    def image(self, window: Image) -> tf.Tensor:
-        """Interpolate between the pixels of the window: float32, 0 outside."""
+    def image(self, window: Image, black: Any = 0) -> tf.Tensor:
+        """Interpolate between the pixels of the window: float32, black outside.
+
+        Args:
+            window: `[height, width, channels]`.
+            black: A number, or one for each channel.
+        """
         points = self.points - tf.cast(self.window[:2], tf.float32)
         low = tf.floor(points)
         part = points - low
@@ -85,7 +90,7 @@ class Warp(NamedTuple):
                 )
                 pixels = tf.cast(_pick(window, at), tf.float32)
                 mixed += share[..., None] * pixels
-        return mixed * tf.cast(self._inside()[..., None], tf.float32)
+        return tf.where(self._inside()[..., None], mixed, tf.cast(black, tf.float32))
 
     def mask(self, mask: Mask) -> tf.Tensor:
         """Take the nearest pixels of a whole mask: `[h, w]`, 255 outside."""

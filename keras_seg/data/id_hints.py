@@ -137,7 +137,7 @@ def suggest_classes(counts: IdCounts) -> list[Hint]:
             )
         )
     if len(objects) == 1 and objects != [1]:  # 0 and 255, or another number
-        return [Hint("For two classes", {"class_names": two, "ids": [0, objects[0]]})]
+        return [Hint("For two classes, background and object", {"binary": True})]
     if 1 < len(ids) <= 255:
         names = two if ids == [0, 1] else [f"class{i}" for i in ids]
         arguments = {"class_names": names}

@@ -38,6 +38,8 @@ def joined(one: Any, other: Any) -> dict[str, Any]:
         "image_path": either(one._path("image"), other._path("image")),
         "mask_path": either(one._path("mask"), other._path("mask")),
         "size": lambda i: one.size(i) if i < first else other.size(i - first),
+        "value_range": one.value_range,
+        "outside": one._outside if one._outside == other._outside else "keep",
         "origin": f"{one._origin or 'Source'} + {other._origin or 'Source'}",
         # Half of them can be learned from.
         "problem": one.problem if other.problem else None,

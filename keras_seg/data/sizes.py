@@ -1,5 +1,7 @@
 """Examples of many sizes -> the size of a batch: padding, random crops."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from keras_seg.data.checks import require
@@ -7,15 +9,16 @@ from keras_seg.labels import IGNORE, Image, Mask, Tensor
 
 
 def pad_to(
-    image: Image, mask: Mask, size: tuple[int, int] | None
+    image: Image, mask: Mask, size: tuple[int, int] | None, padding: Any = 0
 ) -> tuple[Image, Mask]:
-    """Pad an example at the bottom and right, the image with 0, the mask with IGNORE.
+    """Pad an example at the bottom and right, the mask with IGNORE.
 
     Args:
         image: `[h, w, C]`, not larger than `size`.
         mask: `[h, w]`.
         size: (height, width) to pad to. None for the next multiples of 32, so that
             there are few sizes to compile for.
+        padding: What the image is padded with.
     """
     if size is None:
         room = -tf.shape(mask) % 32
@@ -28,7 +31,8 @@ def pad_to(
     channels = image.shape[-1]  # known, whatever TensorFlow makes of the paddings
     paddings = tf.stack([tf.zeros_like(room), room], axis=1)
     mask = tf.pad(mask, paddings, constant_values=IGNORE)
-    image = tf.pad(image, tf.concat([paddings, [[0, 0]]], axis=0))
+    paddings = tf.concat([paddings, [[0, 0]]], axis=0)
+    image = tf.pad(image, paddings, constant_values=tf.cast(padding, image.dtype))
     sides = (None, None) if size is None else size
     return tf.ensure_shape(image, (*sides, channels)), tf.ensure_shape(mask, sides)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.arguments import check_seed, is_number
+from keras_seg.arguments import check_choice, check_seed, is_number
 from keras_seg.data import batches as _batches
 from keras_seg.data.arguments import (
     Numbered,
@@ -29,22 +29,24 @@ from keras_seg.data.checks import (
     check_ids,
     check_image,
     check_mask,
-    check_range,
     check_same_size,
     naming,
 )
-from keras_seg.data.color import as_dtype
 from keras_seg.data.errors import explanation
+from keras_seg.data.folds import Groups, fold_indices
 from keras_seg.data.joined import joined
 from keras_seg.data.suggestions import Hint
+from keras_seg.data.values import OUTSIDE, Values, check_nodata, missing, values_of
 from keras_seg.labels import (
     IGNORE,
     Image,
     Index,
     Mask,
     Tensor,
+    ValueRange,
     Window,
     check_num_classes,
+    check_value_range,
 )
 
 
@@ -57,12 +59,12 @@ class Source:
 
     Args:
         length: Number of examples.
-        image: Function (index) -> uint8, or float32 in 0..255,
-            `[height, width, channels]`. If decoding a part of a file is quicker, make
-            it (index, window=None): with window = (top, left, height, width) it
-            returns these pixels only. If it also takes `mask_size=None`, it gets the
-            mask's (height, width) with a window, and should raise if the whole image
-            has another size.
+        image: Function (index) -> `[height, width, channels]`, uint8, uint16 or floats;
+            other integers, with a `value_range`, become float32. If decoding a part of
+            a file is quicker, make it (index, window=None): with window = (top, left,
+            height, width) it returns these pixels only. If it also takes
+            `mask_size=None`, it gets the mask's (height, width) with a window, and
+            should raise if the whole image has another size.
         mask: Function (index) -> integers `[height, width]`, class ids or 255. It may
             take a window too.
         class_names: A name per class id, the background among them; or {id: name}.
@@ -75,6 +77,15 @@ class Source:
         size: Function (index: int) -> (height, width), where sizes are known without
             reading.
         origin: Where the examples are from, for `repr`: "voc('VOC2012', 'train')".
+        value_range: (low, high) of the images, black and white: two numbers, or two
+            lists of one number per channel. None means what 8 and 16 bits hold, and
+            (0, 255) for floats. Models get it as their `value_range`.
+        outside: What values outside of the range are: "error", or "keep", for a range
+            that was measured as percentiles, say.
+        nodata: The value of pixels without data; they become ignored, and black in the
+            image. A pixel has no data if all its channels have this value, or one of
+            them where it isn't in the range. NaN stands for NaN and infinity; without,
+            these are an error.
         problem: Why a model can't learn from these masks, and the arguments that would
             mend it; None if the reader knows of nothing. `inspect` reports it, and
             `batches`, `evaluate` and `prepare` refuse the examples.
@@ -85,12 +96,13 @@ class Source:
         names: Sequence of what errors call the examples.
         palette: uint8 `[num_classes, 3]`.
         problem: As above.
-        value_range: The range of images, (0, 255).
+        value_range: The range of images, as numbers or tuples of one per channel.
+        dtype: Of the images as `batches` has them: "uint8", "uint16" or "float32".
 
     Raises:
         ValueError: for fewer than two classes or more than 255, names that repeat or
-            aren't strings, a palette or names of another length, or functions that
-            can't be called with an index.
+            aren't strings, a palette or names of another length, functions that can't
+            be called with an index, or a range that isn't one.
 
     Example:
         >>> import numpy as np
@@ -109,8 +121,6 @@ class Source:
         >>> source.batches(2).element_spec[0].shape
         TensorShape([None, 32, 32, 3])
     """
-
-    value_range = (0, 255)
 
     # To tf.data; see the functions.
     batches = _batches.batches
@@ -131,6 +141,9 @@ class Source:
         mask_path: Callable[[Index], Any] | None = None,
         size: Callable[[int], tuple[int, int] | None] | None = None,
         origin: str | None = None,
+        value_range: ValueRange | None = None,
+        outside: str = "error",
+        nodata: float | None = None,
         problem: Hint | None = None,
     ):
         self._length = check_length(length)
@@ -153,6 +166,12 @@ class Source:
         self._mask_path = mask_path
         self._size = size
         self._origin = origin
+        check_choice("outside", outside, OUTSIDE)
+        self._value_range = None
+        if value_range is not None:
+            self._value_range = check_value_range(value_range)
+        self._outside = outside
+        self._nodata = check_nodata(nodata)
         self.problem = problem
         #: Which of the reader's examples these are; None for all.
         self._indices: np.ndarray | None = None
@@ -178,7 +197,8 @@ class Source:
                 or an array of bools, one per example, for several.
 
         Returns:
-            uint8 `[height, width, channels]` and int32 `[height, width]`; or a Source.
+            An image `[height, width, channels]` and its mask, int32 `[height, width]`;
+            or a Source.
 
         Raises:
             IndexError: past the end.
@@ -201,7 +221,8 @@ class Source:
         """Examples of this Source, followed by those of another one.
 
         Raises:
-            ValueError: for other class names, or another number of channels.
+            ValueError: for other class names, or images of another number of channels,
+            dtype or range.
         """
         if not isinstance(other, Source):
             return NotImplemented
@@ -213,11 +234,13 @@ class Source:
             )
         if not len(self) or not len(other):
             return self if len(self) else other
-        if self._channels != other._channels:
-            raise ValueError(
-                "Expected images of the same number of channels. Received: "
-                f"{self._channels} and {other._channels}"
-            )
+        for what in ("channels", "dtype", "value_range"):
+            ours, theirs = (getattr(source, what) for source in (self, other))
+            if ours != theirs:
+                raise ValueError(
+                    f"Expected images of the same {what.replace('_', ' ')}. Received: "
+                    f"{ours} and {theirs}"
+                )
         return Source(**joined(self, other))
 
     def map_ids(
@@ -289,6 +312,37 @@ class Source:
         order = np.random.default_rng(seed).permutation(self._length)
         return self._take(np.sort(order[:first])), self._take(np.sort(order[first:]))
 
+    def folds(
+        self, count: int, *, seed: int = 0, groups: Groups | None = None
+    ) -> list[tuple["Source", "Source"]]:
+        """Split at random for a cross-validation: each example is scored once.
+
+        Args:
+            count: Number of folds: of models to train.
+            seed: The same seed gives the same folds.
+            groups: What must not be on both sides, as images of one patient or scene: a
+                label per example, or a function from the name of an example to its
+                label. None for any example on either side. Where a list names examples
+                twice, `lambda name: name` keeps these together.
+
+        Returns:
+            Pairs (train, val) of Sources, each in the order of this one. The parts to
+            validate on have no example in common, hold all of them, and have as many as
+            each other, as far as groups allow.
+
+        Raises:
+            ValueError: for more folds than examples or groups, or examples without a
+                group.
+
+        Example:
+            >>> from keras_seg.data import shapes
+            >>> pairs = shapes(10).folds(5)
+            >>> [(len(train), len(val)) for train, val in pairs]
+            [(8, 2), (8, 2), (8, 2), (8, 2), (8, 2)]
+        """
+        folds = fold_indices(self.names, count, seed=seed, groups=groups)
+        return [(self._take(train), self._take(val)) for train, val in folds]
+
     def size(self, index: int) -> tuple[int, int] | None:
         """Return (height, width) of an example, or None if it has to be read."""
         if self._size is None:
@@ -307,9 +361,55 @@ class Source:
         path = self._path(kind)
         return None if path is None else os.fsdecode(path(tf.constant(index)).numpy())
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images: those of the first one."""
+        return self._first.shape[-1]
+
+    @property
+    def dtype(self) -> str:
+        """Of the images as `batches` has them: "uint8", "uint16" or "float32"."""
+        return self._first.dtype.name
+
+    @property
+    def value_range(self) -> ValueRange:
+        """(low, high) of the images, as numbers or tuples of one per channel."""
+        if self._value_range is not None:
+            return self._value_range
+        return (0, 65535) if self._first.dtype == np.uint16 else (0, 255)
+
+    def with_value_range(
+        self, value_range: ValueRange, *, outside: str = "error"
+    ) -> "Source":
+        """The same examples, whose images have this range.
+
+        Pixels stay what they are: the range says what is black and what is white, to
+        augmentations and to models.
+
+        Args:
+            value_range: (low, high), numbers or one for each channel.
+            outside: What values outside of it are: "error" or "keep".
+
+        Example:
+            >>> from keras_seg.data import shapes
+            >>> shapes(5).with_value_range((0, 200), outside="keep").value_range
+            (0, 200)
+        """
+        check_choice("outside", outside, OUTSIDE)
+        source = self._take(np.arange(self._length))
+        source.names, source._origin = self.names, self._origin
+        source._value_range = check_value_range(value_range)
+        source._outside = outside
+        source.__dict__.pop("_first", None)
+        return source
+
     def _read(self, index: Index) -> tuple[Image, Mask]:
         """Read a whole example, checked."""
-        image, mask = self._pixels(index), self._ids(index)
+        if self._nodata is None:
+            image, mask = self._pixels(index), self._labels(index)
+        else:
+            image, has_none = self._pixels_and_gaps(index)
+            mask = tf.where(has_none, tf.cast(IGNORE, tf.uint8), self._labels(index))
         with naming(lambda: self._name("image", index)):
             check_same_size(tf.shape(image)[:2], tf.shape(mask))
         return image, mask
@@ -320,22 +420,14 @@ class Source:
         window: Window = None,
         mask_size: Tensor = None,
     ) -> Image:
-        """Read an image, or a window of it, checked: uint8."""
+        """Read an image, or a window of it, checked: in the dtype of `_values`."""
         options = {}
         if window is not None and self._takes_window:
             options["window"] = window
             if self._takes_mask_size:
                 options["mask_size"] = mask_size
+        image, _ = self._pixels_and_gaps(index, **options)
         with naming(lambda: self._name("image", index)):
-            pixels = self._image(self._reader_index(index), **options)
-            image = tf.convert_to_tensor(pixels)
-            check_image(image)
-            if image.shape.rank is None or image.shape[-1] is None:  # as from NumPy
-                image = tf.ensure_shape(image, (None, None, self._channels))
-            if image.dtype != tf.uint8:
-                if not options:
-                    check_range(image)
-                image = as_dtype(image, tf.uint8)
             if window is None or "mask_size" in options:
                 return image
             if options:
@@ -346,8 +438,48 @@ class Source:
         top, left, height, width = tf.unstack(window)
         return image[top : top + height, left : left + width]
 
+    def _pixels_and_gaps(self, index: Index, **options: Any) -> tuple[Image, Any]:
+        """An image, checked, and which pixels have no data: bools, None for none."""
+        with naming(lambda: self._name("image", index)):
+            pixels = self._image(self._reader_index(index), **options)
+            image = tf.convert_to_tensor(pixels)
+            check_image(image)
+            if image.shape.rank is None or image.shape[-1] is None:  # as from NumPy
+                image = tf.ensure_shape(image, (None, None, self.channels))
+            values = self._values(image.dtype)
+            gaps = None
+            if self._nodata is not None:
+                gaps = missing(image, self._nodata, values)
+                black = tf.cast(values.low, image.dtype)
+                image = tf.where(gaps[..., None], black, image)
+            return values.checked(image, is_part=bool(options)), gaps
+
+    def _values(self, dtype: tf.DType) -> Values:
+        """What the numbers of the images are, which the reader gives in a dtype."""
+        return values_of(dtype, self._value_range, self._outside)
+
     def _ids(self, index: Index, window: Window = None) -> Mask:
         """Read a mask, or a window of it, checked: uint8, which holds every id."""
+        labels = self._labels(index, window)
+        if self._nodata is None:
+            return labels
+        with naming(lambda: self._name("image", index)):
+            gaps = self._gaps(index, window)
+            check_same_size(tf.shape(gaps), tf.shape(labels))
+        return tf.where(gaps, tf.constant(IGNORE, tf.uint8), labels)
+
+    def _gaps(self, index: Index, window: Window) -> tf.Tensor:
+        """Which pixels of an image, or of a window of it, have no data: bools."""
+        options = {}
+        if window is not None and self._takes_window:
+            options["window"] = window
+        _, gaps = self._pixels_and_gaps(index, **options)
+        if window is None or options:
+            return gaps
+        top, left, height, width = tf.unstack(window)
+        return gaps[top : top + height, left : left + width]
+
+    def _labels(self, index: Index, window: Window = None) -> Mask:
         options = {}
         if window is not None and self._mask_takes_window:
             options["window"] = window
@@ -365,10 +497,10 @@ class Source:
         return tf.cast(mask, tf.uint8)
 
     @functools.cached_property
-    def _channels(self) -> int:
-        """Channels of the first image, for readers that don't say how many."""
+    def _first(self) -> np.ndarray:
+        """One pixel of the first image, for readers that don't say what they give."""
         with tf.init_scope():
-            return self[0][0].shape[-1]
+            return self[0][0][:1, :1]
 
     def _name(self, kind: str, index: tf.Tensor) -> str:
         """What an error calls a file, or else the example; eager mode only."""

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from keras_seg.exports.serving import Served
 from keras_seg.inference.exported import ExportedNet
+from keras_seg.inference.ranges import as_dtype
 from keras_seg.models.outputs import check_finite
 
-#: Images, uint8 `[batch, height, width, channels]`, and the probabilities for them.
+#: Images `[batch, height, width, channels]`, and the probabilities for them.
 Example = tuple[np.ndarray, np.ndarray]
 
 # Batches of these sizes that a model takes are compared.
@@ -36,7 +37,7 @@ def random_examples(served: Served) -> list[Example]:
     for size in (*sizes, *larger):
         if size in larger and len(examples) >= 2:
             break
-        image = rng.integers(0, 256, (*size, channels), np.uint8)
+        image = _noise(rng, (*size, channels), served)
         try:
             given = served.probabilities(tf.constant(image))["probabilities"].numpy()
         except Exception as error:  # whatever its layers say of this size
@@ -52,6 +53,12 @@ def random_examples(served: Served) -> list[Example]:
             f"last one it says: {refused}"
         )
     return examples
+
+
+def _noise(rng: np.random.Generator, shape: tuple, served: Served) -> np.ndarray:
+    """Images of the range and dtype that a model takes."""
+    low, high = (np.asarray(side, np.float64) for side in served.value_range)
+    return as_dtype(rng.uniform(low, high, shape), served.image.dtype.name)
 
 
 def compare(net: ExportedNet, examples: Iterable[Example], *, tolerance: float) -> None:
@@ -90,7 +97,7 @@ def agreement(net: ExportedNet, served: Served, images: Sequence[np.ndarray]) ->
     Args:
         net: The export.
         served: The model.
-        images: uint8 `[height, width, channels]` each.
+        images: `[height, width, channels]` each.
 
     Raises:
         RuntimeError: if it is below a half, or if the export gives all pixels one class
@@ -153,17 +160,18 @@ def check_examples(examples: Any, served: Served) -> list[np.ndarray]:
         images = []
     if not images:
         raise ValueError(
-            "Expected `examples`, images [height, width, channels] of uint8 like those "
+            "Expected `examples`, images [height, width, channels] like those "
             f"of training. Received: {type(examples).__name__} without any. Try: "
             "examples=[source[k][0] for k in range(100)]."
         )
     channels = served.input_shape[-1]
     for k, image in enumerate(images):
         fits = image.ndim == 3 and image.size and image.shape[-1] == channels
-        if not fits or image.dtype != np.uint8:
+        dtype = served.image.dtype.name
+        if not fits or image.dtype != dtype:
             raise ValueError(
-                f"Expected `examples` of uint8 [height, width, {channels}]. Received: "
-                f"{image.dtype} {list(image.shape)} as number {k}."
+                f"Expected `examples` of {dtype} [height, width, {channels}]. "
+                f"Received: {image.dtype} {list(image.shape)} as number {k}."
             )
     return images
 
@@ -173,4 +181,4 @@ def resized(image: np.ndarray, size: Sequence[int | None]) -> np.ndarray:
     wanted = [side or own for side, own in zip(size, image.shape, strict=False)]
     if wanted == list(image.shape[:2]):
         return image
-    return np.rint(tf.image.resize(image, wanted)).astype(np.uint8)
+    return as_dtype(tf.image.resize(image, wanted), image.dtype.name)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seg.arguments import is_whole
+from keras_seg.arguments import check_choice, is_whole
 from keras_seg.exports import litert, onnx, saved_model
 from keras_seg.exports.comparison import (
     agreement,
@@ -26,6 +26,7 @@ from keras_seg.exports.metadata import check_names, check_palette, describe
 from keras_seg.exports.serving import Served
 from keras_seg.files import unfinished
 from keras_seg.inference.exported import ExportedNet, LiteRTNet, OnnxNet, SavedModelNet
+from keras_seg.models.inputs import value_range_of
 
 #: The formats, how paths of each end, and their runtimes.
 FORMATS: dict[str, tuple[str, type[ExportedNet]]] = {
@@ -72,16 +73,18 @@ def export(
     quantize: str | None = None,
     examples: Any = None,
     size: tuple[int, int] | None = None,
+    dtype: str | None = None,
     class_names: Iterable[str] | None = None,
     palette: Any = None,
     overwrite: bool = False,
 ) -> Export:
     """Write a model for serving: raw images in, class ids out.
 
-    Every format takes `image`, uint8 `[batch, height, width, channels]`, and gives
-    `mask`, class ids of uint8 `[batch, height, width]`, and `probabilities`, float32
-    `[batch, height, width, num_classes]`: as two outputs of an ONNX file, and as the
-    signatures `serving_default` and `probabilities` of a SavedModel and a LiteRT file.
+    Every format takes `image`, `[batch, height, width, channels]` as it is read from a
+    file, and gives `mask`, class ids of uint8 `[batch, height, width]`, and
+    `probabilities`, float32 `[batch, height, width, num_classes]`: as two outputs of an
+    ONNX file, and as the signatures `serving_default` and `probabilities` of a
+    SavedModel and a LiteRT file.
     Batch, height and width are free unless the model, `size` or LiteRT fix them. Where
     the model gives NaN for an image, `probabilities` are NaN and `mask` is 255,
     `IGNORE`. Before the file or folder gets its name, what was written is loaded in its
@@ -96,10 +99,12 @@ def export(
         quantize: None keeps float32. "float16" halves the file; "int8" makes weights
             and activations bytes, by the ranges that `examples` give. Not for
             SavedModels.
-        examples: Images like those of training, uint8 `[height, width, channels]` each,
-            a hundred or so. They calibrate "int8", and tell how far a quantized export
+        examples: Images like those of training, `[height, width, channels]` each, a
+            hundred or so. They calibrate "int8", and tell how far a quantized export
             agrees with the model.
         size: (height, width) that the export takes; None leaves them free.
+        dtype: Of the images that the export takes: "uint8", "uint16" or "float32". None
+            means uint8 for a model of images in 0..255, else float32.
         class_names: A name per class, written into the file (for a SavedModel as
             `assets.extra/class_names.txt`, one a line).
         palette: A colour (red, green, blue) per class, written into the file. None
@@ -135,7 +140,8 @@ def export(
             "KERAS_BACKEND=tensorflow, and export it there."
         )
     in_bytes = quantize == "int8"
-    served = Served(model, _check_size(size), in_bytes=in_bytes)
+    dtype = _check_dtype(dtype, model)
+    served = Served(model, _check_size(size), dtype, in_bytes=in_bytes)
     names = (
         None if class_names is None else check_names(class_names, served.num_classes)
     )
@@ -161,7 +167,7 @@ def export(
     except litert.NeedsFlexError as error:
         if None not in served.input_shape:
             raise
-        served = Served(model, _FIXED, in_bytes=in_bytes)
+        served = Served(model, _FIXED, dtype, in_bytes=in_bytes)
         warnings.warn(
             f"{error} Without free sizes it may not: this export takes images of "
             f"{served.input_shape[0]} x {served.input_shape[1]} only. `size` chooses "
@@ -233,6 +239,19 @@ def _check_format(format: Any, quantize: Any, path: Path) -> None:
             f"Expected a path that ends in {ending}, by which `predict` and `evaluate` "
             f"know the format. Received: {path}. Try: {path.with_suffix(ending)}"
         )
+
+
+def _check_dtype(dtype: Any, model: keras.Model) -> str:
+    low, high = (np.asarray(side) for side in value_range_of(model))
+    if dtype is None:
+        return "uint8" if (low == 0).all() and (high == 255).all() else "float32"
+    check_choice("dtype", dtype, ("uint8", "uint16", "float32"))
+    if dtype != "float32" and high.max() > np.iinfo(dtype).max:
+        raise ValueError(
+            f"Expected `dtype` to hold the model's images, up to {high.max():g}. "
+            f"Received: {dtype!r}"
+        )
+    return str(dtype)
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:

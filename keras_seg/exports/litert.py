@@ -58,7 +58,7 @@ def write(
         path: The file.
         metadata: What it says of itself.
         quantize: None, "float16" or "int8".
-        images: uint8 `[height, width, channels]` each, to quantize to bytes by.
+        images: `[height, width, channels]` each, to quantize to bytes by.
 
     Raises:
         NeedsFlexError: naming the operations that LiteRT doesn't have.

@@ -34,9 +34,9 @@ def describe(
     named = {} if names is None else {"class_names": names}
     return named | {
         "palette": np.asarray(colors).tolist(),
-        "value_range": [0, 255],
-        "input": "image: uint8 [batch, height, width, channels] as read from a file, "
-        "RGB where it has three channels. The model normalises it.",
+        "value_range": [np.asarray(side).tolist() for side in served.value_range],
+        "input": f"image: {served.image.dtype.name} [batch, height, width, channels], "
+        "as read from a file, RGB where it has 3 channels. The model normalises it.",
         "output": "mask: uint8 [batch, height, width], class ids, 255 where the model "
         "gives no number. probabilities: float32 [batch, height, width, classes].",
         "size": list(served.input_shape[:2]),

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_seg.labels import IGNORE
+from keras_seg.models.inputs import value_range_of
 from keras_seg.models.outputs import count_classes, ends_in_softmax
 
 # TensorFlow's largest float32: what is above it, or no number, isn't finite.
@@ -19,13 +20,15 @@ class Served:
         model: A model from images to logits or probabilities, of 2 to 255 classes.
         size: (height, width) of the images, where they aren't free. A model's own fixed
             size goes first.
+        dtype: Of the images: "uint8", "uint16" or "float32".
         in_bytes: Whether scores will be whole numbers: those are never NaN, and what
             asks for it would be rounded to bytes too.
 
     Attributes:
         model: The model.
         num_classes: Its number of classes.
-        image: What the functions take: uint8 `[batch, height, width, channels]`.
+        image: What the functions take: `[batch, height, width, channels]`.
+        value_range: (low, high) of the images.
 
     Raises:
         ValueError: for a model that can't be served.
@@ -35,6 +38,7 @@ class Served:
         self,
         model: keras.Model,
         size: tuple[int, int] | None = None,
+        dtype: str = "uint8",
         *,
         in_bytes: bool = False,
     ):
@@ -46,7 +50,8 @@ class Served:
         sides = [
             own or side for own, side in zip(sides, size or (None, None), strict=True)
         ]
-        self.image = tf.TensorSpec((None, *sides, channels), tf.uint8, name="image")
+        self.image = tf.TensorSpec((None, *sides, channels), dtype, name="image")
+        self.value_range = value_range_of(model)
 
     @property
     def input_shape(self) -> tuple[int | None, int | None, int]:

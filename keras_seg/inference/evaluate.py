@@ -14,6 +14,7 @@ from keras_seg.inference.counting import Counted
 from keras_seg.inference.one_device import without_distribution
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import check_boundary, check_passes
+from keras_seg.inference.ranges import check_range
 from keras_seg.inference.scores import Scores
 
 # Images of one size are predicted together while a batch has at most so many pixels,
@@ -104,6 +105,7 @@ def evaluate(
                 f"Expected images of {channels} channels, which the model takes. "
                 f"Received: {images.shape[-1]} channels"
             )
+        check_range(images, net.value_range)
         step = batch_that_fits(net, len(images), images.shape[1:3], passes)
         for k in range(0, len(images), step):
             part = slice(k, k + step)
@@ -128,8 +130,8 @@ def batches_of_one_size(
         waiting_pixels: Pixels that may wait at most for others of their size.
 
     Yields:
-        Which examples they are, int `[batch]`; uint8 `[batch, height, width,
-        channels]`; and int32 `[batch, height, width]`.
+        Which examples they are, int `[batch]`; `[batch, height, width, channels]`, in
+        the dtype of the source; and int32 `[batch, height, width]`.
     """
     waiting: dict[tuple[int, int], list[tuple[int, np.ndarray, np.ndarray]]] = {}
     pixels = 0

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.inference.nets import Net
-from keras_seg.labels import IGNORE
+from keras_seg.inference.ranges import as_dtype
+from keras_seg.labels import IGNORE, check_value_range
 
 #: Under which name a LiteRT file holds its metadata, and a SavedModel its file of them.
 METADATA = "keras_seg"
@@ -28,6 +29,7 @@ class ExportedNet(Net):
 
     Attributes:
         metadata: What `export` wrote about the model, by name.
+        dtype: Of the images: "uint8", "uint16" or "float32".
 
     Raises:
         ImportError: if the runtime isn't installed, with the command that installs it.
@@ -36,12 +38,15 @@ class ExportedNet(Net):
 
     are_probabilities = True
     metadata: dict[str, Any]
+    dtype: str
     #: What errors call it.
     kind: ClassVar[str]
 
     def __init__(self, path: str | os.PathLike):
         try:
             self._load(os.fspath(path))
+            low, high = self.metadata.get("value_range", (0, 255))
+            self.value_range = check_value_range((low, high))
         except ImportError:
             raise
         except Exception as error:  # whatever a runtime raises for odd bytes
@@ -52,7 +57,7 @@ class ExportedNet(Net):
             ) from None
 
     def _load(self, path: str) -> None:
-        """Load it, and set `input_shape`, `num_classes` and `metadata`."""
+        """Load it, and set `input_shape`, `num_classes`, `dtype` and `metadata`."""
         raise NotImplementedError  # each runtime has its own
 
     def served(self, output: str, images: np.ndarray) -> np.ndarray:
@@ -60,12 +65,12 @@ class ExportedNet(Net):
 
         Args:
             output: "mask" or "probabilities".
-            images: uint8 `[batch, height, width, channels]`.
+            images: `[batch, height, width, channels]`, in `dtype`.
         """
         raise NotImplementedError  # each runtime has its own
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        scores = self.served("probabilities", _as_bytes(images))
+        scores = self.served("probabilities", as_dtype(images, self.dtype))
         self._require_size(scores, images)
         if not np.isfinite(scores).all():
             raise ValueError(
@@ -75,7 +80,7 @@ class ExportedNet(Net):
         return scores
 
     def masks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        masks = self.served("mask", _as_bytes(images))
+        masks = self.served("mask", as_dtype(images, self.dtype))
         self._require_size(masks, images)
         return masks, (masks != IGNORE).all(axis=(1, 2))
 
@@ -102,6 +107,7 @@ class SavedModelNet(ExportedNet):
         }
         (image,) = self._functions["mask"].structured_input_signature[1].values()
         self.input_shape = tuple(image.shape[1:])
+        self.dtype = image.dtype.name
         output = self._functions["probabilities"].structured_outputs["probabilities"]
         self.num_classes = int(output.shape[-1])
         about = Path(path) / "assets.extra" / f"{METADATA}.json"
@@ -135,6 +141,7 @@ class OnnxNet(ExportedNet):
             channels,
         )
         self.num_classes = int(shapes["probabilities"][-1])
+        self.dtype = {"tensor(float)": "float32"}.get(image.type, image.type[7:-1])
         about = self._session.get_modelmeta().custom_metadata_map
         self.metadata = {name: _parsed(text) for name, text in about.items()}
 
@@ -169,6 +176,7 @@ class LiteRTNet(ExportedNet):
             None if width < 0 else width,
             channels,
         )
+        self.dtype = np.dtype(image["dtype"]).name
         output = runner.get_output_details()["probabilities"]
         self.num_classes = int(output["shape_signature"][-1])
         self.metadata = litert_metadata(content)
@@ -203,8 +211,3 @@ def _package(name: str, extra: str) -> Any:
             f"Expected the package {name.partition('.')[0]}. Install it: "
             f"pip install 'keras-seg[{extra}]'. {error}"
         ) from None
-
-
-def _as_bytes(images: np.ndarray) -> np.ndarray:
-    """Images as exports take them; resized ones have fractions."""
-    return np.ascontiguousarray(np.rint(images).astype(np.uint8))

@@ -10,11 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import check_integer
-from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.data.decode.array_file import Page
+from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
+from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
 from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
+from keras_seg.inference.ranges import check_range
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -33,6 +36,8 @@ def predict_files(
     flips: bool = False,
     scales: Sequence[float] = (1.0,),
     probabilities: bool = False,
+    bands: Sequence[int] | None = None,
+    page: Page = 0,
 ) -> Iterator[tuple[Any, Exception | None]]:
     """Predict masks of image files.
 
@@ -43,10 +48,11 @@ def predict_files(
     Args:
         model: A model from images of any size to logits or probabilities. Or the path
             of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
-        paths: JPEG or PNG files. A model of one channel gets colours as grey, one of
-            three gets grey as RGB; a fourth channel is left out.
+        paths: JPEG, PNG, TIFF and other files that `data.folder` reads. A model of one
+            channel gets colours as grey, one of three gets grey as RGB; a fourth
+            channel is left out.
         use: Called in a thread with each path, its image `[height, width, channels]`
-            and its mask `[height, width]`, both uint8. What it raises, ends all.
+            and its mask, uint8 `[height, width]`. What it raises, ends all.
         batch_size: Images that are predicted together, at most.
         tile: Height and width of the tiles that images go by, as in `predict`. None
             means whole images where they fit into memory.
@@ -55,6 +61,9 @@ def predict_files(
         scales: Factors that images are resized by; predictions are averaged.
         probabilities: Whether `use` is also given the probabilities of the classes,
             float16 `[height, width, num_classes]`.
+        bands: Numbers of the channels that the model takes of each image, from 0 on, as
+            `data.folder` had them. None for all.
+        page: Which page of TIFFs, as of `data.folder`.
 
     Yields:
         (path, error) of each file once it is done, in no particular order. The error is
@@ -73,6 +82,7 @@ def predict_files(
             print(path, error or "done")
     """
     passes = check_passes(tile, overlap, flips, scales)
+    picked = None if bands is None else check_bands(bands)
     net = as_net(model)
     if not 2 <= net.num_classes <= 255:
         raise ValueError(
@@ -80,6 +90,11 @@ def predict_files(
             f"{net.num_classes} output channels"
         )
     batch_size = check_integer("batch_size", batch_size, 1)
+    if picked is not None and len(picked) != net.input_shape[-1]:
+        raise ValueError(
+            f"Expected `bands` for a model of {net.input_shape[-1]} channels. Received:"
+            f" {len(picked)} ({', '.join(map(str, picked))})"
+        )
     check_tile(net, passes)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)
@@ -109,7 +124,7 @@ def predict_files(
             yield _used(*using.popleft())
 
     with ThreadPoolExecutor(2 * workers) as pool:
-        read = _read_as(net.input_shape, any_size=tile is not None)
+        read = _read_as(net, picked, page, any_size=tile is not None)
         for path, future in _ahead(pool, read, paths, 2 * workers + batch_size):
             try:
                 image = future.result()
@@ -160,21 +175,27 @@ def _ahead(
     yield from waiting
 
 
-def _read_as(shape: tuple, *, any_size: bool) -> Callable[[Path], np.ndarray]:
-    """Make a function that reads image files as a model of this input shape wants."""
-    *sides, channels = shape
+def _read_as(
+    net: Net, bands: tuple[int, ...] | None, page: Page, *, any_size: bool
+) -> Callable[[Path], np.ndarray]:
+    """Make a function that reads image files as a model wants them."""
+    *sides, channels = net.input_shape
     if any_size:
         sides = [None, None]
 
     def read(path: Path) -> np.ndarray:
         name = tf.constant(os.fsencode(path))
-        found = count_channels(name)
-        if channels == 1 and found in (3, 4):
-            image = tf.image.rgb_to_grayscale(read_image(name, channels=3))
+        found, dtype = pixels_of(name, page=page)
+        asked: dict[str, Any] = {"dtype": dtype, "page": page}
+        if bands is not None:
+            require_bands(bands, found, os.fspath(path))
+            image = pick_bands(read_image(name, channels=found, **asked), bands)
+        elif channels == 1 and found in (3, 4):
+            image = _grey(read_image(name, channels=3, **asked))
         elif channels == 1 and found == 2:
-            image = read_image(name, channels=2)[..., :1]
+            image = read_image(name, channels=2, **asked)[..., :1]
         elif channels in (3, found):
-            image = read_image(name, channels=channels)
+            image = read_image(name, channels=channels, **asked)
         else:
             raise ValueError(
                 f"{os.fspath(path)}: Expected an image of {channels} channels, as the "
@@ -187,6 +208,19 @@ def _read_as(shape: tuple, *, any_size: bool) -> Callable[[Path], np.ndarray]:
                     f"the only size that the model takes. Received: {image.shape[0]} x "
                     f"{image.shape[1]}"
                 )
-        return image.numpy()
+        pixels = image.numpy()
+        try:
+            check_range(pixels, net.value_range)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+        return pixels
 
     return read
+
+
+def _grey(image: tf.Tensor) -> tf.Tensor:
+    """The luminance of an RGB image, in its dtype."""
+    if image.dtype == tf.uint8:
+        return tf.image.rgb_to_grayscale(image)
+    grey = tf.image.rgb_to_grayscale(tf.cast(image, tf.float32))
+    return tf.cast(grey if image.dtype.is_floating else tf.round(grey), image.dtype)

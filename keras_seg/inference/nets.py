@@ -22,6 +22,8 @@ from keras_seg.inference.memory import (
 )
 from keras_seg.inference.one_device import predict_on_batch
 from keras_seg.inference.sides import Side, sides_of
+from keras_seg.labels import ValueRange
+from keras_seg.models.inputs import value_range_of
 from keras_seg.models.outputs import check_finite, count_classes, ends_in_softmax
 
 #: What a pass may need of the free memory; the rest is for the maps that wait.
@@ -35,12 +37,14 @@ class Net:
         num_classes: Number of classes.
         input_shape: (height, width, channels) of the images; None is any height or
             width.
+        value_range: (low, high) of the images, numbers or one for each channel.
         are_probabilities: Whether `scores` are probabilities, or else logits.
         largest: Pixels of the largest pass that isn't known to be too large.
     """
 
     num_classes: int
     input_shape: tuple[int | None, int | None, int | None]
+    value_range: ValueRange = (0, 255)
     are_probabilities: bool
     largest: float = math.inf
     _has_spoken = False
@@ -107,6 +111,7 @@ class KerasNet(Net):
     def __init__(self, model: keras.Model):
         self.num_classes = count_classes(model)
         self.input_shape = tuple(model.input_shape[1:])
+        self.value_range = value_range_of(model)
         # What is known of a model is kept for as long as the model is.
         self._model = weakref.ref(model)
 

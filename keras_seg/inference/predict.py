@@ -8,8 +8,10 @@ import numpy as np
 
 from keras_seg.data import Source
 from keras_seg.inference.blocks import blocks
+from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
+from keras_seg.inference.ranges import check_range
 
 
 def predict(
@@ -27,7 +29,8 @@ def predict(
         model: A model from images to logits, or to probabilities: which of them is read
             off its last layer. Or the path of what `export` wrote: a SavedModel, or an
             ONNX or LiteRT file, which goes through its own runtime.
-        image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
+        image: `[height, width, channels]`, of any size, in the range that the model was
+            built for: uint8, uint16 or float32 in 0..255, say.
         tile: Height and width of the tiles that the image goes by, pixels or (height,
             width). None means the whole image at once where it fits into memory, else
             tiles of a size that fits, and a warning says so. An image that is smaller
@@ -59,7 +62,7 @@ def predict(
     passes = check_passes(tile, overlap, flips, scales)
     net = as_net(model)
     _ = net.are_probabilities  # or an error before the work
-    images = _check_image(image, net.input_shape, passes)[None]
+    images = _check_image(image, net, passes)[None]
     found: Any = None
     for block in blocks(net, images, passes):
         scores = block.probabilities(net)
@@ -88,7 +91,8 @@ def predict_mask(
     Args:
         model: A model from images to logits or probabilities, of 2 to 255 classes. Or
             the path of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
-        image: `[height, width, channels]`, uint8 or float32 in 0..255, of any size.
+        image: `[height, width, channels]`, of any size, in the range that the model was
+            built for: uint8, uint16 or float32 in 0..255, say.
         tile: Height and width of the tiles that the image goes by, pixels or (height,
             width). None means the whole image at once where it fits into memory, else
             tiles of a size that fits, and a warning says so. An image that is smaller
@@ -126,15 +130,16 @@ def predict_mask(
             "Expected a model of at most 255 classes, for masks of uint8. Received: "
             f"{net.num_classes} classes"
         )
-    images = _check_image(image, net.input_shape, passes)[None]
+    images = _check_image(image, net, passes)[None]
     mask = np.empty(images.shape[:3], np.uint8)
     for block in blocks(net, images, passes):
         block.of(mask)[...] = block.scores.argmax(-1)
     return mask[0]
 
 
-def _check_image(image: Any, shape: tuple, passes: Passes) -> np.ndarray:
-    """Return an image as an array if a model of this input shape takes it."""
+def _check_image(image: Any, net: Net, passes: Passes) -> np.ndarray:
+    """Return an image as an array if a model takes it."""
+    shape = net.input_shape
     if passes.tile is not None:
         shape = (None, None, shape[-1])
     if isinstance(image, str | os.PathLike):
@@ -161,27 +166,8 @@ def _check_image(image: Any, shape: tuple, passes: Passes) -> np.ndarray:
         raise ValueError(f"Expected an image of numbers. Received: {image.dtype}")
     if not image.size:
         raise ValueError(f"Expected an image with pixels. Received: {image.shape}")
-    _check_range(image)
+    check_range(image, net.value_range)
     return image
-
-
-def _check_range(image: np.ndarray) -> None:
-    """Raise for an image that isn't in 0..255, or seems to be in 0..1."""
-    low, high = float(image.min()), float(image.max())
-    if low < 0:
-        remedy = "Leave out its normalization: the model has its own."
-    elif image.dtype.kind in "bf" and 0 < high <= 1:
-        remedy = "Multiply it by 255: the model scales images itself."
-    elif high > 255:
-        remedy = "Scale it to 0..255."
-    elif np.isnan(high):
-        remedy = "It has pixels that are no numbers."
-    else:
-        return
-    raise ValueError(
-        f"Expected an image in 0..255. Received: {image.dtype} in {low:g}..{high:g}. "
-        f"{remedy}"
-    )
 
 
 def _remedy(received: tuple, expected: tuple) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_seg.labels import Features, Image, Logits, check_num_classes
+from keras_seg.labels import Features, Image, Logits, ValueRange, check_num_classes
 from keras_seg.models.arguments import (
     check_factor,
     check_input_shape,
@@ -20,6 +20,7 @@ from keras_seg.models.encoders.encoder import (
     dilated_encoder,
     encoder_endings,
 )
+from keras_seg.models.inputs import image_input
 from keras_seg.models.weights import torchvision
 from keras_seg.models.weights.files import check_weights
 from keras_seg.models.weights.nets import endings_of, load_net
@@ -30,7 +31,7 @@ class Start(NamedTuple):
 
     Attributes:
         image: The symbolic image.
-        features: Its features by level; none without an encoder.
+        features: Its features by level; without an encoder the image in 0..255, "P0".
         weights: The file of weights of the whole net, or None.
     """
 
@@ -117,6 +118,7 @@ def start(
     encoder_weights: str | os.PathLike | None,
     weights: str | os.PathLike | None,
     fresh_head: bool,
+    value_range: ValueRange,
     dropout: float,
     levels: Sequence[str],
     decoder: str,
@@ -127,12 +129,13 @@ def start(
 
     Args:
         net: The name of the builder, by which published weights are known.
-        num_classes: Of the builder, as the next six.
+        num_classes: Of the builder, as the next seven.
         input_shape: Height, width and channels.
         encoder: A name or a model; None for a net that has a path down of its own.
         encoder_weights: None, "imagenet" or a file.
         weights: None, a published name, a file or the folder of a run.
         fresh_head: Whether the scores in the file are left out.
+        value_range: (low, high) of the images.
         dropout: Share of activations that the decoder drops.
         levels: The levels that the decoder needs.
         decoder: Its name, for errors.
@@ -167,9 +170,9 @@ def start(
         )
     if encoder is not None:
         check_encoder(encoder, encoder_weights)
-    image = keras.Input(input_shape, name="image")
+    image, pixels = image_input(input_shape, value_range)
     if encoder is None:
-        return Start(image, {}, weights)
+        return Start(image, {"P0": pixels}, weights)
     made = dilated_encoder(
         encoder,
         levels,
@@ -178,7 +181,7 @@ def start(
         weights=encoder_weights,
         **{"output_stride": 32, **dilation},
     )
-    return Start(image, made(image), weights)
+    return Start(image, made(pixels), weights)
 
 
 def check_width(argument: str, width: Any) -> None:

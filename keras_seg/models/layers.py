@@ -214,50 +214,6 @@ class PadToMultiple(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
-class CheckRange(layers.Layer):
-    """Refuse, while training, images that aren't in 0..255 but were scaled before.
-
-    Those whose values all are at most 1 and not whole, and those with negative values
-    and none above 10: what other packages want. Models normalise images themselves, so
-    they would learn from images that are nearly one colour. It costs two passes over
-    the images of a step, and nothing outside of training. XLA and JAX drop the check.
-
-    Args:
-        **kwargs: Of `keras.layers.Layer`.
-
-    Raises:
-        tf.errors.InvalidArgumentError: while training on TensorFlow.
-    """
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**({"autocast": False} | kwargs))
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        if training and keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            low, high = tf.reduce_min(x), tf.reduce_max(x)
-            whole = tf.reduce_all(tf.equal(x, tf.round(x)))
-            small = tf.logical_and(high <= 1, tf.logical_not(whole))
-            centred = tf.logical_and(low < 0, high < 10)
-            tf.debugging.Assert(
-                tf.logical_not(tf.logical_or(small, centred)),
-                [
-                    "Expected images in 0..255. Received images from",
-                    low,
-                    "to",
-                    high,
-                    "The model normalises images itself: leave out what scales them, "
-                    "or multiply images of 0..1 by 255.",
-                ],
-            )
-        return x
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
-
-
-@keras.saving.register_keras_serializable(package="keras_seg")
 class ReverseChannels(layers.Layer):
     """RGB to BGR, and back.
 

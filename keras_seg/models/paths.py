@@ -13,7 +13,6 @@ from keras import layers
 from keras_seg.labels import Features, Image
 from keras_seg.models.arguments import is_positive
 from keras_seg.models.blocks import double_conv
-from keras_seg.models.layers import CheckRange
 from keras_seg.models.valid_sizes import RequireValidSize
 
 
@@ -43,19 +42,24 @@ def check_widths(
 
 
 def path_down(
-    image: Image, widths: Sequence[int], *, dropout: float, padding: str, **conv: Any
+    image: Image,
+    widths: Sequence[int],
+    *,
+    dropout: float,
+    padding: str = "same",
+    **conv: Any,
 ) -> Features:
     """The paper's features: from "P0" at full resolution to the bottom.
 
     Args:
-        image: The symbolic image.
+        image: The symbolic image, in 0..255.
         widths: Filters of each level.
         dropout: Share of activations dropped from the two deepest levels.
         padding: "same" or "valid".
         **conv: Of `double_conv`.
     """
     *path, bottom = widths
-    x = CheckRange(name="range")(image)
+    x = image
     if padding == "valid":
         x = RequireValidSize(len(path), name="valid_size")(x)
     # To -1..1: around zero it learns sooner.

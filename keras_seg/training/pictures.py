@@ -10,7 +10,7 @@ import numpy as np
 from keras_seg.data import Source
 from keras_seg.inference import Scores, predict_mask
 from keras_seg.training.run_files import HISTORY, read_run
-from keras_seg.visualize import report, samples, visible
+from keras_seg.visualize import report, samples
 
 
 def sample_sheet(model: keras.Model, source: Source, count: int = 4) -> np.ndarray:
@@ -27,7 +27,7 @@ def sample_sheet(model: keras.Model, source: Source, count: int = 4) -> np.ndarr
     rows = []
     for index in np.linspace(0, len(source) - 1, min(count, len(source)), dtype=int):
         image, truth = source[int(index)]
-        rows.append((visible(image), truth, predict_mask(model, image)))
+        rows.append((image, truth, predict_mask(model, image)))
     return samples(rows, source.palette, source.class_names)
 
 

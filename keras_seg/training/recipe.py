@@ -24,6 +24,7 @@ from keras_seg import models
 from keras_seg.arguments import check_integer
 from keras_seg.data import Source, standard_augmentation
 from keras_seg.data.augment import StandardAugmentation
+from keras_seg.labels import ValueRange
 from keras_seg.losses import (
     BoundaryF1,
     Dice,
@@ -85,6 +86,7 @@ def build_model(
     num_classes: int,
     *,
     channels: int = 3,
+    value_range: ValueRange = (0, 255),
     widths: Sequence[int] | None = None,
     encoder: str | None = None,
     normalization: str | None = None,
@@ -100,6 +102,7 @@ def build_model(
         name: The model, as "unet": a function of `keras_seg`.
         num_classes: Number of classes, the background among them.
         channels: Channels of the images.
+        value_range: (low, high) of the images, numbers or one for each channel.
         widths: Filters per level, for models that have these. None means what the model
             has; for a U-Net and its kin (16, 32, 64, 128), or with an encoder (16, 32,
             64, 128, 256) in the decoder.
@@ -161,7 +164,8 @@ def build_model(
             )
     arguments |= {"encoder_weights": encoder_weights, "weights": weights}
     build = getattr(models, name)
-    model = build(num_classes, input_shape=(None, None, channels), **arguments)
+    images: dict[str, Any] = {"input_shape": (None, None, channels)}
+    model = build(num_classes, **images, value_range=value_range, **arguments)
     return model, arguments
 
 

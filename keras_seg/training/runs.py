@@ -159,6 +159,11 @@ def describe(
     return {
         **options,
         "examples": {"train": len(training), "validation": len(validation)},
+        "image": {
+            "channels": training.channels,
+            "dtype": training.dtype,
+            "value_range": training.value_range,
+        },
         "class_names": list(training.class_names),
         "palette": training.palette.tolist(),
         "versions": {

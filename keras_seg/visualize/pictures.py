@@ -71,8 +71,31 @@ def overlay(
 
 
 def visible(image: np.ndarray) -> np.ndarray:
-    """The first three channels of an image, or the first one."""
-    return image[..., : 3 if image.shape[-1] >= 3 else 1]
+    """What can be shown of an image: its first three channels or the first, uint8.
+
+    Images of 8 bits are shown as they are. Others are stretched: 255 steps from the
+    1st to the 99th percentile of what is shown, which is black where it is no number.
+
+    Args:
+        image: `[height, width, channels]`.
+
+    Example:
+        >>> visible(np.array([[[100], [500], [900]]], "uint16")).ravel().tolist()
+        [0, 128, 255]
+    """
+    image = image[..., : 3 if image.shape[-1] >= 3 else 1]
+    if not is_stretched(image):
+        return image
+    finite = image[np.isfinite(image)]
+    low, high = np.percentile(finite, (1, 99)) if finite.size else (0, 1)
+    step = (high - low) / 255 or 1.0
+    shown = (np.nan_to_num(image.astype(np.float64), nan=low) - low) / step
+    return np.rint(np.clip(shown, 0, 255)).astype(np.uint8)
+
+
+def is_stretched(image: np.ndarray) -> bool:
+    """Whether `visible` changes the brightness of an image, which captions say."""
+    return image.dtype != np.uint8
 
 
 def samples(
@@ -85,7 +108,9 @@ def samples(
     """Draw image, truth and prediction side by side, a row each, and a legend.
 
     Args:
-        rows: Of (image `[h, w, 1 or 3]`, truth `[h, w]`, prediction `[h, w]`).
+        rows: Of (image `[h, w, channels]`, truth `[h, w]`, prediction `[h, w]`). Images
+            are shown as `visible` makes them, and the title says so if it stretched
+            them.
         palette: Colours in 0..255, `[num_classes, 3]`.
         class_names: A name per class; the legend has those that occur.
         side: Height and width in pixels that a panel has at most. Larger images are
@@ -95,9 +120,11 @@ def samples(
         uint8 `[height, width, 3]`. Masks have exactly the colours of the palette.
     """
     check_integer("side", side, 1)
-    panels, ids = [], set()
+    panels, ids, stretched = [], set(), False
     for image, truth, prediction in rows:
-        image = np.broadcast_to(np.asarray(image, np.uint8), (*truth.shape, 3))
+        image = np.asarray(image)
+        stretched |= is_stretched(image)
+        image = np.broadcast_to(visible(image), (*truth.shape, 3))
         masks = (fit(np.asarray(mask), side) for mask in (truth, prediction))
         panels.append([fit(image, side), *(colorize(m, palette) for m in masks)])
         ids |= set(np.unique(truth)) | set(np.unique(prediction))
@@ -107,7 +134,8 @@ def samples(
     width = 3 * step + _GAP
     height = LINE + sum(row[0].shape[0] + _GAP for row in panels)
     sheet = Image.new("RGB", (width, height), "white")
-    for k, title in enumerate(("image", "truth", "prediction")):
+    first = "image (stretched)" if stretched else "image"
+    for k, title in enumerate((first, "truth", "prediction")):
         write(ImageDraw.Draw(sheet), (_GAP + k * step, 2), title, step)
     top = LINE
     for row in panels:
@@ -128,7 +156,8 @@ def contact_sheet(
     """Draw small pictures of images under their masks, and a legend.
 
     Args:
-        pictures: Of (title, image `[h, w, 1 or 3]`, mask `[h, w]`).
+        pictures: Of (title, image `[h, w, channels]`, mask `[h, w]`). Images are shown
+            as `visible` makes them, and titles say so if it stretched them.
         palette: Colours in 0..255, `[num_classes, 3]`.
         class_names: A name per class; the legend has those that occur.
         columns: Pictures in a row.
@@ -147,7 +176,9 @@ def contact_sheet(
     ids: set[int] = set()
     for number, (title, image, mask) in enumerate(pictures):
         x, y = _GAP + number % columns * step, _GAP + number // columns * line
-        image = np.broadcast_to(np.asarray(image, np.uint8), (*mask.shape, 3))
+        image = np.asarray(image)
+        title += " (stretched)" if is_stretched(image) else ""
+        image = np.broadcast_to(visible(image), (*mask.shape, 3))
         tile = overlay(fit(image, side), fit(np.asarray(mask), side), palette)
         sheet.paste(Image.fromarray(tile), (x, y))
         write(draw, (x, y + len(tile)), title, side)

@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 from keras_seg.cli import data_options, main
 from keras_seg.cli.data_options import data_source
+from keras_seg.cli.options import parser
 
 TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
 
@@ -93,6 +94,56 @@ def test_grey_images_and_alpha_become_rgb_where_asked_for(tmp_path, capsys, chan
     for asked, expected in ((None, channels), (3, 3)):
         source = data_source(options | {"channels": asked}, "train")
         assert source[0][0].shape == (8, 9, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "names", "ids"),
+    [
+        (["--binary"], ("background", "object"), [0, 1]),
+        (["--binary", "--names", "land,sea"], ("land", "sea"), [0, 1]),
+        (["--binary", "--ignore", "9"], ("background", "object"), [0, 1, 255]),
+        (
+            ["--instances", "border", "--border", "1"],
+            ("background", "inside", "border"),
+            [0, 1, 2],
+        ),
+        (["--instances", "touching"], ("background", "inside", "border"), [0, 1, 2]),
+    ],
+)
+def test_masks_of_objects_need_no_names(tmp_path, words, names, ids):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(np.zeros((9, 20, 4), np.uint8)).save(tmp_path / "images/a.png")
+    mask = np.zeros((9, 20), np.uint8)
+    mask[:, 2:11], mask[:, 11:18], mask[0, 19] = 1, 255, 9
+    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    given = ["--images", f"{tmp_path}/images", "--masks", f"{tmp_path}/masks"]
+    given += ["--data", "folder", "--bands", "3,1", *words]
+    options = vars(parser().parse_args(["inspect", *given]))
+    source = data_source(options, "all")
+    assert source.class_names == names
+    image, mask = source[0]
+    assert image.shape == (9, 20, 2)
+    assert np.unique(mask).tolist() == ids
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--binary"], "--binary with --data folder only"),
+        (["--data", "folder", "--bands", "3,x"], "whole number.*received x"),
+        (["--data", "folder", "--bands", "3,0,3"], "each once, as 3,0,1, received"),
+        (["--data", "folder", "--border", "0"], "--border: expected a whole number"),
+        (["--data", "folder", "--instances", "edges"], "--instances.*edges"),
+    ],
+)
+def test_options_of_objects_and_bands_that_do_not_fit_are_told(words, said, capsys):
+    try:
+        status = main(["inspect", *words])
+    except SystemExit as exit:
+        status = exit.code
+    assert status
+    assert re.search(said, capsys.readouterr().err)
 
 
 def folder_options(root):

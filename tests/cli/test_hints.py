@@ -168,21 +168,6 @@ def test_constant_alpha_is_left_out_of_the_training_that_is_proposed(
     assert ("--channels" in proposed(text)) == (alpha == 255)
 
 
-def test_grey_images_with_pretrained_weights_are_told_of_channels(tmp_path, said):
-    names = [f"{k}.png" for k in range(5)]
-    write_images(tmp_path / "images", names, channels=1)
-    write_masks(tmp_path / "masks", names)
-    for encoder in ("efficientnet_lite0", "resnet50"):
-        status, text = said(
-            *("train", "--data", "folder", "--images", tmp_path / "images"),
-            *("--masks", tmp_path / "masks", "--names", "a,b"),
-            *("--encoder", encoder, "--encoder-weights", "imagenet"),
-            *("--out", tmp_path / "run"),
-        )
-        assert status == 1
-        assert "--channels 3" in text
-
-
 def test_one_folder_for_images_and_masks_is_told(tmp_path, said):
     write_masks(tmp_path, ["a.png", "b.png"])
     folders = ["--images", tmp_path, "--masks", tmp_path, "--names", "a,b"]

@@ -62,8 +62,8 @@ def test_training_does_not_begin_with_what_inspect_finds_at_a_glance(
     options += ["--masks", f"{own_folders}/masks/*_mask.png", "--data", "folder"]
     assert main(["train", *options, "--out", str(tmp_path / "run"), *TINY]) == 1
     error = capsys.readouterr().err
-    assert ": --ids 0,255." in error
-    assert error.strip().endswith(" --ids 0,255")  # the command to try
+    assert ": --binary." in error
+    assert error.strip().endswith(" --binary")  # the command to try
     assert not (tmp_path / "run").exists()
 
 
@@ -199,7 +199,7 @@ LAYOUTS = {
         lambda rng: [stripes(0, 255)] * 12,
         {"channels": 1},
         "",
-        ["--names background,object", "--ids 0,255"],
+        ["--binary"],
     ),
     "void": (
         void_masks,

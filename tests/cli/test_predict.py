@@ -14,6 +14,7 @@ from PIL import Image
 
 import keras_seg
 from keras_seg.cli import main
+from keras_seg.inference.files import predict_files
 
 PALETTE = [(10, 20, 30), (200, 0, 0), (0, 150, 250)]
 RNG = np.random.default_rng(0)
@@ -223,6 +224,28 @@ def test_channels_that_cannot_be_made_are_told(photos, capsys):
     assert "1 of 2 images" in said.out
     assert "photos/a.png: Expected an image of 4 channels" in said.err
     assert files_in("out") == ["whole.png", "whole_overlay.jpg"]
+
+
+def test_a_run_takes_its_bands_of_each_image(color_run, photos, capsys):
+    run = photos / "run"
+    shutil.copytree(color_run, run)
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"bands": "3,0,1"}))
+    pixels = RNG.integers(0, 256, (20, 23, 4), np.uint8)
+    Image.fromarray(pixels).save("four.png")
+    Image.fromarray(pixels[..., [3, 0, 1]]).save("picked.png")
+    assert predict(run, "four.png") == 0
+    assert predict(color_run, "picked.png") == 0
+    np.testing.assert_array_equal(mask_of("out/four.png"), mask_of("out/picked.png"))
+    capsys.readouterr()
+    assert predict(run, "picked.png", out="other") == 1
+    assert "picked.png: Expected an image with channel 3" in capsys.readouterr().err
+
+
+def test_bands_are_as_many_as_the_model_takes(color_run):
+    model = keras.models.load_model(color_run / "model.keras")
+    with pytest.raises(ValueError, match=r"model of 3 channels. Received: 2 \(1, 0\)"):
+        next(predict_files(model, ["a.png"], print, bands=(1, 0)))
 
 
 def test_the_model_file_of_a_run_stands_for_the_run(color_run, photos):

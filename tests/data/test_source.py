@@ -399,8 +399,12 @@ def test_a_length_that_is_no_number_of_examples_is_an_error(length):
     [
         (ones, ones, "Grey images need a last axis of 1"),
         (lambda i: tf.cast(image_of(i), tf.int32), ones, "0..255. Received: int32"),
-        (lambda i: image_of(0) / 255, ones, "floats in 0..0.03"),
-        (lambda i: tf.zeros((4, 6, 3)) - 1, ones, "floats in -1..-1"),
+        (
+            lambda i: image_of(0) / 255,
+            ones,
+            r"float32 in 0..0.03.*`value_range=\(0, 1\)`",
+        ),
+        (lambda i: tf.zeros((4, 6, 3)) - 1, ones, "float32 in -1..-1"),
         (image_of, lambda i: tf.ones((4, 6)), "mask of integers.*float32"),
         (image_of, lambda i: tf.ones((4, 6), bool), "mask of integers.*bool"),
         (image_of, lambda i: tf.ones((4, 6, 1), tf.uint8), r"mask.*\(4, 6, 1\)"),
@@ -417,8 +421,8 @@ def test_what_is_no_image_or_mask_is_an_error_by_its_number(image, mask, message
 def test_a_source_of_ones_own_functions_is_read(augment):
     source = own_source()
     image, mask = source[2]
-    assert (image.dtype, mask.dtype) == (np.uint8, np.int32)
-    assert np.unique(image).tolist() == [22]
+    assert (image.dtype, mask.dtype) == (np.float32, np.int32)
+    assert np.unique(image).tolist() == [np.float32(22.4)]
     (images, masks) = next(iter(source.batches(3, size=(4, 6), augment=augment)))
     assert images.shape == (3, 4, 6, 2)
     assert masks.shape == (3, 4, 6)

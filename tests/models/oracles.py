@@ -126,9 +126,14 @@ def run(python, script, folder, name, sizes, *, multiple=32):
     images = [rng.integers(0, 256, (1, *size, 3), np.uint8) for size in sizes]
     for k, x in enumerate(images):
         np.save(folder / f"images{k}.npy", padded(x, multiple))
-    subprocess.run([python, "-c", COMMON + script, str(folder), name], check=True)
+    run_script(python, script, folder, name)
     outputs = [np.load(folder / f"outputs{k}.npz") for k in range(len(images))]
     return images, outputs
+
+
+def run_script(python, script, folder, name):
+    """Run a script, after what all of them share."""
+    subprocess.run([python, "-c", COMMON + script, str(folder), name], check=True)
 
 
 def assert_close(found, expected, tolerance=1e-4):

@@ -82,11 +82,6 @@ def test_unknown_variants_and_weights_raise(arguments, said):
         efficientnet_lite(**arguments)
 
 
-def test_encoders_of_other_channels_raise():
-    with pytest.raises(ValueError, match=r"Expected images of 3 channels.*Received: 1"):
-        encoder("efficientnet_lite0", input_shape=(None, None, 1))
-
-
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("voc_class", "imagenet_classes", "least"),

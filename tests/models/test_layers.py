@@ -6,8 +6,8 @@ from keras import layers
 
 from keras_seg.models.arguments import check_input_shape
 from keras_seg.models.initializers import Bilinear
+from keras_seg.models.inputs import CheckRange
 from keras_seg.models.layers import (
-    CheckRange,
     CropTo,
     PadToMultiple,
     ReverseChannels,

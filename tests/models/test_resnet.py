@@ -62,10 +62,13 @@ def test_normalization_is_that_of_pytorch(narrow):
     assert {(x.epsilon, x.momentum) for x in norms} == {(1e-5, 0.9)}
 
 
-def test_other_bands_are_normalised_to_minus_1_to_1():
+def test_other_bands_are_normalised_as_red_green_blue_and_red_again():
     model = encoder("resnet18", input_shape=(None, None, 5))
-    layer = model.get_layer("normalize")
-    assert (layer.scale, layer.offset) == (1 / 127.5, -1.0)
+    seen = keras.Model(model.input, model.get_layer("normalize").output)
+    x = np.random.default_rng(0).uniform(0, 255, (1, 32, 64, 5)).astype("float32")
+    mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    expected = (x / 255 - [*mean, *mean[:2]]) / [*deviation, *deviation[:2]]
+    np.testing.assert_allclose(seen(x), expected, atol=1e-5)
     assert model(np.zeros((1, 32, 32, 5)))["P5"].shape == (1, 1, 1, 512)
 
 

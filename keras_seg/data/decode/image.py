@@ -1,10 +1,16 @@
-"""Image files -> uint8 pixels, in TensorFlow ops."""
+"""Image files -> pixels, in TensorFlow ops."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from keras_seg.data.checks import check_same_size, naming, require
+from keras_seg.data.decode.array_file import Page, array_head, is_array_path
+from keras_seg.data.decode.array_image import (
+    OTHER_CHANNELS,
+    other_dtype,
+    read_array_image,
+)
 from keras_seg.data.decode.formats import is_jpeg, is_png, kind, remedy
 from keras_seg.data.decode.png import decode_palette_png
 from keras_seg.data.decode.png_header import (
@@ -48,46 +54,76 @@ def read_jpeg(
     return tf.ensure_shape(image, (None, None, 3))
 
 
+class Pixels(NamedTuple):
+    """What the pixels of a file are.
+
+    Attributes:
+        channels: How many channels `read_image` should ask the file for.
+        dtype: Their type.
+    """
+
+    channels: int
+    dtype: tf.DType
+
+
 def read_image(
     path: FilePath,
     *,
     channels: int = 3,
+    dtype: tf.DType | None = None,
     window: Window = None,
     mask_size: Tensor = None,
+    page: Page = 0,
+    are_photos: bool = False,
 ) -> tf.Tensor:
-    """Read a JPEG or PNG file, or a window of it.
+    """Read an image file, or a window of it.
 
-    What a file is, its first bytes say, not its name.
+    JPEGs and PNGs are read in TensorFlow ops, whatever they are called; files whose
+    names end as `array_file.ENDINGS` says, in NumPy.
 
     Args:
         path: Scalar string tensor, or string.
         channels: 1 (grey), 2 (grey and another, of a PNG), 3 (RGB), or 4 (RGB and
             another, of a PNG). With 3, grey becomes RGB, a palette its colours, and a
             fourth channel is left out.
+        dtype: What the file must have; None for what it has, but for 16 bits of a PNG,
+            which are scaled to 8.
         window: None, or int32 (top, left, height, width).
         mask_size: None, or (height, width) that the whole image must have.
+        page: Which page of a TIFF, from 0; "all" for the channels of all pages.
+        are_photos: Whether all files are JPEGs and PNGs, so that no name has to be
+            looked at.
 
     Returns:
-        uint8 `[height, width, channels]`. 16 bits are scaled to 8.
+        `[height, width, channels]`, in that dtype.
 
     Raises:
-        ValueError: in eager mode, naming the file, if it is no whole JPEG or PNG, or
-            has another size or fewer or other channels.
+        ValueError: in eager mode, naming the file, if it isn't whole, or has another
+            size or dtype or fewer or other channels.
     """
     path = tf.convert_to_tensor(path)
+    asked: dict[str, Any] = {"channels": channels, "dtype": dtype}
+    asked |= {"window": window, "mask_size": mask_size}
+
+    def photo() -> tf.Tensor:
+        return decode_image(tf.io.read_file(path), **asked)
+
+    def array() -> tf.Tensor:
+        return read_array_image(path, **asked, page=page)
+
     with naming(path):
-        return decode_image(
-            tf.io.read_file(path),
-            channels=channels,
-            window=window,
-            mask_size=mask_size,
-        )
+        if are_photos:
+            return photo()
+        if tf.executing_eagerly():
+            return array() if bool(is_array_path(path)) else photo()
+        return tf.cond(is_array_path(path), array, photo)
 
 
 def decode_image(
     contents: tf.Tensor,
     *,
     channels: int = 3,
+    dtype: tf.DType | None = None,
     window: Window = None,
     mask_size: Tensor = None,
 ) -> tf.Tensor:
@@ -100,37 +136,54 @@ def decode_image(
     )
     image = tf.cond(
         is_png(contents),
-        lambda: _decode_png(contents, channels, window, mask_size),
-        lambda: _decode_jpeg(contents, channels, window, mask_size),
+        lambda: _decode_png(contents, channels, dtype, window, mask_size),
+        lambda: _of_8_bits(
+            dtype, _decode_jpeg(contents, channels, window, mask_size), "a JPEG"
+        ),
     )
     return tf.ensure_shape(image, (None, None, channels))
 
 
-def count_channels(path: FilePath) -> int:
-    """Return how many channels `read_image` should ask a file for; eager mode only.
+def pixels_of(path: FilePath, *, page: Page = 0) -> Pixels:
+    """Return what the pixels of a file are; eager mode only.
 
     Args:
         path: Scalar string tensor.
+        page: As of `read_image`.
     """
     with naming(path):
+        if bool(is_array_path(path)):
+            head = array_head(path.numpy(), page=page)
+            return Pixels(head.channels, tf.as_dtype(head.dtype))
         contents = tf.io.read_file(path)
         header = contents.numpy()[:HEADER_END]
         if kind(contents) == "a PNG" and len(header) == HEADER_END:
-            return CHANNELS[header[COLOR] & 7] or 3
+            dtype = tf.uint16 if header[DEPTH] > 8 else tf.uint8
+            return Pixels(CHANNELS[header[COLOR] & 7] or 3, dtype)
         if kind(contents) == "a JPEG":
-            return 1 if tf.image.extract_jpeg_shape(contents)[2] == 1 else 3
-    return read_image(path).shape[-1]  # which says what is wrong
+            is_grey = tf.image.extract_jpeg_shape(contents)[2] == 1
+            return Pixels(1 if is_grey else 3, tf.uint8)
+    image = read_image(path)  # which says what is wrong
+    return Pixels(image.shape[-1], image.dtype)
+
+
+def _of_8_bits(dtype: tf.DType | None, image: tf.Tensor, what: str) -> tf.Tensor:
+    """An image of 8 bits, where others of its set may have 16."""
+    if dtype in (None, tf.uint8):
+        return image
+    require(tf.constant(False), lambda: other_dtype(dtype, f"{what} of 8 bits"))
+    return tf.cast(image, dtype)
 
 
 def _decode_jpeg(
     contents: tf.Tensor, channels: int, window: Window, mask_size: Tensor
 ) -> tf.Tensor:
-    if channels in (2, 4):
+    if channels not in (1, 3):
         require(
             tf.constant(False),
             lambda: (
                 f"Expected an image of {channels} channels. Received: a JPEG, which "
-                f"has 1 or 3. {_OTHER_CHANNELS}"
+                f"has 1 or 3. {OTHER_CHANNELS}"
             ),
         )
         return tf.zeros((0, 0, channels), tf.uint8)
@@ -148,10 +201,17 @@ def _decode_jpeg(
 
 
 def _decode_png(
-    contents: tf.Tensor, channels: int, window: Window, mask_size: Tensor
+    contents: tf.Tensor,
+    channels: int,
+    dtype: tf.DType | None,
+    window: Window,
+    mask_size: Tensor,
 ) -> tf.Tensor:
     header = read_header(contents, "PNG")
     found = tf.gather(CHANNELS, tf.cast(header[COLOR] & 7, tf.int32))
+    if channels > 4:  # a TIFF of the same set may have so many
+        _require_channels(channels, found)
+        return tf.zeros((0, 0, channels), dtype or tf.uint8)
     if channels != 3:  # RGB is made of anything
         _require_channels(channels, found)
     # TensorFlow knows no 2 channels to ask for, but gives those that are there.
@@ -159,7 +219,12 @@ def _decode_png(
 
     def deep() -> tf.Tensor:
         pixels = tf.io.decode_png(contents, channels=wanted, dtype=tf.uint16)
-        return tf.cast((tf.cast(pixels, tf.int32) + 128) // 257, tf.uint8)
+        if dtype == tf.uint16:
+            return pixels
+        is_any = tf.constant(dtype is None)
+        require(is_any, lambda: other_dtype(dtype, "a PNG of 16 bits"))
+        pixels = tf.cast((tf.cast(pixels, tf.int32) + 128) // 257, tf.uint8)
+        return tf.cast(pixels, dtype or tf.uint8)
 
     def shallow() -> tf.Tensor:
         if channels != 3:
@@ -170,7 +235,9 @@ def _decode_png(
             lambda: tf.io.decode_png(contents, channels=3),
         )
 
-    image = tf.cond(header[DEPTH] > 8, deep, shallow)
+    image = tf.cond(
+        header[DEPTH] > 8, deep, lambda: _of_8_bits(dtype, shallow(), "a PNG")
+    )
     if mask_size is not None:
         check_same_size(tf.shape(image)[:2], mask_size)
     if window is not None:
@@ -184,12 +251,6 @@ def _require_channels(expected: int, received: Any) -> None:
         received == expected,
         lambda: (
             f"Expected an image of {expected} channel{'s' * (expected > 1)}. "
-            f"Received: {int(received)}. {_OTHER_CHANNELS}"
+            f"Received: {int(received)}. {OTHER_CHANNELS}"
         ),
     )
-
-
-_OTHER_CHANNELS = (
-    "Without `channels`, all images must have as many as the first. With `channels=3` "
-    "grey images become RGB, and a fourth channel, alpha, is left out."
-)

@@ -127,6 +127,21 @@ def decode_color_png(contents: tf.Tensor) -> tf.Tensor:
     return tf.linalg.matvec(tf.cast(pixels, tf.int32), [1, 256, 65536])
 
 
+def decode_object_png(contents: tf.Tensor) -> tf.Tensor:
+    """Decode a mask whose numbers, or colours, only tell objects apart: 0 is none.
+
+    Returns:
+        int32 `[height, width]`: palette indices or grey values as they are stored, or
+        of RGB red + 256 green + 65536 blue.
+    """
+    color = read_header(contents)[COLOR]
+    return tf.cond(
+        (color == RGB) | (color == RGBA),
+        lambda: decode_color_png(contents),
+        lambda: decode_label_png(contents),
+    )
+
+
 def decode_palette_png(contents: tf.Tensor) -> tf.Tensor:
     """Decode a PNG with a palette to colours, uint8 `[height, width, 3]`.
 

@@ -9,25 +9,38 @@ import tensorflow as tf
 from keras_seg.data.checks import check_same_size
 from keras_seg.data.decode.numpy_op import numpy_op
 from keras_seg.data.source import Source
+from keras_seg.labels import ValueRange
 
 
-def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
+def arrays(
+    images: Any,
+    masks: Any,
+    *,
+    class_names: Sequence[str],
+    value_range: ValueRange | None = None,
+    outside: str = "error",
+    nodata: float | None = None,
+) -> Source:
     """Make a Source of NumPy arrays, of any number of channels.
 
     Args:
         images: Array `[n, height, width, channels]`, or a sequence of arrays
-            `[height, width, channels]` of one number of channels: uint8, or floats in
-            0..255.
+            `[height, width, channels]` of one number of channels and one dtype: uint8,
+            uint16 or floats, and with a `value_range` other integers too.
         masks: Integers `[n, height, width]`, or a sequence of arrays `[height, width]`:
             class ids, or 255 for ignored pixels.
         class_names: A name per class id.
+        value_range: (low, high) of the images, as of `Source`. None means what 8 and 16
+            bits hold, and (0, 255) for floats.
+        outside: What values outside of it are: "error" or "keep".
+        nodata: The value of pixels without data, as of `Source`; NaN for those that are
+            no numbers.
 
     Returns:
         A Source. The arrays aren't copied.
 
     Raises:
-        ValueError: for shapes that don't fit, other dtypes, or floats that seem to be
-            in 0..1.
+        ValueError: for shapes or dtypes that don't fit, or values outside of the range.
 
     Example:
         >>> image = np.zeros((5, 7, 4), "uint8")  # four channels
@@ -55,19 +68,12 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
             raise ValueError(
                 f"Expected images [height, width, {channels}]. Received: {image.shape}"
             )
-        if image.dtype == np.uint8:
-            return image
-        if image.dtype.kind != "f":
+        if image.dtype != first.dtype:
             raise ValueError(
-                f"Expected images of uint8 or floats in 0..255. Received: {image.dtype}"
+                f"Expected images of one dtype, {first.dtype}, as the first one. "
+                f"Received: {image.dtype}"
             )
-        low, high = float(image.min()), float(image.max())
-        if not (0 <= low and high <= 255) or 0 < high <= 1:
-            raise ValueError(
-                f"Expected images in 0..255. Received: floats in {low:g}..{high:g}. "
-                "Scale them to 0..255; models normalise inside."
-            )
-        return np.rint(image).astype(np.uint8)
+        return image
 
     def load_mask(index: int) -> np.ndarray:
         mask = np.asarray(masks[index])
@@ -79,14 +85,28 @@ def arrays(images: Any, masks: Any, *, class_names: Sequence[str]) -> Source:
         # No id is lost in the cast: one that doesn't fit becomes one that isn't valid.
         return np.clip(mask, -1, 2**31 - 1).astype(np.int32)
 
-    # Bad arrays are errors here, not in the first epoch, as far as one example tells.
-    check_same_size(load_image(0).shape[:2], load_mask(0).shape)
-
-    return Source(
+    dtype = _tensor_dtype(first)
+    source = Source(
         len(images),
-        lambda index: numpy_op(load_image, index, tf.uint8, (None, None, channels)),
+        lambda index: numpy_op(load_image, index, dtype, (None, None, channels)),
         lambda index: numpy_op(load_mask, index, tf.int32, (None, None)),
         class_names=class_names,
         size=lambda index: np.shape(masks[index])[:2],
         origin="arrays",
+        value_range=value_range,
+        outside=outside,
+        nodata=nodata,
     )
+    # Bad arrays are errors here, not in the first epoch, as far as one example tells.
+    check_same_size(load_image(0).shape[:2], load_mask(0).shape)
+    source._pixels(tf.constant(0, tf.int64))
+    return source
+
+
+def _tensor_dtype(image: np.ndarray) -> tf.DType:
+    try:
+        return tf.as_dtype(image.dtype)
+    except TypeError:
+        raise ValueError(
+            f"Expected images of numbers. Received: {image.dtype}"
+        ) from None

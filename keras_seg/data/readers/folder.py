@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
-from keras_seg.data.decode.array_file import is_array_file
-from keras_seg.data.decode.image import count_channels, read_image
+from keras_seg.data.decode.array_file import Page, is_array_file
+from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
+from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.data.decode.label_file import read_labels, read_labels_or_colors
 from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.decode.png_header import DEPTH, HEADER_END
@@ -38,11 +39,12 @@ from keras_seg.data.readers.id_tables import (
     labels_of,
     shown_ids,
 )
+from keras_seg.data.readers.objects import check_objects
 from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
 from keras_seg.data.readers.scenes import place_check
 from keras_seg.data.source import Source
-from keras_seg.labels import IGNORE
+from keras_seg.labels import IGNORE, ValueRange
 
 
 def folder(
@@ -54,7 +56,15 @@ def folder(
     palette: Any = None,
     split: str | os.PathLike | Sequence[str] | None = None,
     ids: Sequence[Ids] | Mapping[Ids, int] | None = None,
+    binary: bool = False,
+    instances: str | None = None,
+    border: int | None = None,
     channels: int | None = None,
+    bands: Sequence[int] | None = None,
+    page: Page = 0,
+    value_range: ValueRange | None = None,
+    outside: str = "error",
+    nodata: float | None = None,
 ) -> Source:
     """Read images and masks that lie in two folders, or in one under two names.
 
@@ -81,9 +91,29 @@ def folder(
         ids: The ids in the files: an entry per class, which is one id or several,
             `[0, (1, 2, 3)]`, or the class of each id, `{0: 0, range(1, 256): 1}`. None
             means 0, 1, 2, ...
-        channels: Channels of the images, 1 to 4; None for those of the first one. With
+        binary: Whether masks are 0 for background and anything else (255, or a number
+            for each object, or in RGB a colour) for objects: two classes, "background"
+            and "object", unless `class_names` has other names. 255 is an object like
+            the others then; `ignore` has the ids of ignored pixels, if there are some.
+        instances: For masks with 0 for background and a number, or colour, for each
+            object: "border" makes three classes, "background", "inside" and "border",
+            so that objects that touch stay apart. A pixel of an object is border where
+            another object or background is at most `border` pixels away in both
+            directions. With "touching" background doesn't count: there is border
+            between objects only. 255 and `ignore` are as with `binary`.
+        border: Width of the border in pixels; None means 2.
+        channels: Channels of the images; None for those of the first one. With
             3, grey images become RGB and a fourth channel, alpha, is left out; with
             others, an image of another number is an error.
+        bands: Numbers of the channels to take of these, from 0 on and in the order that
+            a model gets them: (3, 0, 1). None for all.
+        page: Which page of TIFFs that have several, from 0; "all" for the channels of
+            all pages, one after the other.
+        value_range: (low, high) of the images, black and white: numbers, or one for
+            each channel. None means what 8 and 16 bits hold, 0..255 and 0..65535. Of
+            images of 12 bits it is (0, 4095).
+        outside: What values outside of the range are: "error" or "keep".
+        nodata: The value of pixels without data, as of `Source`: they become ignored.
 
     Returns:
         A Source, whose examples have the stems as names.
@@ -98,18 +128,51 @@ def folder(
         source = keras_seg.data.folder("photos", "masks", class_names=["land", "sea"])
         train, val = source.split(0.8, seed=0)
     """
-    if channels is not None and not is_whole(channels, 1, 4):
-        raise ValueError(f"Expected `channels` to be 1 to 4. Received: {channels!r}")
+    if channels is not None and not is_whole(channels, 1):
+        raise ValueError(f"Expected `channels` to be 1 or more. Received: {channels!r}")
     pairs = pair_files(images, masks, split)
-    classes = _classes(pairs, class_names, ids, ignore, palette)
-    channels = channels or classes.channels or count_channels(pairs.images[0])
+    objects = check_objects(
+        binary,
+        instances,
+        border,
+        names=class_names,
+        ignore=ignore,
+        ids=ids,
+        palette=palette,
+    )
+    if objects is None:
+        classes = _classes(pairs, class_names, ids, ignore, palette)
+        read_mask = _mask_reader(pairs, classes)
+    else:
+        description = read_description(pairs.mask_root) or {}
+        table = id_table(len(objects.names), None, None)  # of the labels
+        classes = _Classes(objects.names, table, None, None, description)
+
+        def read_mask(index: Any, window: Any) -> tf.Tensor:
+            return objects.read(pairs.masks[index], window)
+
+    first = pixels_of(pairs.images[0], page=page)
+    are_photos = not any(map(is_array_file, pairs.image_suffixes))
+    about = classes.description
+    channels = channels or about.get("channels") or first.channels
+    if value_range is None and "value_range" in about:
+        value_range, outside = about["value_range"], about["outside"]
+    if bands is not None:
+        bands = check_bands(bands)
+        require_bands(bands, channels, printable(pairs.images[0].numpy()))
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
-        return read_image(
-            pairs.images[index], channels=channels, window=window, mask_size=mask_size
+        pixels = read_image(
+            pairs.images[index],
+            channels=channels,
+            dtype=first.dtype,
+            window=window,
+            mask_size=mask_size,
+            page=page,
+            are_photos=are_photos,
         )
+        return pixels if bands is None else pick_bands(pixels, bands)
 
-    read_mask = _mask_reader(pairs, classes)
     check_place = place_check(pairs.image_suffixes, pairs.mask_suffixes)
 
     def mask(index: Any, window: Any = None) -> tf.Tensor:
@@ -126,9 +189,13 @@ def folder(
         class_names=classes.names,
         names=list(map(printable, pairs.stems)),
         palette=classes.palette,
-        image_path=pairs.images.__getitem__,
+        # With `bands` the images are no whole files, which could be copied.
+        image_path=pairs.images.__getitem__ if bands is None else None,
         mask_path=pairs.masks.__getitem__,
         origin=f"folder({images!r}, {masks!r})",
+        value_range=value_range,
+        outside=outside,
+        nodata=nodata,
     )
 
 
@@ -141,8 +208,8 @@ class _Classes(NamedTuple):
     colors_of_ids: np.ndarray | None
     #: Colour of each class; None for the default ones.
     palette: Any
-    #: Channels of the images, where a description tells.
-    channels: int | None = None
+    #: What the description of a prepared set says of it.
+    description: Mapping[str, Any] = {}
 
 
 def _classes(
@@ -180,9 +247,7 @@ def _classes(
     assert description is not None
     names = description["class_names"]
     table = id_table(len(names), ids, ignore)
-    return _Classes(
-        names, table, None, description["palette"], description.get("channels")
-    )
+    return _Classes(names, table, None, description["palette"], description)
 
 
 def _mask_reader(pairs: Pairs, classes: _Classes) -> Callable[..., tf.Tensor]:

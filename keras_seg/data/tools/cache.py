@@ -52,14 +52,17 @@ def cached(source: Source, *, verbose: bool = True) -> Source:
         masks.append(mask.astype(np.uint8))  # as in every pipeline: ids and 255
         bar.add(1)
     channels = images[0].shape[-1] if images else None
+    dtype = tf.as_dtype(images[0].dtype) if images else tf.uint8
     return Source(
         len(images),
-        lambda i: numpy_op(images.__getitem__, i, tf.uint8, (None, None, channels)),
+        lambda i: numpy_op(images.__getitem__, i, dtype, (None, None, channels)),
         lambda i: numpy_op(masks.__getitem__, i, tf.uint8, (None, None)),
         class_names=source.class_names,
         names=source.names,
         palette=source.palette,
         size=lambda index: masks[index].shape,
+        value_range=source.value_range,
+        outside="keep",  # they were checked
         origin=f"cached {source._origin or 'examples'}",
     )
 

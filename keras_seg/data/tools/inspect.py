@@ -18,6 +18,7 @@ from keras_seg.data.tools.inspect_rules import (
     problems_of_names,
     problems_of_shared_files,
     problems_of_split,
+    problems_of_values,
 )
 
 
@@ -32,8 +33,9 @@ def inspect(
     Found are files that can't be read, ids that are no class (ids of ignored pixels,
     of objects instead of classes, a palette saved as grey, colours, masks resized
     smoothly), masks of 0 and 255 for two classes, images and masks of different sizes,
-    photos that viewers rotate, CMYK photos, alpha channels, examples without labels,
-    classes that don't occur, and images that are in two splits.
+    photos that viewers rotate, CMYK photos, alpha channels, images that use a small
+    part of their range, examples without labels, classes that don't occur, and images
+    that are in two splits.
 
     Args:
         source: A Source, or one for each split by its name: {"train": ..., "val": ...}.
@@ -115,6 +117,10 @@ def _look_at(
             with_alpha += 1
             opaque &= example.opaque
     findings.sample += findings.spare
+    if findings.values.sample:
+        findings.values.dtype = source.dtype
+        findings.values.value_range = source.value_range
+    problems += problems_of_values(split, findings.values)
     problems += problems_of_ids(split, findings, with_unknown, source.num_classes)
     if with_alpha:
         problems.append(problems_of_alpha(split, with_alpha, opaque))

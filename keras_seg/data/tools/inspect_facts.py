@@ -17,10 +17,10 @@ from PIL import Image
 from keras_seg.data.autograph import unconverted
 from keras_seg.data.checks import reason
 from keras_seg.data.decode.png import UNKNOWN_COLOR
-from keras_seg.data.decode.png_header import DEPTH
 from keras_seg.data.id_hints import IdCounts
 from keras_seg.data.readers.id_tables import is_translated, unknown_id
 from keras_seg.data.source import Source
+from keras_seg.data.tools.inspect_values import ImageValues, measured_values
 from keras_seg.labels import IGNORE
 from keras_seg.terminal import progress
 
@@ -37,8 +37,6 @@ class ImageFile(NamedTuple):
 
     #: Pillow's name of the channels: "RGB", "CMYK", ...; "" if Pillow can't read it.
     mode: str = ""
-    #: Whether it is a PNG of more than 8 bits per channel.
-    deep: bool = False
     #: EXIF orientation; 1 is upright.
     orientation: int = 1
     #: Whether it keeps its size when a viewer rotates it as EXIF says.
@@ -74,6 +72,9 @@ class Example:
     #: Channels of the image as it was read, and whether the last is 255 everywhere.
     channels: int = 0
     opaque: bool = False
+    #: What `measured_values` found, without `gaps`; and how many pixels have no data.
+    values: tuple[np.ndarray, ...] = ()
+    gaps: int = 0
 
 
 @dataclass
@@ -101,6 +102,8 @@ class Findings:
     ids: IdCounts = field(default_factory=IdCounts)
     #: Whether ids in the files were looked up, so that labels aren't they.
     translated: bool = False
+    #: The numbers of the images.
+    values: ImageValues = field(default_factory=ImageValues)
     #: Numbers of examples for a contact sheet: every class is in one of them.
     sample: list[int] = field(default_factory=list)
     #: More examples for it, if there is room.
@@ -118,6 +121,7 @@ class Findings:
         self.unknown_colors.update(example.unknown_colors)
         self.images_with_color.update(example.unknown_colors.keys())
         self.translated |= example.translated
+        self.values.add(*example.values, example.gaps)
         ids = {int(i): int(example.pixels[i]) for i in np.flatnonzero(example.pixels)}
         ids |= example.unknown
         if example.ignored:
@@ -176,10 +180,12 @@ def read_examples(
 
 def _measure(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
     """Read one example inside tf.data; ids that are no class are no error here."""
-    image, mask = (
-        source._pixels(index),
-        tf.cast(source._mask(source._reader_index(index)), tf.int32),
-    )
+    image, gaps = source._pixels_and_gaps(index)
+    mask = tf.cast(source._mask(source._reader_index(index)), tf.int32)
+    if gaps is not None:
+        # Of another size than the mask, they say nothing; the sizes are reported.
+        fits = tf.reduce_all(tf.shape(gaps) == tf.shape(mask))
+        mask = tf.cond(fits, lambda: tf.where(gaps, IGNORE, mask), lambda: mask)
     is_class = (mask >= 0) & (mask < source.num_classes)
     known = is_class | (mask == IGNORE)
     unknown, _, counts = tf.unique_with_counts(tf.boolean_mask(mask, ~known))
@@ -199,7 +205,10 @@ def _measure(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
         # Tiles of one colour are alike, and nothing is wrong with that.
         "blank": tf.reduce_min(image) == tf.reduce_max(image),
         "channels": tf.shape(image)[2],
-        "opaque": tf.reduce_all(image[..., -1] == 255),
+        "opaque": tf.reduce_all(
+            image[..., -1] == tf.cast(image.dtype.max, image.dtype)
+        ),
+        **measured_values(image, gaps),
     }
 
 
@@ -228,6 +237,8 @@ def _example(source: Source, measured: dict[str, np.ndarray]) -> Example:
         fingerprint=None if measured["blank"] else measured["fingerprint"].tobytes(),
         channels=int(measured["channels"]),
         opaque=bool(measured["opaque"]),
+        values=(measured["low"], measured["high"], measured["sample"]),
+        gaps=int(measured["gaps"]),
     )
 
 
@@ -239,14 +250,10 @@ def _image_file(source: Source, index: int) -> ImageFile:
             return ImageFile()
         opened = tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
         with opened as file, Image.open(file) as image:
-            deep = False
-            if image.format == "PNG":
-                file.seek(0)
-                deep = file.read(DEPTH + 1)[DEPTH] > 8
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
             # Mirrored or upside down it has the same size, and so has a square.
             keeps_size = orientation in (2, 3, 4) or image.width == image.height
-            return ImageFile(image.mode, deep, orientation, keeps_size)
+            return ImageFile(image.mode, orientation, keeps_size)
     return ImageFile()
 
 

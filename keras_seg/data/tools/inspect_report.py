@@ -67,6 +67,7 @@ def _as_dict(findings: Findings, class_names: Sequence[str]) -> dict[str, Any]:
                 class_names, findings.pixels, findings.images, strict=True
             )
         },
+        "image_values": findings.values.as_dict(),
         "ignored_pixels": findings.ignored,
         "unknown_ids": {
             str(number): {
@@ -102,6 +103,8 @@ def _sizes(report: Report) -> list[str]:
                 f"  height {min(heights)} to {max(heights)}, width {min(widths)} to "
                 f"{max(widths)}{most}"
             )
+        if findings.values.sample:
+            lines.append(f"  {findings.values.line()}")
     return lines
 
 

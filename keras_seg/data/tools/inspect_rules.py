@@ -10,6 +10,8 @@ from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
 from keras_seg.data.suggestions import Arguments, Hint, spelled
 from keras_seg.data.tools.inspect_facts import Example, Findings
+from keras_seg.data.tools.inspect_values import ImageValues
+from keras_seg.labels import shown_range
 
 # Examples that say something about a whole split.
 _ENOUGH = 16
@@ -84,12 +86,6 @@ def problems_of_example(split: str, example: Example, channels: int) -> list[Pro
             "it to RGB."
         )
         problems.append(problem("cmyk", message))
-    if example.file.deep:
-        message = (
-            "An image of 16 bits, of which the upper 8 are read. If it uses few of the "
-            "levels (12 bits of a scanner, say), stretch them to all first."
-        )
-        problems.append(problem("sixteen_bits", message))
     if not example.pixels.any() and not example.unknown and not example.unknown_colors:
         message = "All pixels are ignored: this example contributes nothing."
         problems.append(problem("nothing_labelled", message))
@@ -176,8 +172,8 @@ def problems_of_split(
         kind, message = "nothing_labelled", "All pixels of all examples are ignored."
     elif only_first and findings.ignored:
         kind = "only_0_and_255"
-        arguments = {"ids": [0, 255]} if len(class_names) == 2 else {}
-        remedy = spelled({"ids": [0, 255]})
+        arguments = {"binary": True} if len(class_names) == 2 else {}
+        remedy = spelled({"binary": True})
         message = (
             "Masks have 0 and 255 only, and 255 means ignored: nothing but "
             f"{class_names[0]} would be learned. If 255 is the second class: {remedy}."
@@ -204,6 +200,25 @@ def problems_of_split(
         message = f"Classes without a pixel: {', '.join(absent)}."
         return [Problem("absent_classes", split, "", message, serious=False)]
     return []
+
+
+def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
+    """Images that use a small part of the range that they are said to have.
+
+    Args:
+        split: Name of the split.
+        values: What was found in its images.
+    """
+    likely = values.likely_range
+    if likely is None:
+        return []
+    remedy: Arguments = {"value_range": likely}
+    message = (
+        f"Images have values up to {values.high.max():.6g} of "
+        f"{shown_range(values.value_range)}: to a model they are nearly black. If "
+        f"their range is {likely[0]}..{likely[1]}: {spelled(remedy)}."
+    )
+    return [Problem("small_range", split, "", message, serious=False, arguments=remedy)]
 
 
 def problems_of_alpha(split: str, examples: int, opaque: bool) -> Problem:

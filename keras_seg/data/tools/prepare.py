@@ -1,8 +1,9 @@
 """Any Source -> a folder of images and label PNGs, once; `folder` reads it back.
 
-Images are the source's own files where it has some, else PNGs; masks are palette PNGs
-of class ids, with 255 for ignored pixels. Files are written aside and renamed, so one
-that has its name is whole. Started again, the work goes on where it was stopped.
+Images are the source's own files where it has some, else PNGs, or TIFFs where these
+can't hold them; masks are palette PNGs of class ids, with 255 for ignored pixels. Files
+are written aside and renamed, so one that has its name is whole. Started again, the
+work goes on where it was stopped.
 `readers/prepared.py` has the folder's layout.
 """
 
@@ -19,6 +20,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keras_seg.data.decode.array_file import ENDINGS
+from keras_seg.data.decode.packages import package
 from keras_seg.data.readers.prepared import (
     DATASET,
     UNFINISHED,
@@ -42,15 +45,16 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
     It can be stopped at any moment; the same call goes on.
 
     Args:
-        source: What to write; images of 1 to 4 channels.
+        source: What to write.
         path: Folder to write to, made if it isn't there.
         verbose: Whether to show a progress bar.
 
     Raises:
         FileExistsError: if the folder holds another set, or other files.
         OSError: if the disk is full, saying how far it came.
-        ValueError: for an example that can't be read, naming its file, images of more
-            than 4 channels, or a path that isn't one of this machine.
+        ImportError: if TIFFs have to be written, and tifffile isn't installed.
+        ValueError: for an example that can't be read, naming its file, or a path that
+            isn't one of this machine.
 
     Example:
         source = keras_seg.data.coco("coco/train2017", "coco/instances_train2017.json")
@@ -88,14 +92,13 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
             save_mask(aside, mask, source.palette)
         file = source.image_file(index)
         suffix = "" if file is None else os.path.splitext(file)[1].lower()
-        if file is not None and suffix in (".jpg", ".jpeg", ".png"):
+        if file is not None and suffix in (".jpg", ".jpeg", ".png", *ENDINGS):
             with written_aside(images / (stem + suffix)) as aside:
                 tf.io.gfile.copy(os.fsencode(file), str(aside), overwrite=True)
             return
-        with written_aside(images / f"{stem}.png") as aside:
-            if image.shape[-1] == 1:
-                image = image[..., 0]
-            Image.fromarray(image).save(aside, format="PNG")  # L, LA, RGB or RGBA
+        suffix = ".png" if _fits_png(image) else ".tif"
+        with written_aside(images / (stem + suffix)) as aside:
+            _write_image(aside, image)
 
     bar = progress(len(stems), "image", "Writing", verbose=verbose)
     count = len(done)
@@ -130,22 +133,22 @@ def _stems(source: Source) -> list[str]:
 def _claim(source: Source, path: Path, stems: Sequence[str]) -> dict[str, Any]:
     """Make the folder this set's, and return what describes the set."""
     image, _ = source[0]
-    if image.shape[-1] > 4:
-        raise ValueError(
-            f"Expected images of 1 to 4 channels. Received: {image.shape[-1]}"
-        )
     description = {
         "class_names": list(source.class_names),
         "palette": source.palette.tolist(),
         "ignore": 255,
         "channels": image.shape[-1],
+        "value_range": source.value_range,
+        "outside": source._outside,
         "examples": len(stems),
         "first": stems[0],
         "last": stems[-1],
     }
     for name in (DATASET, UNFINISHED):
         if (path / name).exists():
-            if json.loads((path / name).read_text()) == description:
+            if json.loads((path / name).read_text()) == json.loads(
+                json.dumps(description)
+            ):
                 return description
             raise FileExistsError(
                 f"Expected an empty folder, or one where this set was begun. {path} "
@@ -156,6 +159,26 @@ def _claim(source: Source, path: Path, stems: Sequence[str]) -> dict[str, Any]:
     path.mkdir(parents=True, exist_ok=True)
     write_unfinished(path, description)
     return description
+
+
+def _fits_png(image: np.ndarray) -> bool:
+    """Whether Pillow can write an image as PNG without loss."""
+    channels = image.shape[-1]
+    return (
+        channels <= 4
+        if image.dtype == np.uint8
+        else (channels == 1 and image.dtype == np.uint16)
+    )
+
+
+def _write_image(path: Path, image: np.ndarray) -> None:
+    if _fits_png(image):
+        pixels = image[..., 0] if image.shape[-1] == 1 else image
+        Image.fromarray(pixels).save(path, format="PNG")  # L, I;16, LA, RGB or RGBA
+        return
+    tifffile = package("tifffile", "tiff")
+    form = {"photometric": "minisblack", "planarconfig": "contig"}
+    tifffile.imwrite(path, image, **form, compression="zlib")
 
 
 def _check_written(

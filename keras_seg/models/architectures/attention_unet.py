@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Tensor
+from keras_seg.labels import Tensor, ValueRange
 from keras_seg.models.arguments import check_word
 from keras_seg.models.blocks import (
     NORMALIZATIONS,
@@ -39,6 +39,7 @@ def attention_unet(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     widths: Sequence[int] | None = None,
     upsampling: str = "nearest",
     normalization: str = "batch",
@@ -53,14 +54,13 @@ def attention_unet(
         input_shape: Height, width and channels of the images. None stands for any
             height or width; the output always has the size of the input.
         encoder: None for the paper's path down, or what `models.encoder` takes or
-            makes: the name of a backbone or a `keras.Model`, with the levels "P2" to
-            "P5" and perhaps "P1".
+            makes, with the levels "P2" to "P5" and perhaps "P1".
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
             file, as `weights` of `models.encoder`.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether the scores of `weights` are left out, for other classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         widths: Filters of each level, from full resolution down; None means (64, 128,
             256, 512, 1024), or with an encoder, whose levels of the path up they are,
             (16, 32, 64, 128, 256).
@@ -73,8 +73,7 @@ def attention_unet(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images to logits, float32 `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, or weights of another model.
@@ -96,6 +95,7 @@ def attention_unet(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         levels=("P2", "P3", "P4", "P5"),
         decoder="an Attention U-Net",
@@ -103,7 +103,7 @@ def attention_unet(
     conv: dict[str, Any] = {"normalization": normalization, "use_bias": True}
     join = functools.partial(_join, upsampling=upsampling, **conv)
     if encoder is None:
-        features = path_down(image, widths, dropout=dropout, padding="same", **conv)
+        features = path_down(features["P0"], widths, dropout=dropout, **conv)
         x = path_up(features, widths[:-1], join)
     else:
         x = path_up(drop_deepest(features, dropout), widths, join)
@@ -144,7 +144,7 @@ def _gate(skip: Tensor, signal: Tensor, normalization: str, *, name: str) -> Ten
 
 
 def _project(x: Tensor, filters: int, normalization: str, *, name: str) -> Tensor:
-    start = "he_normal"
-    x = layers.Conv2D(filters, 1, kernel_initializer=start, name=f"{name}_conv")(x)
-    plain = normalization == "none"
-    return x if plain else normalize(x, normalization, name=f"{name}_norm")
+    he = "he_normal"
+    x = layers.Conv2D(filters, 1, kernel_initializer=he, name=f"{name}_conv")(x)
+    name = f"{name}_norm"
+    return x if normalization == "none" else normalize(x, normalization, name=name)

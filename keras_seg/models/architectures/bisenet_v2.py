@@ -12,14 +12,17 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, Image, Logits, Tensor, check_num_classes
+from keras_seg.labels import (
+    Features,
+    Image,
+    Logits,
+    Tensor,
+    ValueRange,
+    check_num_classes,
+)
 from keras_seg.models.arguments import check_factor, check_input_shape, check_share
 from keras_seg.models.auxiliary import with_heads
-from keras_seg.models.blocks import (
-    conv_norm_relu,
-    enlarge_outputs,
-    fcn_head,
-)
+from keras_seg.models.blocks import conv_norm_relu, enlarge_outputs, fcn_head
 from keras_seg.models.encoded import check_width, started
 from keras_seg.models.encoders.bisenet_v2 import (
     context_embedding,
@@ -29,6 +32,7 @@ from keras_seg.models.encoders.bisenet_v2 import (
     normalized,
     semantic_branch,
 )
+from keras_seg.models.inputs import image_input
 from keras_seg.models.layers import UpsampleBilinear
 from keras_seg.models.weights.files import check_weights
 
@@ -39,6 +43,7 @@ def bisenet_v2(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     head_width: int = 1024,
     dropout: float = 0.1,
     auxiliary: float = 0.0,
@@ -53,8 +58,8 @@ def bisenet_v2(
             height or width; the output always has the size of the input.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether the scores of `weights` are left out, for other classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Filters of the 3x3 convolution before the scores.
         dropout: Share of activations dropped before they are scored.
         auxiliary: Weight of the losses of four auxiliary heads ("boosters") on the
@@ -64,8 +69,8 @@ def bisenet_v2(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, or weights of another model, saying
@@ -86,8 +91,8 @@ def bisenet_v2(
         raise ValueError("Expected `weights` with fresh_head=True. Received: None")
     _, weights = check_weights(None, weights)
 
-    image = keras.Input(input_shape, name="image")
-    x = normalized(image)
+    image, pixels = image_input(input_shape, value_range)
+    x = normalized(pixels)
     detail = detail_branch(x)
     stages = semantic_branch(x)
     x = _aggregate(detail, context_embedding(stages["P5"]))

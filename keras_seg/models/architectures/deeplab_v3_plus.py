@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, Logits
+from keras_seg.labels import Features, Logits, ValueRange
 from keras_seg.models.arguments import check_word
 from keras_seg.models.blocks import conv_norm_relu, score
 from keras_seg.models.encoded import check_width, encoder_decoder
@@ -36,6 +36,7 @@ def deeplab_v3_plus(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     output_stride: int = 16,
     head_width: int = 256,
     skip_width: int = 48,
@@ -60,6 +61,7 @@ def deeplab_v3_plus(
             `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
         fresh_head: Whether to leave out the scores in the file of `weights`: they start
             anew, for another number of classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         output_stride: How many times smaller than the image the features of the pyramid
             are: 8 or 16.
         head_width: Filters of each convolution of the pyramid and of what follows.
@@ -71,8 +73,8 @@ def deeplab_v3_plus(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, a backbone that can't be used or
@@ -113,6 +115,7 @@ def deeplab_v3_plus(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         auxiliary=auxiliary,
         activation=activation,

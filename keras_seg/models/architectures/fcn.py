@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_seg.labels import check_num_classes
+from keras_seg.labels import ValueRange, check_num_classes
 from keras_seg.models.arguments import (
     check_word,
     is_positive,
@@ -42,6 +42,7 @@ def fcn32s(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
+    value_range: ValueRange = (0, 255),
     upsampling: str = "transpose",
     padding: str = "same",
     widths: Sequence[int] = VGG16_WIDTHS,
@@ -63,6 +64,7 @@ def fcn32s(
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, the authors' `.caffemodel`, or the folder of a run of
             `keras-seg train`.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         upsampling: How scores come back up: "transpose" (transposed convolutions that
             start as bilinear interpolation and learn) or "bilinear" (no weights).
         padding: "same", or "caffe" for the authors' geometry, whose transposed
@@ -75,8 +77,8 @@ def fcn32s(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`. Score layers start at zero, as
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`. Score layers start at zero, as
         the authors' do, so that an untrained model finds all classes equally likely.
 
     Raises:
@@ -92,7 +94,9 @@ def fcn32s(
     """
     _check(num_classes, upsampling, padding, widths, head_width)
     starts = check_weights(encoder_weights, weights, **_ENDINGS)
-    image, _, _, fc7 = vgg16(input_shape, padding, widths, head_width, dropout)
+    image, _, _, fc7 = vgg16(
+        input_shape, value_range, padding, widths, head_width, dropout
+    )
 
     x = _score(fc7, num_classes, name="score_fr")
     x = _enlarge(x, 32, upsampling, padding, name="upscore")
@@ -107,6 +111,7 @@ def fcn16s(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
+    value_range: ValueRange = (0, 255),
     upsampling: str = "transpose",
     padding: str = "same",
     widths: Sequence[int] = VGG16_WIDTHS,
@@ -131,6 +136,7 @@ def fcn16s(
             run of `keras-seg train`. An FCN-32s is the start that section 4.2
             describes: scores of pool4 begin at zero, so the net begins as that FCN-32s.
             Layers that the file lacks stay as they start (a warning lists them).
+        value_range: (low, high) of the images: numbers, or one for each channel.
         upsampling: How scores come back up: "transpose" (transposed convolutions that
             start as bilinear interpolation and learn) or "bilinear" (no weights).
         padding: "same", or "caffe" for the authors' geometry, whose transposed
@@ -145,8 +151,8 @@ def fcn16s(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`. Score layers start at zero, as
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`. Score layers start at zero, as
         the authors' do, so that an untrained model finds all classes equally likely.
 
     Raises:
@@ -162,7 +168,9 @@ def fcn16s(
     """
     _check(num_classes, upsampling, padding, widths, head_width)
     starts = check_weights(encoder_weights, weights, **_ENDINGS)
-    image, _, pool4, fc7 = vgg16(input_shape, padding, widths, head_width, dropout)
+    image, _, pool4, fc7 = vgg16(
+        input_shape, value_range, padding, widths, head_width, dropout
+    )
     if at_once:
         pool4 = layers.Rescaling(0.01, name="scale_pool4")(pool4)
 
@@ -181,6 +189,7 @@ def fcn8s(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
+    value_range: ValueRange = (0, 255),
     upsampling: str = "transpose",
     padding: str = "same",
     widths: Sequence[int] = VGG16_WIDTHS,
@@ -205,6 +214,7 @@ def fcn8s(
             run of `keras-seg train`. An FCN-16s is the start that section 4.2
             describes: scores of pool3 begin at zero, so the net begins as that FCN-16s.
             Layers that the file lacks stay as they start (a warning lists them).
+        value_range: (low, high) of the images: numbers, or one for each channel.
         upsampling: How scores come back up: "transpose" (transposed convolutions that
             start as bilinear interpolation and learn) or "bilinear" (no weights).
         padding: "same", or "caffe" for the authors' geometry, whose transposed
@@ -219,8 +229,8 @@ def fcn8s(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`. Score layers start at zero, as
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`. Score layers start at zero, as
         the authors' do, so that an untrained model finds all classes equally likely.
 
     Raises:
@@ -236,7 +246,9 @@ def fcn8s(
     """
     _check(num_classes, upsampling, padding, widths, head_width)
     starts = check_weights(encoder_weights, weights, **_ENDINGS)
-    image, pool3, pool4, fc7 = vgg16(input_shape, padding, widths, head_width, dropout)
+    image, pool3, pool4, fc7 = vgg16(
+        input_shape, value_range, padding, widths, head_width, dropout
+    )
     if at_once:
         pool4 = layers.Rescaling(0.01, name="scale_pool4")(pool4)
         pool3 = layers.Rescaling(0.0001, name="scale_pool3")(pool3)

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from keras_seg.labels import Features, Logits
+from keras_seg.labels import Features, Logits, ValueRange
 from keras_seg.models.arguments import check_word
 from keras_seg.models.blocks import fcn_head
 from keras_seg.models.encoded import check_width, encoder_decoder
@@ -27,6 +27,7 @@ def fcn(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     output_stride: int = 8,
     head_width: int | None = None,
     dropout: float = 0.1,
@@ -50,6 +51,7 @@ def fcn(
             `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
         fresh_head: Whether to leave out the scores in the file of `weights`: they start
             anew, for another number of classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         output_stride: How many times smaller than the image the features are that are
             scored: 8, 16 or 32.
         head_width: Filters of the 3x3 convolution before the scores. None means a
@@ -61,8 +63,8 @@ def fcn(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, a backbone that can't be used or
@@ -95,6 +97,7 @@ def fcn(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         auxiliary=auxiliary,
         activation=activation,

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, Logits
+from keras_seg.labels import Features, Logits, ValueRange
 from keras_seg.models.blocks import conv_norm_relu, normalize, score
 from keras_seg.models.encoded import check_width, encoder_decoder
 
@@ -27,6 +27,7 @@ def linknet(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     head_width: int = 32,
     dropout: float = 0.0,
     auxiliary: float = 0.0,
@@ -48,6 +49,7 @@ def linknet(
             file of an equal net; or the folder of a run of `keras-seg train`.
         fresh_head: Whether to leave out the scores in the file of `weights`: they start
             anew, for another number of classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Channels of the map that is scored.
         dropout: Share of channels of that map dropped before.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
@@ -56,8 +58,8 @@ def linknet(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, a backbone that can't be used, or
@@ -96,6 +98,7 @@ def linknet(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         auxiliary=auxiliary,
         activation=activation,

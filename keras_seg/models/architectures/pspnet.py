@@ -16,7 +16,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, Logits
+from keras_seg.labels import Features, Logits, ValueRange
 from keras_seg.models.arguments import check_factor, check_word
 from keras_seg.models.blocks import conv_norm_relu, score
 from keras_seg.models.encoded import check_width, encoder_decoder
@@ -31,6 +31,7 @@ def pspnet(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     level: str = "P3",
     head_width: int = 512,
     dropout: float = 0.2,
@@ -53,6 +54,7 @@ def pspnet(
             file of an equal net; or the folder of a run of `keras-seg train`.
         fresh_head: Whether to leave out the scores in the file of `weights`: they start
             anew, for another number of classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         level: The level that is pooled, at stride 8: "P3", where the encoder ends then,
             as in segmentation_models_pytorch; or "P5" of a dilated encoder, as in the
             paper.
@@ -65,8 +67,8 @@ def pspnet(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, a backbone that can't be used or
@@ -112,6 +114,7 @@ def pspnet(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         auxiliary=auxiliary,
         activation=activation,

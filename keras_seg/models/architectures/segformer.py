@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, Logits
+from keras_seg.labels import Features, Logits, ValueRange
 from keras_seg.models.blocks import normalize, score
 from keras_seg.models.encoded import check_width, encoder_decoder
 from keras_seg.models.encoders.keras_applications import plain
@@ -29,6 +29,7 @@ def segformer(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     head_width: int | None = None,
     dropout: float = 0.1,
     activation: Any = None,
@@ -53,6 +54,7 @@ def segformer(
             "nvidia/segformer-b0-finetuned-ade-512-512".
         fresh_head: Whether to leave out the scores in the file of `weights`: they start
             anew, for another number of classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Channels of the decoder. None means as in the source: 768 with
             MiT-B2 to B5, else 256.
         dropout: Share of activations dropped before the last convolution.
@@ -60,8 +62,8 @@ def segformer(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`. The layer "score" has the logits
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, height, width, num_classes]`. The layer "score" has the logits
         at a quarter of the height and width, which are resized bilinearly.
 
     Raises:
@@ -96,6 +98,7 @@ def segformer(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         auxiliary=0.0,
         activation=activation,

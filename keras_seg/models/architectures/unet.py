@@ -17,6 +17,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_seg.labels import ValueRange
 from keras_seg.models.arguments import check_word
 from keras_seg.models.blocks import (
     NORMALIZATIONS,
@@ -40,6 +41,7 @@ def unet(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     widths: Sequence[int] | None = None,
     upsampling: str | None = None,
     padding: str = "same",
@@ -63,8 +65,8 @@ def unet(
         weights: Weights of the whole net to start from: None; with an encoder a `.pth`
             or `.safetensors` file of segmentation_models_pytorch's Unet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether the scores of `weights` are left out, for other classes.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         widths: Filters of each level, from full resolution down. With an encoder the
             levels of the path up, at strides 1, 2, 4, 8 and 16: None means (16, 32, 64,
             128, 256). Without one those of both paths and of the bottom: None means the
@@ -84,8 +86,7 @@ def unet(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images to logits, float32 `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, unknown words, a backbone that can't be
@@ -114,6 +115,7 @@ def unet(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         levels=("P2", "P3", "P4", "P5"),
         decoder="a U-Net",
@@ -138,7 +140,7 @@ def unet(
         return double_conv(x, width, name=name, **conv)
 
     if of_paper:
-        features = path_down(image, widths, dropout=dropout, **conv)
+        features = path_down(features["P0"], widths, dropout=dropout, **conv)
         x = path_up(features, widths[:-1], join)
     else:
         x = path_up(drop_deepest(features, dropout), widths, join)

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import Features, Image
+from keras_seg.labels import Features, Image, ValueRange
 from keras_seg.models.arguments import check_word
 from keras_seg.models.auxiliary import with_heads
 from keras_seg.models.blocks import (
@@ -31,7 +31,7 @@ from keras_seg.models.blocks import (
     upsample,
 )
 from keras_seg.models.encoded import start, started
-from keras_seg.models.layers import CheckRange, crop_to
+from keras_seg.models.layers import crop_to
 from keras_seg.models.nested import nested
 from keras_seg.models.paths import check_widths
 
@@ -44,6 +44,7 @@ def unet_plus_plus(
     encoder_weights: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     fresh_head: bool = False,
+    value_range: ValueRange = (0, 255),
     widths: Sequence[int] | None = None,
     normalization: str | None = None,
     dropout: float = 0.0,
@@ -59,12 +60,12 @@ def unet_plus_plus(
             height or width; the output always has the size of the input.
         encoder: None for the paper's path down, or what `models.encoder` takes or
             makes, with the levels "P2" to "P5" and perhaps "P1".
-        encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+        encoder_weights: Weights of the encoder, as `weights` of `models.encoder`.
         weights: Weights of the whole net to start from: None; with an encoder a `.pth`
             or `.safetensors` file of smp's UnetPlusPlus; the `.keras` file of an equal
             net; or the folder of a run of `keras-seg train`.
         fresh_head: Whether to leave out the scores in the file of `weights`.
+        value_range: (low, high) of the images: numbers, or one for each channel.
         widths: Filters of each level, from full resolution down. With an encoder those
             of the last X(i, j) at strides 1 to 16: None means (16, 32, 64, 128, 256).
             Without one of all levels: None means (32, 64, 128, 256, 512).
@@ -77,8 +78,7 @@ def unet_plus_plus(
         name: Name of the model.
 
     Returns:
-        A model from images `[batch, height, width, channels]` in 0..255 to float32
-        logits `[batch, height, width, num_classes]`.
+        A model from images to logits, float32 `[batch, height, width, num_classes]`.
 
     Raises:
         ValueError: for arguments out of range, or weights of another model.
@@ -100,6 +100,7 @@ def unet_plus_plus(
         encoder_weights=encoder_weights,
         weights=weights,
         fresh_head=fresh_head,
+        value_range=value_range,
         dropout=dropout,
         auxiliary=auxiliary,
         levels=("P2", "P3", "P4", "P5"),
@@ -124,7 +125,7 @@ def unet_plus_plus(
         return convolve(x, width, name=name)
 
     if encoder is None:
-        features = _path_down(image, widths, convolve)
+        features = _path_down(features["P0"], widths, convolve)
     row, last, finest = nested(features, widths, join)
     end: dict[str, Any] = {"activation": activation, "image": image}
     x = score(last, num_classes, kernel_size=1 if encoder is None else 3)
@@ -140,8 +141,7 @@ def unet_plus_plus(
 
 def _path_down(image: Image, widths: Sequence[int], convolve: Any) -> Features:
     """The authors' X(i, 0): from "P0" at full resolution to the bottom."""
-    x = CheckRange(name="range")(image)
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(image)
     features = {}
     for i, width in enumerate(widths):
         if i > 0:

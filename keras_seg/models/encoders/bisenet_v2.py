@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_seg.labels import Features, Image, Tensor
 from keras_seg.models.blocks import normalize
-from keras_seg.models.layers import CheckRange, PadToMultiple
+from keras_seg.models.layers import PadToMultiple
 
 #: Filters of the detail branch, and of the semantic branch, by stage (table 1).
 _DETAIL, _SEMANTIC = (64, 64, 128), (16, 32, 64, 128)
@@ -22,8 +22,7 @@ _MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 def normalized(image: Image) -> Tensor:
     """The image, of a size that halves five times, normalised as ImageNet's."""
-    x = CheckRange(name="range")(image)
-    x = PadToMultiple(32, name="pad")(x)
+    x = PadToMultiple(32, name="pad")(image)
     if image.shape[-1] != 3:
         return layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
     offset = [-m / d for m, d in zip(_MEAN, _DEVIATION, strict=True)]

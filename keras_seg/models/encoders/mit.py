@@ -105,12 +105,10 @@ def mit_backbone(name: str, channels: int, weights: str | None) -> Backbone:
     model = mit(*MIT[name], channels=channels, name=name)
     if weights is not None:
         load_mit(model, weights)
-    normalization = Normalization(1 / 127.5, -1.0)
-    if channels == 3:
-        normalization = Normalization(
-            (1 / _DEVIATION).tolist(), (-_MEAN / _DEVIATION).tolist()
-        )
-    return Backbone(model, model.output, normalization)
+    normalization = Normalization(
+        (1 / _DEVIATION).tolist(), (-_MEAN / _DEVIATION).tolist()
+    )
+    return Backbone(model, model.output, normalization.for_channels(channels))
 
 
 def mit(

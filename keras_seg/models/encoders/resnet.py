@@ -29,6 +29,10 @@ _ADDRESSES = {
 }
 #: Mean and standard deviation of ImageNet's red, green and blue, of images in 0..1.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_NORMALIZATION = Normalization(
+    [1 / (255 * deviation) for deviation in _DEVIATION],
+    [-m / deviation for m, deviation in zip(_MEAN, _DEVIATION, strict=True)],
+)
 #: Names of the encoders.
 RESNETS = tuple(f"resnet{depth}" for depth in _BLOCKS)
 
@@ -52,7 +56,7 @@ def resnet(
 
     Returns:
         The model, its features "P1" to "P5", and the mean and deviation of ImageNet.
-        Images of other than three channels are scaled to -1..1.
+        Weights for RGB become those for other channels (`weights.channels`).
 
     Raises:
         ValueError: naming the file, if it holds another net.
@@ -79,7 +83,7 @@ def resnet(
     model = keras.Model(image, levels, name=f"resnet{depth}")
     if weights is not None:
         load_resnet(model, os.fspath(weights))
-    return Backbone(model, levels, _normalization(channels))
+    return Backbone(model, levels, _NORMALIZATION.for_channels(channels))
 
 
 def _basic(x: Any, filters: int, *, strides: int, name: str) -> Any:
@@ -131,12 +135,3 @@ def _convolve(x: Any, filters: int, size: int, *, name: str, strides: int = 1) -
         ),
         name=name,
     )(x)
-
-
-def _normalization(channels: int) -> Normalization:
-    if channels != 3:
-        return Normalization(1 / 127.5, -1.0)
-    return Normalization(
-        [1 / (255 * deviation) for deviation in _DEVIATION],
-        [-m / deviation for m, deviation in zip(_MEAN, _DEVIATION, strict=True)],
-    )

@@ -8,14 +8,15 @@ section 3.1 of the FCN paper.
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import layers
 
-from keras_seg.labels import Image
+from keras_seg.labels import Image, ValueRange
 from keras_seg.models.arguments import check_input_shape, check_share
-from keras_seg.models.layers import CheckRange
+from keras_seg.models.inputs import image_input
+from keras_seg.models.weights.channels import repeat_numbers
 
-#: Mean of red, green and blue over ILSVRC, as the authors subtract it.
+#: Mean of red, green and blue over ILSVRC, as the authors subtract it. Of other
+#: channels, channel i has that of i mod 3; one alone has the mean of the three.
 MEAN = (122.67892, 116.66877, 104.00699)
 #: Filters of VGG16's five blocks.
 VGG16_WIDTHS = (64, 128, 256, 512, 512)
@@ -23,6 +24,7 @@ VGG16_WIDTHS = (64, 128, 256, 512, 512)
 
 def vgg16(
     input_shape: tuple[int | None, int | None, int],
+    value_range: ValueRange,
     padding: str,
     widths: Sequence[int],
     head_width: int,
@@ -32,6 +34,7 @@ def vgg16(
 
     Args:
         input_shape: Height, width and channels of the images.
+        value_range: (low, high) of the images.
         padding: "same", or "caffe" for the authors' geometry.
         widths: Filters of the five blocks.
         head_width: Filters of fc6 and fc7.
@@ -42,11 +45,9 @@ def vgg16(
     """
     input_shape = check_input_shape(input_shape)
     check_share("dropout", dropout)
-    image = keras.Input(input_shape, name="image")
-    x = CheckRange(name="range")(image)
-    # Bands other than RGB have no such mean: the middle of the range is taken away.
-    mean = MEAN if input_shape[2] == 3 else (127.5,) * input_shape[2]
-    x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(x)
+    image, x = image_input(input_shape, value_range)
+    offset = (-repeat_numbers(MEAN, input_shape[2])).tolist()
+    x = layers.Rescaling(1.0, offset=offset, name="subtract_mean")(x)
     if padding == "caffe":
         x = layers.ZeroPadding2D(99, name="pad")(x)  # and 1 that conv1_1 adds
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 import keras
 import numpy as np
 
+from keras_seg.models.weights.channels import fit_channels
+
 #: Weights of a layer, by the layer's name.
 Named = dict[str, list[np.ndarray]]
 
@@ -21,13 +23,22 @@ def load_encoder(encoder: keras.Model, path: str) -> None:
     Args:
         encoder: The encoder to change.
         path: The file of an equal encoder, or of a model with one as layer "encoder".
+            One for RGB can be given to one for other channels (`weights.channels`).
 
     Raises:
         ValueError: naming the file, if it is of another kind, or has another encoder.
     """
-    saved = load_model(path)
-    inside = [layer for layer in saved.layers if layer.name == "encoder"]
-    assign(encoder, named_weights(inside[0] if inside else saved), where=path)
+    saved = _encoder_of(load_model(path))
+    wanted = dict(layers_with_weights(encoder))
+    reverse = any(layer.name == "to_bgr" for layer in saved.layers)
+    named = {
+        name: fit_channels(wanted[name], values, reverse=reverse)
+        if name in wanted
+        else values
+        for name, values in named_weights(saved).items()
+    }
+    assign(encoder, named, where=path)
+    copy_normalization(saved, encoder)
 
 
 def assign(
@@ -83,6 +94,26 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     target.set_weights(source.get_weights())
     for layer in target.layers:
         finalize(layer)
+
+
+def copy_normalization(source: keras.Model, target: keras.Model) -> None:
+    """Let a net normalise images as the one does that its weights come from.
+
+    Nets for other than three channels scaled images to -1..1 in earlier versions.
+    """
+    encoders = [_encoder_of(model) for model in (source, target)]
+    channels = encoders[1].inputs[0].shape[-1]
+    for name in ("normalize", "subtract_mean"):
+        found = [x for model in encoders for x in model.layers if x.name == name]
+        if len(found) == 2:
+            numbers = found[0].scale, found[0].offset
+            if all(np.size(x) in (1, channels) for x in numbers):
+                found[1].scale, found[1].offset = numbers
+
+
+def _encoder_of(model: keras.Model) -> keras.Model:
+    """The layer "encoder" of a model, or the model itself."""
+    return next((layer for layer in model.layers if layer.name == "encoder"), model)
 
 
 def finalize(layer: keras.layers.Layer) -> None:

@@ -11,6 +11,7 @@ import keras
 from keras_seg.models.weights.by_name import (
     Named,
     assign,
+    copy_normalization,
     load_model,
     named_weights,
     tell,
@@ -90,7 +91,9 @@ def load_net(
         ValueError: naming the file, if it is of another kind, or holds another net.
     """
     if path.endswith(".keras"):
-        named = named_weights(load_model(path))
+        saved = load_model(path)
+        named = named_weights(saved)
+        copy_normalization(saved, model)
     else:
         tensors = read_tensors(path)
         if net == "segformer":

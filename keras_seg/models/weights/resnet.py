@@ -4,6 +4,7 @@ import keras
 
 from keras_seg.models.weights.by_name import assign
 from keras_seg.models.weights.by_rule import Tensors, named_by_rule
+from keras_seg.models.weights.channels import fit_channels
 from keras_seg.models.weights.rules import RESNET
 from keras_seg.models.weights.tensors import read_tensors
 
@@ -24,6 +25,8 @@ def load_resnet(model: keras.Model, path: str) -> None:
     """
     named = named_by_rule(model, _resnet_in(read_tensors(path)), RESNET, where=path)
     named.pop("fc", None)
+    if "conv1" in named:
+        named["conv1"] = fit_channels(model.get_layer("conv1"), named["conv1"])
     assign(model, named, where=path)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_seg.models.weights.by_name import Named, assign
 from keras_seg.models.weights.by_rule import Rule, Tensors, inside, named_by_rule
+from keras_seg.models.weights.channels import fit_channels
 from keras_seg.models.weights.tensors import read_tensors
 
 #: In a block: modules of transformers 4 or 5, and our layers.
@@ -50,6 +51,8 @@ _HEAD: Rule = [
     (r"decode_head\.classifier", "score"),
 ]
 _FUSE = "decode_head.linear_fuse.weight"
+#: The layer that sees the image.
+_FIRST = "stage0_patch_conv"
 
 
 def segformer_by_name(model: keras.Model, tensors: Tensors, path: str) -> Named:
@@ -89,7 +92,10 @@ def load_mit(model: keras.Model, path: str) -> None:
         for name, tensor in read_tensors(path).items()
         if not name.startswith(("decode_head.", "classifier."))
     }
-    assign(model, named_by_rule(model, tensors, MIT, where=path), where=path)
+    named = named_by_rule(model, tensors, MIT, where=path)
+    if _FIRST in named:
+        named[_FIRST] = fit_channels(model.get_layer(_FIRST), named[_FIRST])
+    assign(model, named, where=path)
 
 
 def _split(tensors: Tensors) -> Tensors:

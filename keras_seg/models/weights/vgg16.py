@@ -10,12 +10,17 @@ import keras
 from keras_seg.models.weights.by_name import (
     Named,
     assign,
+    copy_normalization,
     load_model,
     named_weights,
     tell,
 )
 from keras_seg.models.weights.caffe import kernel, read_caffemodel
+from keras_seg.models.weights.channels import fit_channels
 from keras_seg.models.weights.imagenet import with_downloads
+
+#: The layer that sees the image.
+_FIRST = "conv1_1"
 
 
 def load_vgg16(model: keras.Model, source: str) -> None:
@@ -40,6 +45,8 @@ def load_vgg16(model: keras.Model, source: str) -> None:
         is_fcn = any(layer.name == "conv1_1" for layer in saved.layers)
         named, where = named_weights(saved) if is_fcn else _of_keras(saved), source
     named = {name: values for name, values in named.items() if not _is_score(name)}
+    if _FIRST in named:
+        named[_FIRST] = fit_channels(model.get_layer(_FIRST), named[_FIRST])
     assign(model, named, where=where, may_differ=_is_score)
 
 
@@ -56,7 +63,12 @@ def load_fcn(model: keras.Model, path: str) -> None:
         ValueError: naming the file, if it is of another kind or holds another net.
     """
     is_caffe = path.endswith(".caffemodel")
-    named = _of_caffe(model, path) if is_caffe else named_weights(load_model(path))
+    if is_caffe:
+        named = _of_caffe(model, path)
+    else:
+        saved = load_model(path)
+        named = named_weights(saved)
+        copy_normalization(saved, model)
     if is_caffe and not any(map(_is_score, named.keys() - {"fc8"})):
         raise ValueError(
             f"{path}: Expected weights of an FCN, with its scores. Received: "
@@ -79,9 +91,9 @@ def _of_keras(vgg16: keras.Model) -> Named:
             weights, bias = values
             values = [weights.reshape(size, size, -1, weights.shape[-1]), bias]
         named[name] = values  # under another name it is told as left over
-    if "conv1_1" in named:
-        weights, bias = named["conv1_1"]
-        named["conv1_1"] = [weights[:, :, ::-1], bias]
+    if _FIRST in named:
+        weights, bias = named[_FIRST]
+        named[_FIRST] = [weights[:, :, ::-1], bias]
     return named
 
 
@@ -92,11 +104,14 @@ def _of_caffe(model: keras.Model, path: str) -> Named:
         if layer.name not in named or not layer.weights:
             continue
         blob, *bias = named[layer.name]
+        height, width, channels, filters = layer.kernel.shape
+        if layer.name == _FIRST and blob.size == height * width * 3 * filters:
+            channels = 3  # of RGB, for a net of other channels
         try:
-            weights = kernel(blob, tuple(layer.kernel.shape))
+            weights = kernel(blob, (height, width, channels, filters))
         except ValueError as error:
             raise ValueError(f"{path}: layer {layer.name}: {error}") from None
-        if layer.name == "conv1_1":
+        if layer.name == _FIRST:
             weights = weights[:, :, ::-1]
         named[layer.name] = [weights, *(b.ravel() for b in bias)]
     return named

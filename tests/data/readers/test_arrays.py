@@ -43,11 +43,12 @@ def test_masks_of_any_integer_come_back(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_floats_are_rounded_to_uint8(dtype):
-    values = np.array([0, 0.4, 0.6, 100.6, 254.4, 255], dtype)
+def test_floats_stay_what_they_are(dtype):
+    values = np.array([0, 0.4, 0.6, 100.625, 254.4, 255], dtype)
     image = np.broadcast_to(values[:, None, None], (6, 1, 3))
     source = data.arrays([image], [np.zeros((6, 1), int)], class_names=NAMES)
-    assert source[0][0][:, 0, 0].tolist() == [0, 0, 1, 101, 254, 255]
+    assert source.dtype == source[0][0].dtype == np.float32
+    np.testing.assert_array_equal(source[0][0][:, 0, 0], values.astype(np.float32))
 
 
 def test_a_black_image_of_floats_is_no_error():
@@ -68,10 +69,11 @@ IMAGE, MASK = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), int)
         ([MASK], [MASK], r"image\[..., None\]"),
         ([IMAGE.astype(np.int32)], [MASK], "Received: int32"),
         ([IMAGE.astype(bool)], [MASK], "Received: bool"),
-        ([IMAGE + 0.5], [MASK], "floats in 0.5..0.5.*Scale them"),
-        ([IMAGE - 1.0], [MASK], "floats in -1..-1"),
-        ([IMAGE + 256.0], [MASK], "floats in 256..256"),
-        ([IMAGE * np.nan], [MASK], "floats in nan..nan"),
+        ([IMAGE.astype(str)], [MASK], "image of numbers.*Received: string"),
+        ([IMAGE + 0.5], [MASK], r"float64 in 0.5..0.5.*`value_range=\(0, 1\)`"),
+        ([IMAGE - 1.0], [MASK], "float64 in -1..-1"),
+        ([IMAGE + 256.0], [MASK], "float64 in 256..256"),
+        ([IMAGE * np.nan], [MASK], "12 values that are NaN or infinite"),
         ([IMAGE], [MASK + 0.5], "masks .* of integers.*float64"),
         ([IMAGE], [MASK == 0], "masks .* of integers.*bool"),
         ([IMAGE], [MASK[..., None]], r"masks .*\(2, 2, 1\)"),

@@ -571,8 +571,8 @@ def names_missing(root):
     ("ids", "arguments"),
     [
         ([0, 1], {"class_names": ["background", "object"]}),
-        ([0, 255], {"class_names": ["background", "object"], "ids": [0, 255]}),
-        ([0, 7], {"class_names": ["background", "object"], "ids": [0, 7]}),
+        ([0, 255], {"binary": True}),
+        ([0, 7], {"binary": True}),
         ([0, 1, 2, 255], {"class_names": ["class0", "class1", "class2"]}),
         ([3, 9], {"class_names": ["class3", "class9"], "ids": [3, 9]}),
     ],

@@ -140,7 +140,7 @@ SICK = {
         "Received: 3.*start at 1",
     ),
     "all background": (empty, "", "Every pixel is ground.*written empty"),
-    "0 and 255": (binary, "", r"0 and 255 only.*ids=\[0, 255\]"),
+    "0 and 255": (binary, "", "0 and 255 only.*`binary=True`"),
 }
 
 
@@ -413,7 +413,7 @@ def test_masks_of_0_and_255_get_the_argument_that_mends_them(healthy):
     write_masks(healthy, [stripes(0, 255)] * 3)
     (problem,) = look(healthy, class_names=NAMES[:2]).problems
     assert (problem.kind, problem.serious) == ("only_0_and_255", True)
-    assert problem.arguments == {"ids": [0, 255]}
+    assert problem.arguments == {"binary": True}
     assert not look(healthy, class_names=NAMES[:2], **problem.arguments).problems
 
 
