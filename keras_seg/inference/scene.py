@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_seg.data.checks import naming
 from keras_seg.data.decode.array_file import (
@@ -24,14 +25,16 @@ from keras_seg.data.decode.array_file import (
     read_array,
     scene_facts,
 )
-from keras_seg.data.decode.nodata import without_data
+from keras_seg.data.decode.bands import check_bands, require_bands
 from keras_seg.data.decode.packages import package
+from keras_seg.data.values import check_nodata, missing, values_of
 from keras_seg.files import written_aside
 from keras_seg.inference.blocks import blocks, check_tile
+from keras_seg.inference.files import grey
 from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
-from keras_seg.inference.predict import _check_range
+from keras_seg.inference.ranges import check_range
 from keras_seg.labels import IGNORE
 from keras_seg.palette import color_map, color_table
 
@@ -51,6 +54,7 @@ def predict_scene(
     flips: bool = False,
     scales: Sequence[float] = (1.0,),
     page: Page = 0,
+    bands: Sequence[int] | None = None,
     nodata: float | None = None,
     palette: Any = None,
     progress: Callable[[int, int], Any] | None = None,
@@ -74,8 +78,10 @@ def predict_scene(
         flips: Whether to average with the prediction for the mirror image.
         scales: Factors that tiles are resized by; predictions are averaged.
         page: Which page of a TIFF, from 0, or "all" for all pages as channels.
-        nodata: The value that pixels without data have in all channels, NaN among them.
-            None takes the one of the file's tag GDAL_NODATA, if any.
+        bands: Numbers of the channels to take, from 0 on and in the order that the
+            model was trained on; None for all.
+        nodata: The value of pixels without data, as of `data.Source`. None takes the
+            one of the file's tag GDAL_NODATA, if any.
         palette: Colours of the classes in 0..255, `[num_classes, 3]`; None for VOC's.
         progress: Called with the rows that are done, and all rows.
 
@@ -108,7 +114,7 @@ def predict_scene(
     if out.exists() and out.samefile(path):
         raise ValueError(f"Expected `out` to be another file than {path}.")
     colors = color_table(color_map(net.num_classes) if palette is None else palette)
-    scene = Scene(path, net, page=page, nodata=nodata)
+    scene = Scene(path, net, page=page, bands=bands, nodata=nodata)
     _, height, width, _ = scene.shape
     with written_aside(out) as aside:
         tifffile.imwrite(
@@ -137,6 +143,7 @@ class Scene:
         path: The file.
         net: The model, whose channels it gets.
         page: Which page.
+        bands: Numbers of the channels to take; None for all.
         nodata: Value of pixels without data; None for the file's.
     """
 
@@ -146,17 +153,23 @@ class Scene:
         net: Net,
         *,
         page: Page = 0,
+        bands: Sequence[int] | None = None,
         nodata: float | None = None,
     ):
         head, facts = array_head(path, page=page), scene_facts(path)
         self._path, self._page = path, page
-        self._nodata = facts.nodata if nodata is None else nodata
+        self._nodata = facts.nodata if nodata is None else check_nodata(nodata)
         #: Tags of the georeference.
         self.tags = facts.tags
-        wanted = net.input_shape[-1] or head.channels
-        self._take = _channels(head.channels, wanted, path)
+        if bands is not None:
+            bands = check_bands(bands)
+            require_bands(bands, head.channels, os.fspath(path))
+        found = head.channels if bands is None else len(bands)
+        wanted = net.input_shape[-1] or found
+        self._bands = bands
+        self._take = _channels(found, wanted, path)
         self.shape = (1, head.height, head.width, wanted)
-        self._value_range = getattr(net, "value_range", (0, 255))
+        self._value_range = net.value_range
         self._is_checked = False
         self._first, self._kept = 0, np.zeros((0, 0, 0))  # rows that were read last
         self._missing = np.zeros((0, 0), bool)
@@ -188,15 +201,22 @@ class Scene:
     def _pixels(self, first: int, stop: int) -> np.ndarray:
         window = first, 0, stop - first, self.shape[2]
         pixels = read_array(self._path, window, page=self._page)
-        self._missing = without_data(pixels, self._nodata)
+        pixels = pixels if self._bands is None else pixels[..., list(self._bands)]
         pixels = self._take(pixels)
         if pixels.dtype not in (np.uint8, np.uint16, np.float32):
             pixels = pixels.astype(np.float32)
+        self._missing = np.zeros(pixels.shape[:2], bool)
+        if self._nodata is not None:
+            image = tf.convert_to_tensor(pixels)
+            values = values_of(image.dtype, self._value_range, "keep")
+            self._missing = missing(image, self._nodata, values).numpy()
+        some = self._missing.any()
         if not self._is_checked and not self._missing.all():
             with naming(lambda: os.fspath(self._path)):
-                _check_range(pixels[~self._missing] if self._missing.any() else pixels)
+                known = pixels[~self._missing] if some else pixels
+                check_range(known, self._value_range)
             self._is_checked = True
-        if self._missing.any():  # black, as in training
+        if some:  # black, as in training
             pixels = np.array(pixels)
             pixels[self._missing] = self._value_range[0]
         return pixels
@@ -210,8 +230,10 @@ def _channels(
         return lambda pixels: pixels
     if (found, wanted) in ((4, 3), (2, 1)):
         return lambda pixels: pixels[..., :wanted]
-    if (found, wanted) == (1, 3):
-        return lambda pixels: np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    if wanted == 3 and found < 3:
+        return lambda pixels: np.repeat(pixels[..., :1], 3, axis=-1)
+    if wanted == 1 and found in (3, 4):
+        return lambda pixels: grey(tf.convert_to_tensor(pixels[..., :3])).numpy()
     raise ValueError(
         f"{path}: Expected an image of {wanted} channels, as the model was trained on. "
         f"Received: {found}"

@@ -165,6 +165,38 @@ def test_channels_are_those_of_the_model_as_for_other_files(model, write):
         keras_seg.predict_scene(model, path, out, tile=64)
 
 
+def test_bands_and_grey_are_those_of_the_model(model, write):
+    path, out = write(np.dstack([IMAGE, IMAGE[::-1, :, :2]]))
+    keras_seg.predict_scene(model, path, out, tile=64, bands=(4, 0, 2))
+    image = np.dstack([IMAGE[::-1, :, 1], IMAGE[..., 0], IMAGE[..., 2]])
+    assert np.array_equal(
+        tifffile.imread(out), keras_seg.predict_mask(model, image, tile=64)
+    )
+    with pytest.raises(ValueError, match=r"scene\.tif: Expected .* channel 5"):
+        keras_seg.predict_scene(model, path, out, tile=64, bands=(4, 0, 5))
+    keras.utils.set_random_seed(3)
+    of_grey = unet(num_classes=3, widths=(4, 6), input_shape=(None, None, 1))
+    path, out = write(IMAGE)
+    keras_seg.predict_scene(of_grey, path, out, tile=64)
+    grey = np.rint(IMAGE @ [0.2989, 0.587, 0.114])[..., None]  # as TensorFlow has it
+    expected = keras_seg.predict_mask(of_grey, grey.astype(np.uint8), tile=64)
+    assert (tifffile.imread(out) == expected).mean() > 0.98  # but for rounding
+
+
+def test_sixteen_bits_reach_the_model(write):
+    keras.utils.set_random_seed(3)
+    net = unet(num_classes=3, widths=(4, 6), value_range=(0, 4095))
+    image = RNG.integers(0, 4096, IMAGE.shape).astype(np.uint16)
+    path, out = write(image, tile=(32, 32))
+    keras_seg.predict_scene(net, path, out, tile=64)
+    expected = keras_seg.predict_mask(net, image, tile=64)
+    assert len(np.unique(expected)) > 1
+    assert np.array_equal(tifffile.imread(out), expected)
+    path, out = write(IMAGE)
+    with pytest.raises(ValueError, match=r"scene\.tif: Expected an image in 0\.\.4095"):
+        keras_seg.predict_scene(net, path, out, tile=64)
+
+
 def test_a_scene_that_is_broken_leaves_nothing_behind(model, write):
     path, out = write(IMAGE, rowsperstrip=16)
     with tifffile.TiffFile(path) as file:
