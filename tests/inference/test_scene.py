@@ -112,7 +112,6 @@ def test_the_mask_has_the_coordinates_of_the_scene(model, tmp_path):
             assert mask.crs == scene.crs
             assert mask.crs.to_string() == crs
             assert mask.transform == scene.transform
-            assert mask.bounds == scene.bounds
             assert mask.nodata == 255
             assert mask.block_shapes == [(256, 256)]
             assert mask.colormap(1)[1] == (200, 0, 0, 255)
