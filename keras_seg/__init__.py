@@ -28,6 +28,7 @@ __all__ = [
     "predict",
     "predict_files",
     "predict_mask",
+    "predict_scene",
     "pspnet",
     "segformer",
     "training",
@@ -59,6 +60,7 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         predict,
         predict_files,
         predict_mask,
+        predict_scene,
     )
     from keras_seg.models import (
         attention_unet,

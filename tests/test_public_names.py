@@ -8,8 +8,8 @@ PUBLIC = {
     "keras_seg": "Scores attention_unet bisenet_v2 callbacks data deeplab_v3 "
     "deeplab_v3_plus evaluate export fcn fcn16s fcn32s fcn8s fpn labels linknet "
     "losses metrics models "
-    "predict predict_files predict_mask pspnet segformer training unet unet_plus_plus "
-    "upernet visualize",
+    "predict predict_files predict_mask predict_scene pspnet segformer training unet "
+    "unet_plus_plus upernet visualize",
     "keras_seg.callbacks": "BestModel CSVHistory StopOnInvalidLabels Validate",
     "keras_seg.data": "COCO_STUFF Source Statistics arrays border_weights cached "
     "class_frequencies class_weights coco coco_panoptic folder inspect prepare shapes "

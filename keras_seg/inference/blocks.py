@@ -83,7 +83,7 @@ def blocks(net: Net, images: np.ndarray, passes: Passes) -> Iterator[Block]:
             yield Block(0, 0, _whole(net, images, passes), passes.is_plain)
             return
         except tf.errors.ResourceExhaustedError:
-            net.largest = images[..., 0].size - 1
+            net.largest = len(images) * math.prod(size) - 1
             rows, columns = tiles_of(net, len(images), size, passes)
 
     def predict(row: Span, column: Span) -> np.ndarray:
@@ -121,7 +121,7 @@ def masks(
             ids, finite = net.masks(_window(images, (*rows, *columns), net.sides()))
             return ids[:, : size[0], : size[1]], finite
         except tf.errors.ResourceExhaustedError:
-            net.largest = images[..., 0].size - 1
+            net.largest = len(images) * math.prod(size) - 1
     found = np.empty(images.shape[:3], np.uint8)
     for block in blocks(net, images, passes):
         block.of(found)[...] = block.scores.argmax(-1)

@@ -191,7 +191,7 @@ def _read_as(
             require_bands(bands, found, os.fspath(path))
             image = pick_bands(read_image(name, channels=found, **asked), bands)
         elif channels == 1 and found in (3, 4):
-            image = _grey(read_image(name, channels=3, **asked))
+            image = grey(read_image(name, channels=3, **asked))
         elif channels == 1 and found == 2:
             image = read_image(name, channels=2, **asked)[..., :1]
         elif channels in (3, found):
@@ -218,7 +218,7 @@ def _read_as(
     return read
 
 
-def _grey(image: tf.Tensor) -> tf.Tensor:
+def grey(image: tf.Tensor) -> tf.Tensor:
     """The luminance of an RGB image, in its dtype."""
     if image.dtype == tf.uint8:
         return tf.image.rgb_to_grayscale(image)

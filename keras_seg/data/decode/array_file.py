@@ -57,12 +57,14 @@ class SceneFacts(NamedTuple):
         width: Likewise.
         nodata: The value of pixels without data; None without.
         georeference: Where the pixels are; None if it isn't known.
+        tags: (code, dtype, count, value, True) of the tags that say so.
     """
 
     height: int
     width: int
     nodata: float | None = None
     georeference: Georeference | None = None
+    tags: tuple[tuple, ...] = ()
 
 
 def is_array_file(name: Path) -> bool:

@@ -78,6 +78,12 @@ def georeference_of(page: Any) -> Georeference | None:
     return Georeference((a, b, c, d, e, f), epsg)
 
 
+def tags_of(page: Any) -> list[tuple]:
+    """The tags of a page's georeference, as tifffile writes them into another file."""
+    found = [page.tags[tag] for tag in TAGS if tag in page.tags]
+    return [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found]
+
+
 def _keys(directory: Any) -> dict[int, int]:
     """The keys whose value stands in the directory: (key, place, count, value)."""
     entries = np.asarray(directory[4:], int)

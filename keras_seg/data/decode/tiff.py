@@ -18,7 +18,7 @@ from keras_seg.data.decode.array_file import (
     SceneFacts,
     check_window,
 )
-from keras_seg.data.decode.georeference import georeference_of
+from keras_seg.data.decode.georeference import georeference_of, tags_of
 from keras_seg.data.decode.nodata import filled
 from keras_seg.data.decode.packages import package
 from keras_seg.data.decode.tiff_segments import read_rectangle
@@ -99,7 +99,9 @@ def facts(file: IO[bytes]) -> SceneFacts:
     with opened(file) as tiff:
         page = _chosen(tiff, 0)[0].page
         size = page.imagelength, page.imagewidth
-        return SceneFacts(*size, nodata_of(page), georeference_of(page))
+        return SceneFacts(
+            *size, nodata_of(page), georeference_of(page), tuple(tags_of(page))
+        )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import is_whole
 from keras_seg.data.checks import naming
-from keras_seg.data.decode.array_file import Page, is_array_file
+from keras_seg.data.decode.array_file import Page, is_array_file, scene_facts
 from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.data.decode.label_file import read_labels, read_labels_or_colors
@@ -114,6 +114,8 @@ def folder(
             images of 12 bits it is (0, 4095).
         outside: What values outside of the range are: "error" or "keep".
         nodata: The value of pixels without data, as of `Source`: they become ignored.
+            None takes the one that the first image, if it is a TIFF, has in its tag
+            GDAL_NODATA.
 
     Returns:
         A Source, whose examples have the stems as names.
@@ -153,6 +155,8 @@ def folder(
 
     first = pixels_of(pairs.images[0], page=page)
     are_photos = not any(map(is_array_file, pairs.image_suffixes))
+    if nodata is None and is_array_file(pairs.images[0].numpy()):
+        nodata = scene_facts(pairs.images[0].numpy()).nodata
     about = classes.description
     channels = channels or about.get("channels") or first.channels
     if value_range is None and "value_range" in about:

@@ -199,6 +199,34 @@ def test_no_data_of_a_mask_that_no_class_can_have_is_ignored(write):
         np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(ids, 3, 0))
 
 
+@pytest.mark.parametrize("by", ["tag", "argument"])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("uint8", 0), ("int16", -32768), ("float32", -9999), ("float32", np.nan)],
+)
+def test_pixels_without_data_are_ignored_and_black(write, dtype, nodata, by):
+    image = np.random.default_rng(2).integers(2, 99, (*SIZE, 3)).astype(dtype)
+    image[3:9, 4:11] = nodata
+    if dtype == "uint8":
+        image[20, 20, 0] = nodata  # has data in other bands
+    options = {"photometric": "rgb", "compression": "zlib", "tile": (16, 16)}
+    arguments = {"value_range": (1, 99) if nodata else (0, 255)}
+    if by == "tag":
+        options["extratags"] = [(42113, 2, None, str(nodata).encode())]
+    else:
+        arguments["nodata"] = nodata
+    source = write("a.tif", IDS, image, options, arguments=arguments)
+    missing = np.zeros(SIZE, bool)
+    missing[3:9, 4:11] = True
+    assert np.array_equal(mask_of(source), np.where(missing, 255, IDS))
+    pixels, _ = source[0]
+    assert np.array_equal(pixels[~missing], image[~missing])
+    assert (pixels[missing] == (1 if nodata else 0)).all()
+    (part, mask), *_ = data.tiles(source, 16)
+    assert np.array_equal(part, pixels[:16, :16])
+    assert np.array_equal(mask, np.where(missing, 255, IDS)[:16, :16])
+
+
 def moved(place, **changes):
     """The tags with other values, by their numbers."""
     return [
