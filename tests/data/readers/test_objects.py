@@ -238,7 +238,7 @@ def test_bands_are_picked_in_order(four_bands, bands):
     root, pixels = four_bands
     source = read(root, binary=True, bands=bands)
     np.testing.assert_array_equal(source[1][0], pixels[1][..., list(bands)])
-    batches = source.batches(2, size=32)
+    batches = source.batches(2, size=(32, 32))
     assert batches.element_spec[0].shape[-1] == len(bands)
     image, _ = next(source.dataset().as_numpy_iterator())
     np.testing.assert_array_equal(image, pixels[0][..., list(bands)])
