@@ -594,6 +594,7 @@ def test_missing_names_of_numbered_objects_suggest_two_classes(masks):
         save(masks / f"masks/{k}.png", np.resize(range(k), (3, 9)).astype(np.uint8))
     message, suggested = names_missing(masks)
     assert suggested["ids"] == [0, range(1, 256)]
+    assert "`instances='border'`" in message
     assert "class0" in message  # they may be classes all the same
 
 
