@@ -1,9 +1,9 @@
 """Any Source -> a folder of images and label PNGs, once; `folder` reads it back.
 
 Images are the source's own JPEGs and PNGs where it has some, else PNGs, or TIFFs if
-these can't hold them; masks are palette PNGs of class ids, with 255 for ignored pixels. Files
-are written aside and renamed, so one that has its name is whole. Started again, the
-work goes on where it was stopped.
+these can't hold them; masks are palette PNGs of class ids, with 255 for ignored
+pixels. Files are written aside and renamed, so one that has its name is whole. Started
+again, the work goes on where it was stopped.
 `readers/prepared.py` has the folder's layout.
 """
 
