@@ -42,6 +42,8 @@ from keras_seg.palette import color_map, color_table
 # all programs read: compressed ids have less than a byte each.
 _TILE, _BIG = 256, 2**32 - 2**25
 _NODATA = 42113
+# Pixels of images whose masks are too large for what shows PNGs.
+_LARGE = 2**26
 
 
 def predict_scene(
@@ -132,6 +134,21 @@ def predict_scene(
             software=False,
             buffersize=_TILE * width,  # or it would collect 256 MB before it writes
         )
+
+
+def is_scene(path: str | os.PathLike) -> bool:
+    """Whether a file is a TIFF that is georeferenced, or large: over 2**26 pixels.
+
+    The masks of such files are TIFFs, which `predict_scene` writes. A file that can't
+    be read isn't one.
+    """
+    if not os.fspath(path).lower().endswith((".tif", ".tiff")):
+        return False
+    try:
+        facts = scene_facts(path)
+    except (ValueError, OSError):
+        return False
+    return facts.georeference is not None or facts.height * facts.width > _LARGE
 
 
 class Scene:
