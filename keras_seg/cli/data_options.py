@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -12,19 +12,14 @@ import tensorflow as tf
 
 from keras_seg import data
 from keras_seg.cli.dataset_options import PATHS
+from keras_seg.cli.image_options import bands_of, range_of
 from keras_seg.data import Source
 from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError
 from keras_seg.data.suggestions import MissingFilesError, SuggestionError
-from keras_seg.labels import check_value_range
 
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
-#: Ranges that are measured, by the word that asks for them.
-MEASURED: dict[str, Callable[[Any], Any]] = {
-    "percentiles": lambda statistics: statistics.percentile_range(0.5, 99.5),
-    "standardize": lambda statistics: statistics.standard_range(),
-}
 # Options of each data set: those it needs, and those that it may have.
 _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shapes": ((), ()),
@@ -251,7 +246,7 @@ def _folder(
             split=stems or wanted,
             channels=options.get("channels"),
             nodata=options.get("nodata"),
-            **_value_range(options),
+            **range_of(options),
             bands=bands_of(options),
             page=options.get("page") or 0,
             binary=bool(options.get("binary")),
@@ -270,40 +265,6 @@ def _folder(
     if apart or any(lists.values()) or split not in ("train", "val"):
         return source
     return _held_out(source, split)
-
-
-def _value_range(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `folder` that --value-range stands for."""
-    word = options.get("value_range")
-    if word is None:
-        return {}
-    if word in MEASURED:
-        # Once a run has measured it, its run.json has the numbers.
-        measured = (options.get("image") or {}).get("value_range")
-        return {"value_range": measured, "outside": "keep"}
-    try:
-        low, high = map(float, word.split(","))
-        return {"value_range": check_value_range((low, high))}
-    except ValueError:
-        raise ValueError(
-            "Expected --value-range to be two numbers, black and white, as 0,4095, or "
-            f"{' or '.join(MEASURED)}. Received: {word}"
-        ) from None
-
-
-def with_measured_range(options: Mapping[str, Any], source: Source) -> Source:
-    """The same examples with the range that --value-range asks to measure in them."""
-    word = options.get("value_range")
-    if word not in MEASURED:
-        return source
-    statistics = data.statistics(source, verbose=False)
-    return source.with_value_range(MEASURED[word](statistics), outside="keep")
-
-
-def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The channels that a command, or a run, takes of each image; None for all."""
-    bands = options.get("bands")
-    return None if bands is None else tuple(map(int, bands.split(",")))
 
 
 def _names(names: str) -> list[str]:

@@ -89,7 +89,8 @@ def _next_command(report: Report, options: argparse.Namespace) -> str:
     words = []
     for name, value in vars(options).items():
         if value is not None and name not in ("json", "sheet"):
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
     if not report.serious:
         changes = _folders_of_splits(options)
         for problem in report.problems:

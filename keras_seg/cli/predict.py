@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_seg.cli.data_options import bands_of
+from keras_seg.cli.image_options import bands_of
 from keras_seg.cli.output import Output
 from keras_seg.cli.scenes import SCENE, predict_scenes
 from keras_seg.data.decode.array_file import ENDINGS

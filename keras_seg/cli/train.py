@@ -12,7 +12,7 @@ import tensorflow as tf
 import keras_seg
 from keras_seg.cli import interrupt
 from keras_seg.cli import train_recipe as recipe
-from keras_seg.cli.data_options import data_source, with_measured_range
+from keras_seg.cli.data_options import data_source
 from keras_seg.cli.earlier import (
     fingerprint,
     options_given,
@@ -21,6 +21,7 @@ from keras_seg.cli.earlier import (
     options_to_resume,
     restore,
 )
+from keras_seg.cli.image_options import with_measured_range
 from keras_seg.cli.messages import translated
 from keras_seg.cli.output import Output, advice
 from keras_seg.cli.report import report_training

@@ -49,8 +49,8 @@ def fold_indices(
             f"Expected no more folds than {what}. Received: {count} folds of "
             f"{len(members)} {what} ({len(names)} examples in all)."
         )
-    order = rng.permutation(len(members))
-    order = sorted(order, key=lambda k: -len(members[k]))  # ties stay shuffled
+    shuffled = rng.permutation(len(members)).tolist()
+    order = sorted(shuffled, key=lambda k: -len(members[k]))  # ties stay shuffled
     folds: list[list[int]] = [[] for _ in range(count)]
     for k in order:
         min(folds, key=len).extend(members[k])

@@ -136,6 +136,8 @@ def suggest_classes(counts: IdCounts) -> list[Hint]:
                 arguments,
             )
         )
+        touching = Hint("If such objects touch", {"instances": "border"})
+        hints.append(touching)
     if len(objects) == 1 and objects != [1]:  # 0 and 255, or another number
         return [Hint("For two classes, background and object", {"binary": True})]
     if 1 < len(ids) <= 255:

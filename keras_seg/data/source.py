@@ -4,7 +4,6 @@ It is longer than other files because half of it is what `help(Source)` shows.
 """
 
 import copy
-import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,45 +11,39 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.arguments import check_choice, check_seed, is_number
+from keras_seg.arguments import check_seed, is_number
 from keras_seg.data import batches as _batches
 from keras_seg.data.arguments import (
     Numbered,
     as_indices,
     as_position,
     check_class_names,
-    check_is_of_index,
     check_length,
     check_palette,
     table_of_ids,
 )
-from keras_seg.data.autograph import converted
 from keras_seg.data.checks import (
     check_ids,
-    check_image,
     check_mask,
-    check_same_size,
-    naming,
 )
 from keras_seg.data.errors import explanation
 from keras_seg.data.folds import Groups, fold_indices
 from keras_seg.data.joined import joined
+from keras_seg.data.reading import Reading
 from keras_seg.data.suggestions import Hint
-from keras_seg.data.values import OUTSIDE, Values, check_nodata, missing, values_of
+from keras_seg.data.values import check_nodata
 from keras_seg.labels import (
     IGNORE,
     Image,
     Index,
     Mask,
-    Tensor,
     ValueRange,
     Window,
     check_num_classes,
-    check_value_range,
 )
 
 
-class Source:
+class Source(Reading):
     """Images and masks that can be read by index, and what their ids mean.
 
     Readers such as `voc` return one. To make your own, pass two functions, written in
@@ -156,25 +149,12 @@ class Source:
                 f"{len(names)} names for {length} examples."
             )
         self.names = names if names is not None else Numbered(self._length)
-        optional = check_is_of_index("image", image)
-        self._mask_takes_window = "window" in check_is_of_index("mask", mask)
-        self._takes_window = "window" in optional
-        self._takes_mask_size = "mask_size" in optional
-        self._image = converted(image)
-        self._mask = converted(mask)
-        self._image_path = image_path
-        self._mask_path = mask_path
         self._size = size
         self._origin = origin
-        check_choice("outside", outside, OUTSIDE)
-        self._value_range = None
-        if value_range is not None:
-            self._value_range = check_value_range(value_range)
-        self._outside = outside
+        self._set_functions(image, mask, image_path, mask_path)
+        self._set_range(value_range, outside)
         self._nodata = check_nodata(nodata)
         self.problem = problem
-        #: Which of the reader's examples these are; None for all.
-        self._indices: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -361,23 +341,6 @@ class Source:
         path = self._path(kind)
         return None if path is None else os.fsdecode(path(tf.constant(index)).numpy())
 
-    @property
-    def channels(self) -> int:
-        """Channels of the images: those of the first one."""
-        return self._first.shape[-1]
-
-    @property
-    def dtype(self) -> str:
-        """Of the images as `batches` has them: "uint8", "uint16" or "float32"."""
-        return self._first.dtype.name
-
-    @property
-    def value_range(self) -> ValueRange:
-        """(low, high) of the images, as numbers or tuples of one per channel."""
-        if self._value_range is not None:
-            return self._value_range
-        return (0, 65535) if self._first.dtype == np.uint16 else (0, 255)
-
     def with_value_range(
         self, value_range: ValueRange, *, outside: str = "error"
     ) -> "Source":
@@ -395,128 +358,9 @@ class Source:
             >>> shapes(5).with_value_range((0, 200), outside="keep").value_range
             (0, 200)
         """
-        check_choice("outside", outside, OUTSIDE)
-        source = self._take(np.arange(self._length))
-        source.names, source._origin = self.names, self._origin
-        source._value_range = check_value_range(value_range)
-        source._outside = outside
-        source.__dict__.pop("_first", None)
+        source = copy.copy(self)
+        source._set_range(value_range, outside)
         return source
-
-    def _read(self, index: Index) -> tuple[Image, Mask]:
-        """Read a whole example, checked."""
-        if self._nodata is None:
-            image, mask = self._pixels(index), self._labels(index)
-        else:
-            image, has_none = self._pixels_and_gaps(index)
-            mask = tf.where(has_none, tf.cast(IGNORE, tf.uint8), self._labels(index))
-        with naming(lambda: self._name("image", index)):
-            check_same_size(tf.shape(image)[:2], tf.shape(mask))
-        return image, mask
-
-    def _pixels(
-        self,
-        index: Index,
-        window: Window = None,
-        mask_size: Tensor = None,
-    ) -> Image:
-        """Read an image, or a window of it, checked: in the dtype of `_values`."""
-        options = {}
-        if window is not None and self._takes_window:
-            options["window"] = window
-            if self._takes_mask_size:
-                options["mask_size"] = mask_size
-        image, _ = self._pixels_and_gaps(index, **options)
-        with naming(lambda: self._name("image", index)):
-            if window is None or "mask_size" in options:
-                return image
-            if options:
-                check_same_size(tf.shape(image)[:2], window[2:])
-                return image
-            if mask_size is not None:
-                check_same_size(tf.shape(image)[:2], mask_size)
-        top, left, height, width = tf.unstack(window)
-        return image[top : top + height, left : left + width]
-
-    def _pixels_and_gaps(self, index: Index, **options: Any) -> tuple[Image, Any]:
-        """An image, checked, and which pixels have no data: bools, None for none."""
-        with naming(lambda: self._name("image", index)):
-            pixels = self._image(self._reader_index(index), **options)
-            image = tf.convert_to_tensor(pixels)
-            check_image(image)
-            if image.shape.rank is None or image.shape[-1] is None:  # as from NumPy
-                image = tf.ensure_shape(image, (None, None, self.channels))
-            values = self._values(image.dtype)
-            gaps = None
-            if self._nodata is not None:
-                gaps = missing(image, self._nodata, values)
-                black = tf.cast(values.low, image.dtype)
-                image = tf.where(gaps[..., None], black, image)
-            return values.checked(image, is_part=bool(options)), gaps
-
-    def _values(self, dtype: tf.DType) -> Values:
-        """What the numbers of the images are, which the reader gives in a dtype."""
-        return values_of(dtype, self._value_range, self._outside)
-
-    def _ids(self, index: Index, window: Window = None) -> Mask:
-        """Read a mask, or a window of it, checked: uint8, which holds every id."""
-        labels = self._labels(index, window)
-        if self._nodata is None:
-            return labels
-        with naming(lambda: self._name("image", index)):
-            gaps = self._gaps(index, window)
-            check_same_size(tf.shape(gaps), tf.shape(labels))
-        return tf.where(gaps, tf.constant(IGNORE, tf.uint8), labels)
-
-    def _gaps(self, index: Index, window: Window) -> tf.Tensor:
-        """Which pixels of an image, or of a window of it, have no data: bools."""
-        options = {}
-        if window is not None and self._takes_window:
-            options["window"] = window
-        _, gaps = self._pixels_and_gaps(index, **options)
-        if window is None or options:
-            return gaps
-        top, left, height, width = tf.unstack(window)
-        return gaps[top : top + height, left : left + width]
-
-    def _labels(self, index: Index, window: Window = None) -> Mask:
-        options = {}
-        if window is not None and self._mask_takes_window:
-            options["window"] = window
-        with naming(lambda: self._name("mask", index)):
-            found = self._mask(self._reader_index(index), **options)
-            mask = tf.convert_to_tensor(found)
-            check_mask(mask)
-            mask = tf.ensure_shape(mask, (None, None))
-            if options:
-                check_same_size(tf.shape(mask), window[2:])
-            elif window is not None:
-                top, left, height, width = tf.unstack(window)
-                mask = mask[top : top + height, left : left + width]
-            check_ids(mask, self.num_classes)
-        return tf.cast(mask, tf.uint8)
-
-    @functools.cached_property
-    def _first(self) -> np.ndarray:
-        """One pixel of the first image, for readers that don't say what they give."""
-        with tf.init_scope():
-            return self[0][0][:1, :1]
-
-    def _name(self, kind: str, index: tf.Tensor) -> str:
-        """What an error calls a file, or else the example; eager mode only."""
-        path = self._path(kind)
-        if path is None:
-            return self.names[int(index)]
-        return path(index).numpy().decode(errors="replace")
-
-    def _path(self, kind: str) -> Callable[[Index], tf.Tensor] | None:
-        """Function from an index to the path of an image or mask, if it has one."""
-        path = {"image": self._image_path, "mask": self._mask_path}[kind]
-        return None if path is None else lambda index: path(self._reader_index(index))
-
-    def _reader_index(self, index: Index) -> Any:
-        """The index of an example for the functions of the reader."""
-        return index if self._indices is None else tf.gather(self._indices, index)
 
     def _take(self, indices: np.ndarray) -> "Source":
         """The examples at these places, as a Source."""

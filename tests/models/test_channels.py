@@ -99,8 +99,17 @@ def with_constants():
     return keras.Model(image, layers.Conv2D(5, 3, strides=2, padding="same")(x))
 
 
+def with_a_stem():
+    """A net whose first convolution is in a model inside, as that of ConvNeXt."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    stem = keras.Sequential([layers.Conv2D(4, 4, strides=4), layers.Dense(5)])
+    x = layers.ReLU(name="relu1")(stem(image))
+    return keras.Model(image, layers.Conv2D(5, 3, strides=2, padding="same")(x))
+
+
 @pytest.mark.parametrize("normalization", [None, IMAGENET, TO_BGR])
-@pytest.mark.parametrize("make", [tiny, with_constants])
+@pytest.mark.parametrize("make", [tiny, with_constants, with_a_stem])
 def test_rgb_twice_gives_the_features_of_rgb(make, normalization):
     backbone = backbone_of(make(), normalization)
     twice = for_channels(backbone, 6, keep_weights=True)
@@ -212,6 +221,7 @@ def test_keras_applications_take_other_channels(module, monkeypatch):
     for level, expected in rgb(x).items():
         oracles.assert_close(found[level], expected)
     assert "to_bgr" not in [layer.name for layer in twice.layers]
+    assert all(v.path.startswith("encoder/") for v in twice.variables)
 
 
 @pytest.mark.slow

@@ -35,7 +35,8 @@ def read_array_image(
     Args:
         path: Scalar string tensor.
         channels: As of `read_image`, as the others.
-        dtype: As there; None, which a graph can't know, for what the file has.
+        dtype: As there; None for what the file has, or in a graph, where that can't be
+            known, for uint8.
         window: As there.
         mask_size: As there.
         page: As there.
@@ -47,19 +48,20 @@ def read_array_image(
 
     def read(file: bytes, part: ArrayWindow) -> np.ndarray:
         pixels = read_array(file, part, page=page)
-        if pixels.dtype != dtype.as_numpy_dtype:
-            raise ValueError(other_dtype(dtype, pixels.dtype.name))
+        if pixels.dtype != known.as_numpy_dtype:
+            raise ValueError(other_dtype(known, pixels.dtype.name))
         return _with_channels(pixels, channels)
 
     def size(file: bytes, part: ArrayWindow) -> np.ndarray:
         head = array_head(file, page=page)
         return np.array([head.height, head.width], np.int32)
 
-    if dtype is None:
-        dtype = tf.as_dtype(array_head(path.numpy(), page=page).dtype)
+    known: Any = dtype or tf.uint8
+    if dtype is None and tf.executing_eagerly():
+        known = tf.as_dtype(array_head(path.numpy(), page=page).dtype)
     if mask_size is not None:
         check_same_size(file_op(size, [path], None, tf.int32, (2,)), mask_size)
-    return file_op(read, [path], window, dtype, (None, None, channels))
+    return file_op(read, [path], window, known, (None, None, channels))
 
 
 def other_dtype(expected: Any, received: str) -> str:

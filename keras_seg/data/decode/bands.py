@@ -45,11 +45,11 @@ def require_bands(bands: tuple[int, ...], channels: int, name: str) -> None:
         name: What the error calls it.
     """
     if max(bands) >= channels:
-        only = "only channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
+        there = "0" if channels == 1 else f"0 to {channels - 1}"
         raise ValueError(
             f"{name}: Expected an image with channel {max(bands)}, which `bands` "
-            f"names. Received: {channels} channel{'s' * (channels > 1)}, so there is "
-            f"{only}. `bands` counts from 0."
+            f"names. Received: {channels} channel{'s' * (channels > 1)}, number "
+            f"{there}: `bands` counts from 0."
         )
 
 

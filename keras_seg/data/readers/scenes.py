@@ -33,7 +33,7 @@ def place_check(image_suffixes: list[str], mask_suffixes: list[str]) -> Callable
         if mask not in known:
             _check_same_place(image, mask)
             known.add(mask)
-        return np.int64(0)
+        return np.array(0, np.int64)
 
     def checked(image: FilePath, mask: FilePath) -> tf.Tensor:
         return file_op(check, [image, mask], None, tf.int64, ())

@@ -73,7 +73,7 @@ class Example:
     channels: int = 0
     opaque: bool = False
     #: What `measured_values` found, without `gaps`; and how many pixels have no data.
-    values: tuple[np.ndarray, ...] = ()
+    values: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     gaps: int = 0
 
 
@@ -121,7 +121,8 @@ class Findings:
         self.unknown_colors.update(example.unknown_colors)
         self.images_with_color.update(example.unknown_colors.keys())
         self.translated |= example.translated
-        self.values.add(*example.values, example.gaps)
+        if example.values is not None:
+            self.values.add(*example.values, gaps=example.gaps)
         ids = {int(i): int(example.pixels[i]) for i in np.flatnonzero(example.pixels)}
         ids |= example.unknown
         if example.ignored:

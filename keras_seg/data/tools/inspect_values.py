@@ -32,7 +32,7 @@ class ImageValues:
     #: Pixels of each image.
     sample: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, low: Any, high: Any, sample: np.ndarray, gaps: int) -> None:
+    def add(self, low: Any, high: Any, sample: np.ndarray, *, gaps: int) -> None:
         """Count an image of as many channels as the others."""
         if self.sample and self.sample[0].shape[1] != sample.shape[1]:
             return

@@ -1,9 +1,9 @@
 """Any Source -> a folder of images and label PNGs, once; `folder` reads it back.
 
-Images are the source's own files where it has some, else PNGs, or TIFFs where these
-can't hold them; masks are palette PNGs of class ids, with 255 for ignored pixels. Files
-are written aside and renamed, so one that has its name is whole. Started again, the
-work goes on where it was stopped.
+Images are the source's own JPEGs and PNGs where it has some, else PNGs, or TIFFs if
+these can't hold them; masks are palette PNGs of class ids, with 255 for ignored
+pixels. Files are written aside and renamed, so one that has its name is whole. Started
+again, the work goes on where it was stopped.
 `readers/prepared.py` has the folder's layout.
 """
 
@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.decode.array_file import ENDINGS
 from keras_seg.data.decode.packages import package
 from keras_seg.data.readers.prepared import (
     DATASET,
@@ -92,7 +91,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
             save_mask(aside, mask, source.palette)
         file = source.image_file(index)
         suffix = "" if file is None else os.path.splitext(file)[1].lower()
-        if file is not None and suffix in (".jpg", ".jpeg", ".png", *ENDINGS):
+        if file is not None and suffix in (".jpg", ".jpeg", ".png"):
             with written_aside(images / (stem + suffix)) as aside:
                 tf.io.gfile.copy(os.fsencode(file), str(aside), overwrite=True)
             return

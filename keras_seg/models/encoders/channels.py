@@ -33,6 +33,8 @@ def for_channels(backbone: Backbone, channels: int, *, keep_weights: bool) -> Ba
     )
 
     def copy(operation: Any) -> Any:
+        if isinstance(operation, keras.Sequential):  # as the stem of ConvNeXt
+            return keras.Sequential(map(copy, operation.layers), name=operation.name)
         config = operation.get_config() | _constants(operation, channels, reverse)
         return operation.__class__.from_config(config)
 

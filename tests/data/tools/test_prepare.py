@@ -245,10 +245,26 @@ def test_an_example_that_cannot_be_read_is_named(file, voc_tree, tmp_path):
     assert not (tmp_path / "set/dataset.json").exists()
 
 
-def test_images_that_png_cannot_hold_are_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match=r"1 to 4 channels.*5"):
-        data.prepare(own(channels=5), tmp_path / "set")
-    assert not (tmp_path / "set").exists()
+@pytest.mark.parametrize(
+    ("shape", "dtype", "suffix"),
+    [
+        ((6, 8, 5), np.uint8, ".tif"),
+        ((6, 8, 1), np.uint16, ".png"),
+        ((6, 8, 3), np.uint16, ".tif"),
+        ((6, 8, 2), np.float32, ".tif"),
+    ],
+)
+def test_all_images_come_back_in_their_range(tmp_path, shape, dtype, suffix):
+    image = np.random.default_rng(0).uniform(0, 200, shape).astype(dtype)
+    mask = np.zeros(shape[:2], int)
+    source = data.arrays(
+        [image], [mask], class_names=["ground", "cat"], value_range=(0, 210)
+    )
+    data.prepare(source, tmp_path / "set")
+    assert [p.suffix for p in (tmp_path / "set/images").iterdir()] == [suffix]
+    again = data.folder(tmp_path / "set/images", tmp_path / "set/masks")
+    assert (again.value_range, again.dtype) == ((0, 210), source.dtype)
+    np.testing.assert_array_equal(again[0][0], image)
 
 
 SCRIPT = """

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import tensorflow as tf
 
+from keras_seg.data.decode.array_file import is_array_path
 from keras_seg.data.decode.image import read_image
 from keras_seg.data.readers.files import Paths, list_folder, listed
 from keras_seg.data.suggestions import MissingFilesError, spelled
@@ -100,12 +101,15 @@ def image_reader(
         sizes: (height, width) of each by the annotations; None where they aren't used.
         path: The file of the annotations, for errors.
     """
+    are_photos = not bool(tf.reduce_any(is_array_path(files.stems)))
     table = None if sizes is None else tf.constant(sizes, tf.int32)
 
     def image(index: Any, window: Any = None, mask_size: Any = None) -> tf.Tensor:
         size = mask_size if table is None else table[index]
         try:
-            return read_image(files[index], window=window, mask_size=size)
+            return read_image(
+                files[index], window=window, mask_size=size, are_photos=are_photos
+            )
         except ValueError as error:
             if table is None or "same height and width" not in str(error):
                 raise

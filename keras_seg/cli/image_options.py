@@ -1,0 +1,48 @@
+"""What options say of a data set's images: their channels and their range."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras_seg import data
+from keras_seg.data import Source
+from keras_seg.labels import check_value_range
+
+#: Ranges that are measured, by the word that asks for them.
+MEASURED: dict[str, Callable[[Any], Any]] = {
+    "percentiles": lambda statistics: statistics.percentile_range(0.5, 99.5),
+    "standardize": lambda statistics: statistics.standard_range(),
+}
+
+
+def range_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `folder` that --value-range stands for."""
+    word = options.get("value_range")
+    if word is None:
+        return {}
+    if word in MEASURED:
+        # Once a run has measured it, its run.json has the numbers.
+        measured = (options.get("image") or {}).get("value_range")
+        return {"value_range": measured, "outside": "keep"}
+    try:
+        low, high = map(float, word.split(","))
+        return {"value_range": check_value_range((low, high))}
+    except ValueError:
+        raise ValueError(
+            "Expected --value-range to be two numbers, black and white, as 0,4095, or "
+            f"{' or '.join(MEASURED)}. Received: {word}"
+        ) from None
+
+
+def with_measured_range(options: Mapping[str, Any], source: Source) -> Source:
+    """The same examples with the range that --value-range asks to measure in them."""
+    word = options.get("value_range")
+    if word not in MEASURED:
+        return source
+    statistics = data.statistics(source, verbose=False)
+    return source.with_value_range(MEASURED[word](statistics), outside="keep")
+
+
+def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The channels that a command, or a run, takes of each image; None for all."""
+    bands = options.get("bands")
+    return None if bands is None else tuple(map(int, bands.split(",")))
