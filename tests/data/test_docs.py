@@ -101,7 +101,7 @@ def test_the_python_of_the_page_runs(files):
     found = tifffile.imread("north_mask.tif")
     assert found.shape == (130, 170)
     assert (found[:9, :20] == 255).all()
-    assert ((found == 255).sum(), found[9:].max()) == (180, 1) or found[9:].max() < 2
+    assert (found == 255).sum() == 9 * 20
 
     ct = names["ct"]
     for k, (image, mask) in enumerate(ct.dataset()):
@@ -114,15 +114,8 @@ def test_the_python_of_the_page_runs(files):
         volume = files["p1" if k < 3 else "p2"][..., k if k < 3 else k - 3]
         assert np.array_equal(image[..., 0], volume)
         assert np.array_equal(mask, volume > 600)
-    images, masks = next(
-        iter(
-            mri.batches(
-                2,
-                size=(16, 16),
-                augment=None or (names["data"].standard_augmentation()),
-            )
-        )
-    )
+    augment = names["data"].standard_augmentation()
+    images, masks = next(iter(mri.batches(2, size=(16, 16), augment=augment)))
     assert images.shape == (2, 16, 16, 1)
     assert images.dtype == "float32"
     assert masks.shape == (2, 16, 16)

@@ -73,8 +73,9 @@ def folder(
     the stem: `folder("scans/*.jpg", "scans/*_mask.png", ...)`.
 
     Args:
-        images: Folder of images, or with a `*` in the name of its files.
-        masks: Folder of masks, likewise.
+        images: Folder of images, or with a `*` in the name of its files; or a TIFF,
+            each page of which is an image.
+        masks: Folder of masks, likewise; or a TIFF with a mask for each of these pages.
         class_names: A name per class. None takes the names in the file `palette`, or
             those of a set that `data.prepare` wrote, which has a `dataset.json` beside
             the folder of masks.
@@ -177,6 +178,7 @@ def folder(
         )
         return pixels if bands is None else pick_bands(pixels, bands)
 
+    are_whole = bands is None and not pairs.are_pages
     check_place = place_check(pairs.image_suffixes, pairs.mask_suffixes)
 
     def mask(index: Any, window: Any = None) -> tf.Tensor:
@@ -193,8 +195,8 @@ def folder(
         class_names=classes.names,
         names=list(map(printable, pairs.stems)),
         palette=classes.palette,
-        # With `bands` the images are no whole files, which could be copied.
-        image_path=pairs.images.__getitem__ if bands is None else None,
+        # With `bands`, and of pages, images are no whole files, which could be copied.
+        image_path=pairs.images.__getitem__ if are_whole else None,
         mask_path=pairs.masks.__getitem__,
         origin=f"folder({images!r}, {masks!r})",
         value_range=value_range,
