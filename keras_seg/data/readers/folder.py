@@ -43,6 +43,7 @@ from keras_seg.data.readers.objects import check_objects
 from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
 from keras_seg.data.readers.scenes import place_check
+from keras_seg.data.readers.stacks import check_one_page
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE, ValueRange
 
@@ -61,7 +62,7 @@ def folder(
     border: int | None = None,
     channels: int | None = None,
     bands: Sequence[int] | None = None,
-    page: Page = 0,
+    page: Page | None = None,
     value_range: ValueRange | None = None,
     outside: str = "error",
     nodata: float | None = None,
@@ -109,7 +110,8 @@ def folder(
         bands: Numbers of the channels to take of these, from 0 on and in the order that
             a model gets them: (3, 0, 1). None for all.
         page: Which page of TIFFs that have several, from 0; "all" for the channels of
-            all pages, one after the other.
+            all pages, one after the other. None is the only page, and an error where
+            the first image has several.
         value_range: (low, high) of the images, black and white: numbers, or one for
             each channel. None means what 8 and 16 bits hold, 0..255 and 0..65535. Of
             images of 12 bits it is (0, 4095).
@@ -154,6 +156,10 @@ def folder(
         def read_mask(index: Any, window: Any) -> tf.Tensor:
             return objects.read(pairs.masks[index], window)
 
+    if page is None and not pairs.are_pages:
+        paths = (os.fsdecode(files[0].numpy()) for files in (pairs.images, pairs.masks))
+        check_one_page(*paths, is_only_one=len(pairs.stems) == 1)
+    page = page or 0
     first = pixels_of(pairs.images[0], page=page)
     are_photos = not any(map(is_array_file, pairs.image_suffixes))
     if nodata is None and is_array_file(pairs.images[0].numpy()):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_seg.data.decode.array_file import array_head
 from keras_seg.data.readers.files import Paths, listed, printable, read_lines
+from keras_seg.data.suggestions import SuggestionError, spelled
 
 
 def is_stack(images: str | os.PathLike) -> bool:
@@ -14,6 +15,29 @@ def is_stack(images: str | os.PathLike) -> bool:
     path = os.fspath(images)
     is_tiff = path.lower().endswith((".tif", ".tiff")) and "*" not in path
     return is_tiff and tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+
+
+def check_one_page(image: str, mask: str, *, is_only_one: bool) -> None:
+    """Raise for an image of several pages, of which none was asked for.
+
+    Args:
+        image: Path of the image.
+        mask: Path of its mask.
+        is_only_one: Whether there is no other image.
+    """
+    if not is_stack(image) or (pages := array_head(image).pages) == 1:
+        return
+    arguments: dict[str, object] = {"page": "all"}
+    remedy = "If its pages are channels"
+    if is_only_one and is_stack(mask) and array_head(mask).pages == pages:
+        arguments = {"images": image, "masks": mask}
+        remedy = "If each page is an image"
+    raise SuggestionError(
+        f"{printable(image)}: Expected an image of one page, or `page`. Received: "
+        f"{pages} pages. {remedy}: {spelled(arguments)}. For the first page alone: "
+        f"{spelled({'page': 0})}.",
+        arguments,
+    )
 
 
 def pair_pages(

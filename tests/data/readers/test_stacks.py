@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_seg import data
 from keras_seg.data.decode.array_file import array_head, is_array_file, read_array
+from keras_seg.data.suggestions import SuggestionError
 
 tifffile = pytest.importorskip(
     "tifffile", reason="keras-seg[tiff] isn't installed: pip install 'keras-seg[tiff]'"
@@ -59,6 +60,28 @@ def test_masks_of_0_and_255_are_two_classes_by_one_word(stack):
     tifffile.imwrite(stack[1], MASKS * 255, photometric="minisblack")
     source = data.folder(*stack, binary=True)
     assert np.array_equal(source[4][1], MASKS[4])
+
+
+def test_pages_of_files_in_a_folder_are_not_passed_over(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    folders = tmp_path / "images", tmp_path / "masks"
+    stack, labels = (folder / "a.tif" for folder in folders)
+    tifffile.imwrite(stack, IMAGES, photometric="minisblack")
+    tifffile.imwrite(labels, MASKS, photometric="minisblack")
+    with pytest.raises(
+        SuggestionError, match=r"a\.tif: .*12 pages\. If each"
+    ) as raised:
+        data.folder(*folders, class_names=NAMES)
+    source = data.folder(**raised.value.arguments, class_names=NAMES)
+    assert len(source) == 12
+    tifffile.imwrite(labels, MASKS[0], photometric="minisblack")
+    with pytest.raises(SuggestionError, match="If its pages are channels") as raised:
+        data.folder(*folders, class_names=NAMES)
+    source = data.folder(*folders, class_names=NAMES, **raised.value.arguments)
+    assert np.array_equal(source[0][0], IMAGES.transpose(1, 2, 0))
+    first = data.folder(*folders, class_names=NAMES, page=0)
+    assert np.array_equal(first[0][0][..., 0], IMAGES[0])
 
 
 def test_another_number_of_pages_is_an_error_with_both(stack, tmp_path):
