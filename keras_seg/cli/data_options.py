@@ -248,7 +248,7 @@ def _folder(
             nodata=options.get("nodata"),
             **range_of(options),
             bands=bands_of(options),
-            page=options.get("page") or 0,
+            page=options.get("page"),
             binary=bool(options.get("binary")),
             instances=options.get("instances"),
             border=options.get("border"),

@@ -127,8 +127,8 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         "--page",
         type=page_of_file,
         metavar="N",
-        help="folder: page of TIFFs that have several, from 0 (default), or all, for "
-        "the channels of all pages",
+        help="folder: page of TIFFs that have several, from 0, or all, for the "
+        "channels of all pages",
     )
     add(
         "--value-range",

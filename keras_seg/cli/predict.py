@@ -2,11 +2,12 @@
 
 import argparse
 import glob
+import itertools
 import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from PIL import Image
 
 from keras_seg.cli.image_options import bands_of
 from keras_seg.cli.output import Output
+from keras_seg.cli.scenes import SCENE, predict_scenes
 from keras_seg.data.decode.array_file import ENDINGS
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
+from keras_seg.inference.scene import is_scene
 from keras_seg.training.progress import LiveLine, duration
 from keras_seg.training.run_files import load_model, read_run
 from keras_seg.visualize import overlay, save_mask, visible
@@ -35,18 +38,21 @@ def predict(options: argparse.Namespace) -> int:
     """Predict masks of image files; see `keras-seg predict --help`."""
     run = read_run(options.run)
     _check_out(options.out)
-    endings = [_MASK]
-    endings += [] if options.no_overlays else [_OVERLAY]
-    endings += [_PROBABILITIES] if options.probabilities else []
     images = _find(options.images, options.out)
+    of_photo = [_MASK]
+    of_photo += [] if options.no_overlays else [_OVERLAY]
+    of_photo += [_PROBABILITIES] if options.probabilities else []
+    endings = {path: [SCENE] if is_scene(path) else of_photo for path in images}
     names = _names(images, options.out, endings)
     missing = names
     if options.resume:
         missing = {
             path: place
             for path, place in names.items()
-            if not all(os.path.exists(f"{place}{ending}") for ending in endings)
+            if not all(os.path.exists(f"{place}{ending}") for ending in endings[path])
         }
+    scenes = {path: names[path] for path in missing if endings[path] == [SCENE]}
+    photos = {path: names[path] for path in missing if path not in scenes}
     palette = np.array(run["palette"], np.uint8)
 
     def write(path: Path, image: np.ndarray, mask: np.ndarray, *more: Any) -> None:
@@ -68,9 +74,10 @@ def predict(options: argparse.Namespace) -> int:
 
     failed = []
     if missing:
+        model = options.export or load_model(options.run)
         done = predict_files(
-            options.export or load_model(options.run),
-            missing,
+            model,
+            photos,
             write,
             batch_size=options.batch_size,
             tile=options.tile,
@@ -82,8 +89,9 @@ def predict(options: argparse.Namespace) -> int:
             page=run.get("page") or 0,
         )
         if not options.json:
-            done = _shown(done, len(missing))
-        for path, error in done:
+            done = _shown(done, len(photos))
+        of_scenes = predict_scenes(model, scenes, run, options)
+        for path, error in itertools.chain(done, of_scenes):
             if error is not None:
                 text = str(error)
                 failed.append(text if str(path) in text else f"{path}: {text}")
@@ -186,7 +194,7 @@ def _images_in(folder: Path, out: Path) -> list[Path]:
 
 
 def _names(
-    images: dict[Path, Path], out: Path, endings: Sequence[str]
+    images: dict[Path, Path], out: Path, endings: Mapping[Path, Sequence[str]]
 ) -> dict[Path, Path]:
     """Where the files of each image go, without their endings.
 
@@ -202,7 +210,7 @@ def _names(
             continue  # named twice
         seen.add(absolute)
         names[path] = out / absolute.relative_to(top).with_suffix("")
-        for ending in endings:
+        for ending in endings[path]:
             other = places.setdefault(f"{names[path]}{ending}", path)
             if other is not path:
                 raise ValueError(

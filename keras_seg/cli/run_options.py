@@ -83,6 +83,8 @@ def _add_predict_command(add_command: AddCommand) -> None:
         "predict",
         "Predict masks of image files. For each image it writes a PNG of class ids, "
         "and an overlay: the photo with the classes in colour, class 0 left as it is. "
+        "For a TIFF that is georeferenced, or has over 67 million pixels, it writes a "
+        "GeoTIFF of ids, with the image's coordinates. "
         "Images that can't be read are listed, and the others are done; the exit "
         "status is then 1.",
     )
@@ -91,7 +93,7 @@ def _add_predict_command(add_command: AddCommand) -> None:
         "images",
         metavar="IMAGE",
         nargs="+",
-        help="JPEG or PNG files, folders (with the folders in them), or patterns in "
+        help="image files, folders (with the folders in them), or patterns in "
         "quotes: 'photos/**/*.jpg'",
     )
     command.add_argument(

@@ -22,6 +22,7 @@ from keras_seg.data.checks import naming
 from keras_seg.data.decode.array_file import (
     Page,
     array_head,
+    is_array_file,
     read_array,
     scene_facts,
 )
@@ -42,6 +43,8 @@ from keras_seg.palette import color_map, color_table
 # all programs read: compressed ids have less than a byte each.
 _TILE, _BIG = 256, 2**32 - 2**25
 _NODATA = 42113
+# Pixels of images whose masks are too large for what shows PNGs.
+_LARGE = 2**26
 
 
 def predict_scene(
@@ -70,7 +73,7 @@ def predict_scene(
         model: A model from images to logits or probabilities, of 2 to 255 classes. Or
             the path of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
         path: A TIFF, of any kind that `data.folder` reads; a tiled one is read fastest.
-            Other image files are decoded as a whole.
+            BMP, GIF, WebP and JPEG 2000 files are decoded as a whole.
         out: File to write, `.tif`. It has this name when it is whole.
         tile: Height and width of the tiles, pixels or (height, width).
         overlap: Share of a tile that the next one has too, 0 or more, below 1. There
@@ -109,7 +112,7 @@ def predict_scene(
             f"{net.num_classes} output channels"
         )
     check_tile(net, passes)
-    if out.suffix.lower() not in (".tif", ".tiff"):
+    if not _is_tiff(out):
         raise ValueError(f"Expected `out` to end in .tif. Received: {out}")
     if out.exists() and out.samefile(path):
         raise ValueError(f"Expected `out` to be another file than {path}.")
@@ -134,6 +137,25 @@ def predict_scene(
         )
 
 
+def is_scene(path: str | os.PathLike) -> bool:
+    """Whether a file is a TIFF that is georeferenced, or large: over 2**26 pixels.
+
+    The masks of such files are TIFFs, which `predict_scene` writes. A file that can't
+    be read isn't one.
+    """
+    if not _is_tiff(path):
+        return False
+    try:
+        facts = scene_facts(path)
+    except (ValueError, OSError):
+        return False
+    return facts.georeference is not None or facts.height * facts.width > _LARGE
+
+
+def _is_tiff(path: str | os.PathLike) -> bool:
+    return os.fspath(path).lower().endswith((".tif", ".tiff"))
+
+
 class Scene:
     """An image file as an array `[1, height, width, channels]` for `blocks`.
 
@@ -156,7 +178,13 @@ class Scene:
         bands: Sequence[int] | None = None,
         nodata: float | None = None,
     ):
+        if not is_array_file(path):
+            raise ValueError(
+                f"Expected a TIFF. Received: {path}. `predict_files` has others, and "
+                "`predict_mask` arrays."
+            )
         head, facts = array_head(path, page=page), scene_facts(path)
+        self._by_rows = _is_tiff(path)  # others are decoded as a whole
         self._path, self._page = path, page
         self._nodata = facts.nodata if nodata is None else check_nodata(nodata)
         #: Tags of the georeference.
@@ -195,7 +223,9 @@ class Scene:
         """Rows as the model takes them."""
         if not self._first <= first <= stop <= self._first + len(self._kept):
             self._kept = self._kept[:0].copy()  # before others need memory
-            self._first, self._kept = first, self._pixels(first, stop)
+            self._first = first if self._by_rows else 0
+            last = stop if self._by_rows else self.shape[1]
+            self._kept = self._pixels(self._first, last)
         return self._kept[first - self._first : stop - self._first]
 
     def _pixels(self, first: int, stop: int) -> np.ndarray:

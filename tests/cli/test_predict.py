@@ -402,3 +402,77 @@ def test_options_out_of_range_are_usage_errors(color_run, photos, words, capsys)
         predict(color_run, "photos", *words)
     assert caught.value.code == 2
     assert words[0] in capsys.readouterr().err
+
+
+@pytest.fixture
+def scenes(tmp_path, monkeypatch):
+    """A georeferenced TIFF, one of many pixels, an ordinary one, and a photo."""
+    tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff]")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("keras_seg.inference.scene._LARGE", 30 * 41)
+    Path("in/north").mkdir(parents=True)
+    place = [
+        (33550, 12, 3, (10.0, 10.0, 0.0)),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 300000.0, 5100000.0, 0.0)),
+    ]
+    pixels = RNG.integers(0, 256, (30, 41, 3), np.uint8)
+    more = np.vstack([pixels, pixels])
+    options = {"photometric": "rgb", "compression": "zlib"}
+    tifffile.imwrite("in/north/geo.tif", pixels, extratags=place, **options)
+    tifffile.imwrite("in/large.TIFF", more, **options)
+    tifffile.imwrite("in/small.tif", pixels, **options)
+    Image.fromarray(pixels).save("in/photo.png")
+    return pixels, more
+
+
+def test_scenes_get_a_geotiff_and_small_tiffs_a_png(color_run, scenes, capsys):
+    tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff]")
+    pixels, more = scenes
+    arguments = ["predict", str(color_run), "in", "--out", "out", "--json"]
+    assert main(arguments) == 0
+    found = {str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file()}
+    ordinary = {
+        f"{stem}{end}"
+        for stem in ("small", "photo")
+        for end in (
+            ".png",
+            "_overlay.jpg",
+        )
+    }
+    assert found == {"north/geo.tif", "large.tif"} | ordinary
+    model = keras.saving.load_model(color_run / "model.keras")
+    expected = keras_seg.predict_mask(model, pixels)
+    assert np.array_equal(tifffile.imread("out/north/geo.tif"), expected)
+    large = keras_seg.predict_mask(model, more)
+    assert np.array_equal(tifffile.imread("out/large.tif"), large)
+    assert np.array_equal(np.asarray(Image.open("out/small.png")), expected)
+    assert np.array_equal(np.asarray(Image.open("out/photo.png")), expected)
+    with tifffile.TiffFile("out/north/geo.tif") as file:
+        tags = file.pages[0].tags
+        assert tags[33922].value == (0, 0, 0, 300000, 5100000, 0)
+        assert (file.pages[0].colormap.T[:3] == np.array(PALETTE) * 257).all()
+    assert json.loads(capsys.readouterr().out)["written"] == 4
+
+    Path("out/large.tif").unlink()
+    assert main([*arguments, "--continue"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["written"], said["there_already"]) == (1, 3)
+    assert np.array_equal(tifffile.imread("out/large.tif"), large)
+
+
+def test_a_scene_that_is_broken_is_left_out_by_name(color_run, scenes, capsys):
+    contents = Path("in/north/geo.tif").read_bytes()
+    Path("in/north/geo.tif").write_bytes(contents[:-40])
+    assert main(["predict", str(color_run), "in", "--out", "out"]) == 1
+    said = capsys.readouterr()
+    assert "3 of 4 images" in said.out
+    assert "left out: in/north/geo.tif: Expected strips or tiles" in said.err
+    assert not Path("out/north/geo.tif").exists()
+
+
+def test_a_scene_is_not_written_over(color_run, scenes, capsys):
+    before = Path("in/north/geo.tif").read_bytes()
+    out = ["--out", "in/north"]
+    assert main(["predict", str(color_run), "in/north/geo.tif", *out]) == 1
+    assert "would be written over" in capsys.readouterr().err
+    assert Path("in/north/geo.tif").read_bytes() == before

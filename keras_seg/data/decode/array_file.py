@@ -2,10 +2,13 @@
 
 TIFF through tifffile; BMP, GIF, WebP and JPEG 2000 through Pillow. What a file is, its
 first bytes say, not its name. Everything here may be called from several threads.
+
+"stack.tif#3" is page 3 of a TIFF, from 0: an image for all that takes paths.
 """
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import IO, Any, Literal, NamedTuple
 
@@ -20,6 +23,7 @@ from keras_seg.labels import FilePath
 
 #: How the names of such files end, in lower case.
 ENDINGS = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".j2k")
+_PAGE = re.compile(r"(.*\.tiff?)#(\d+)", re.IGNORECASE | re.DOTALL)
 #: Which page of a file: its number from 0, or all as channels.
 Page = int | Literal["all"]
 #: Where a file is.
@@ -74,13 +78,14 @@ def is_array_file(name: Path) -> bool:
         >>> is_array_file("scenes/A.TIF"), is_array_file("photo.png")
         (True, False)
     """
-    return os.fsdecode(name).lower().endswith(ENDINGS)
+    name = os.fsdecode(name)
+    return name.lower().endswith(ENDINGS) or _PAGE.fullmatch(name) is not None
 
 
 def is_array_path(path: FilePath) -> tf.Tensor:
     """The same for a scalar string tensor, also inside tf.data."""
     endings = "|".join(ending.lstrip(".") for ending in ENDINGS)
-    return tf.strings.regex_full_match(path, rf"(?is).*\.({endings})")
+    return tf.strings.regex_full_match(path, rf"(?is).*\.({endings})(#\d+)?")
 
 
 def array_head(path: Path, *, page: Page = 0) -> ArrayHead:
@@ -96,8 +101,8 @@ def array_head(path: Path, *, page: Page = 0) -> ArrayHead:
         ImportError: if a package is missing, saying how to install it.
         ValueError: naming the file, if it can't be read, or has no such page.
     """
-    with _opened(path) as (file, module):
-        return module.head(file, _check_page(page))
+    with _opened(path, page) as (file, module, page):
+        return module.head(file, page)
 
 
 def read_array(path: Path, window: ArrayWindow = None, *, page: Page = 0) -> np.ndarray:
@@ -124,8 +129,8 @@ def read_array(path: Path, window: ArrayWindow = None, *, page: Page = 0) -> np.
         ValueError: naming the file, if it isn't whole or can't be read, has no such
             page, or doesn't hold the window.
     """
-    with _opened(path) as (file, module):
-        return module.read(file, window, _check_page(page))
+    with _opened(path, page) as (file, module, page):
+        return module.read(file, window, page)
 
 
 def read_indices(path: Path, window: ArrayWindow = None) -> np.ndarray:
@@ -134,20 +139,26 @@ def read_indices(path: Path, window: ArrayWindow = None) -> np.ndarray:
     Single bits are 0 and 1 in all formats. A TIFF's value of no data, if no class can
     have it (below 0, or NaN), becomes 255.
     """
-    with _opened(path) as (file, module):
-        return module.read_indices(file, window)
+    with _opened(path) as (file, module, page):
+        return module.read_indices(file, window, page)
 
 
 def index_channels(path: Path) -> int:
     """How many channels `read_indices` returns."""
-    with _opened(path) as (file, module):
-        return module.index_channels(file)
+    with _opened(path) as (file, module, page):
+        return module.index_channels(file, page)
 
 
 def scene_facts(path: Path) -> SceneFacts:
     """Read where the first page of a file lies, and which value means no data."""
-    with _opened(path) as (file, module):
-        return module.facts(file)
+    with _opened(path) as (file, module, page):
+        return module.facts(file, page)
+
+
+def array_size(path: Path, *, page: Page = 0) -> tuple[int, int]:
+    """Read (height, width) of a page, without counting pages as `array_head` does."""
+    with _opened(path, page) as (file, module, page):
+        return module.facts(file, page)[:2]
 
 
 def check_window(window: ArrayWindow, height: int, width: int) -> tuple[slice, slice]:
@@ -169,19 +180,21 @@ def check_window(window: ArrayWindow, height: int, width: int) -> tuple[slice, s
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any]]:
-    """An open file, and the module that reads its format."""
+def _opened(path: Path, page: Page = 0) -> Iterator[tuple[IO[bytes], Any, Page]]:
+    """An open file, the module that reads its format, and which page to read."""
     from keras_seg.data.decode import pillow_file, tiff
 
     path = os.fsdecode(path)
+    named = _PAGE.fullmatch(path)
     try:
-        with _open(path) as file:
+        page = _check_page(int(named[2]) if named else page)
+        with _open(named[1] if named else path) as file:
             start = file.read(16)
             file.seek(0)
             if start[:4] in tiff.MAGIC:
-                yield file, tiff
+                yield file, tiff, page
             elif start.startswith(pillow_file.MAGIC):
-                yield file, pillow_file
+                yield file, pillow_file, page
             else:
                 received = kind_of_bytes(start)
                 is_known = received in ("a PNG", "a JPEG")

@@ -10,6 +10,7 @@ from keras_seg.data.decode.array_file import (
     ArrayWindow,
     Page,
     array_head,
+    array_size,
     read_array,
 )
 from keras_seg.data.decode.numpy_op import file_op
@@ -53,8 +54,7 @@ def read_array_image(
         return _with_channels(pixels, channels)
 
     def size(file: bytes, part: ArrayWindow) -> np.ndarray:
-        head = array_head(file, page=page)
-        return np.array([head.height, head.width], np.int32)
+        return np.array(array_size(file, page=page), np.int32)
 
     known: Any = dtype or tf.uint8
     if dtype is None and tf.executing_eagerly():

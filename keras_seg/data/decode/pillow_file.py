@@ -58,8 +58,9 @@ def read(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray:
     return np.ascontiguousarray(pixels[rows, columns])
 
 
-def read_indices(file: IO[bytes], window: ArrayWindow) -> np.ndarray:
+def read_indices(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray:
     """The same, but colours of a palette as their indices, and single bits as 0, 1."""
+    _check_first(page)
     with _opened(file) as image:
         mode = image.mode if image.mode in _ONE_CHANNEL else _mode(image)
         pixels = _decoded(image, mode).astype(np.uint8 if mode == "1" else None)
@@ -68,15 +69,16 @@ def read_indices(file: IO[bytes], window: ArrayWindow) -> np.ndarray:
     return pixels[rows, columns]
 
 
-def index_channels(file: IO[bytes]) -> int:
+def index_channels(file: IO[bytes], page: Page) -> int:
     """Channels of what `read_indices` returns, of an open file."""
+    _check_first(page)
     with _opened(file) as image:
         return 1 if image.mode in _ONE_CHANNEL else _CHANNELS[_mode(image)]
 
 
-def facts(file: IO[bytes]) -> SceneFacts:
+def facts(file: IO[bytes], page: Page) -> SceneFacts:
     """What `scene_facts` returns, of an open file."""
-    return SceneFacts(*head(file, 0)[:2])
+    return SceneFacts(*head(file, page)[:2])
 
 
 def _opened(file: IO[bytes]) -> Any:

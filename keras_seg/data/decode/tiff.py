@@ -74,33 +74,32 @@ def read(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
-def read_indices(file: IO[bytes], window: ArrayWindow) -> np.ndarray:
+def read_indices(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray:
     """What `array_file.read_indices` returns, of an open TIFF."""
     with opened(file) as tiff:
-        (image,) = _chosen(tiff, 0)
-        page = image.page
-        rows, columns = check_window(window, page.imagelength, page.imagewidth)
-        stored = _stored(image, rows, columns)
-        nodata = nodata_of(page)
+        image = _chosen(tiff, page)[0]
+        height, width = image.page.imagelength, image.page.imagewidth
+        stored = _stored(image, *check_window(window, height, width))
+        nodata = nodata_of(image.page)
         if nodata is None or nodata >= 0:  # which a class might have
             return stored
         stored = stored.astype(np.promote_types(stored.dtype, np.int16), copy=False)
         return filled(stored, nodata, IGNORE)
 
 
-def index_channels(file: IO[bytes]) -> int:
+def index_channels(file: IO[bytes], page: Page) -> int:
     """Channels of what `read_indices` returns, of an open TIFF."""
     with opened(file) as tiff:
-        return _chosen(tiff, 0)[0].page.samplesperpixel
+        return _chosen(tiff, page)[0].page.samplesperpixel
 
 
-def facts(file: IO[bytes]) -> SceneFacts:
+def facts(file: IO[bytes], page: Page) -> SceneFacts:
     """What `scene_facts` returns, of an open TIFF."""
     with opened(file) as tiff:
-        page = _chosen(tiff, 0)[0].page
-        size = page.imagelength, page.imagewidth
+        first = _chosen(tiff, page)[0].page
+        size = first.imagelength, first.imagewidth
         return SceneFacts(
-            *size, nodata_of(page), georeference_of(page), tuple(tags_of(page))
+            *size, nodata_of(first), georeference_of(first), tuple(tags_of(first))
         )
 
 

@@ -43,6 +43,7 @@ from keras_seg.data.readers.objects import check_objects
 from keras_seg.data.readers.pairing import Pairs, pair_files
 from keras_seg.data.readers.prepared import read_description
 from keras_seg.data.readers.scenes import place_check
+from keras_seg.data.readers.stacks import check_one_page
 from keras_seg.data.source import Source
 from keras_seg.labels import IGNORE, ValueRange
 
@@ -61,7 +62,7 @@ def folder(
     border: int | None = None,
     channels: int | None = None,
     bands: Sequence[int] | None = None,
-    page: Page = 0,
+    page: Page | None = None,
     value_range: ValueRange | None = None,
     outside: str = "error",
     nodata: float | None = None,
@@ -73,8 +74,9 @@ def folder(
     the stem: `folder("scans/*.jpg", "scans/*_mask.png", ...)`.
 
     Args:
-        images: Folder of images, or with a `*` in the name of its files.
-        masks: Folder of masks, likewise.
+        images: Folder of images, or with a `*` in the name of its files; or a TIFF,
+            each page of which is an image.
+        masks: Folder of masks, likewise; or a TIFF with a mask for each of these pages.
         class_names: A name per class. None takes the names in the file `palette`, or
             those of a set that `data.prepare` wrote, which has a `dataset.json` beside
             the folder of masks.
@@ -108,7 +110,8 @@ def folder(
         bands: Numbers of the channels to take of these, from 0 on and in the order that
             a model gets them: (3, 0, 1). None for all.
         page: Which page of TIFFs that have several, from 0; "all" for the channels of
-            all pages, one after the other.
+            all pages, one after the other. None is the only page, and an error where
+            the first image has several.
         value_range: (low, high) of the images, black and white: numbers, or one for
             each channel. None means what 8 and 16 bits hold, 0..255 and 0..65535. Of
             images of 12 bits it is (0, 4095).
@@ -153,6 +156,10 @@ def folder(
         def read_mask(index: Any, window: Any) -> tf.Tensor:
             return objects.read(pairs.masks[index], window)
 
+    if page is None and not pairs.are_pages:
+        paths = (os.fsdecode(files[0].numpy()) for files in (pairs.images, pairs.masks))
+        check_one_page(*paths, is_only_one=len(pairs.stems) == 1)
+    page = page or 0
     first = pixels_of(pairs.images[0], page=page)
     are_photos = not any(map(is_array_file, pairs.image_suffixes))
     if nodata is None and is_array_file(pairs.images[0].numpy()):
@@ -177,6 +184,7 @@ def folder(
         )
         return pixels if bands is None else pick_bands(pixels, bands)
 
+    are_whole = bands is None and not pairs.are_pages
     check_place = place_check(pairs.image_suffixes, pairs.mask_suffixes)
 
     def mask(index: Any, window: Any = None) -> tf.Tensor:
@@ -193,8 +201,8 @@ def folder(
         class_names=classes.names,
         names=list(map(printable, pairs.stems)),
         palette=classes.palette,
-        # With `bands` the images are no whole files, which could be copied.
-        image_path=pairs.images.__getitem__ if bands is None else None,
+        # With `bands`, and of pages, images are no whole files, which could be copied.
+        image_path=pairs.images.__getitem__ if are_whole else None,
         mask_path=pairs.masks.__getitem__,
         origin=f"folder({images!r}, {masks!r})",
         value_range=value_range,

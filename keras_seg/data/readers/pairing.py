@@ -20,6 +20,7 @@ from keras_seg.data.readers.files import (
     walk,
 )
 from keras_seg.data.readers.patterns import common_affixes
+from keras_seg.data.readers.stacks import is_stack, pair_pages
 from keras_seg.data.suggestions import MissingFilesError, SuggestionError, spelled
 
 _IMAGES, _MASKS = (".jpg", ".jpeg", ".png", *array_file.ENDINGS), label_file.ENDINGS
@@ -41,6 +42,8 @@ class Pairs(NamedTuple):
     #: How the names of images, and of masks, end.
     image_suffixes: list[str]
     mask_suffixes: list[str]
+    #: Whether they are pages of two files.
+    are_pages: bool = False
 
 
 def pair_files(
@@ -49,6 +52,10 @@ def pair_files(
     split: str | os.PathLike | Sequence[str] | None,
 ) -> Pairs:
     """Pair the files of two folders; the arguments are those of `folder`."""
+    if is_stack(images):
+        roots = [os.path.dirname(os.fspath(path)) or "." for path in (images, masks)]
+        tiff = [".tif"]
+        return Pairs(*pair_pages(images, masks, split), *roots, tiff, tiff, True)
     image_files = Files(images, _IMAGES, _NO_IMAGES)
     mask_files = Files(masks, _MASKS, _NO_MASKS)
     if image_files.root == mask_files.root:
