@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
+# Imports and graphs make many small objects that stay. By default a collection begins
+# after 700 of them.
+gc.set_threshold(50_000)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _collections_pass_over_what_was_imported():
     # TensorFlow's and Keras's own objects: 0.3 s of each collection, for nothing.
     gc.collect()
     gc.freeze()
-    # Graphs are made of many small objects that stay; by default a collection begins
-    # after 700 of them.
-    gc.set_threshold(50_000)
     yield
     gc.unfreeze()
 
@@ -28,8 +29,8 @@ def _collections_pass_over_what_was_imported():
 @pytest.fixture(scope="session", autouse=True)
 def _seeds_leave_kernels_as_they_are():
     # `keras.utils.set_random_seed` seeds Python's generator, from which Keras has all
-    # its seeds, and TensorFlow's, which nothing here draws from. TensorFlow then throws
-    # away all kernels, and prepares each op and graph again that a test has made before.
+    # its seeds, and TensorFlow's, from which nothing here draws. TensorFlow then throws
+    # away its kernels, and prepares each op and graph of earlier tests once more.
     import tensorflow as tf
 
     with pytest.MonkeyPatch.context() as patch:
