@@ -253,15 +253,15 @@ def test_probabilities_give_the_loss_of_their_logits(build):
 @functools.cache
 def trained_on_logits(build):
     """Loss and weights of a step with a model that ends in logits."""
-    return train(build, "linear", from_logits=True)
+    return train(build, "linear", from_logits=True, run_eagerly=True)
 
 
-def train(build, activation, from_logits):
+def train(build, activation, from_logits, **options):
     """Loss and weights of a step with a model that ends in `activation`."""
     keras.utils.set_random_seed(0)
     layers = [keras.Input((5, 6, CLASSES)), keras.layers.Conv2D(CLASSES, 1)]
     model = keras.Sequential([*layers, keras.layers.Activation(activation)])
-    model.compile("sgd", loss=build(from_logits=from_logits))
+    model.compile("sgd", loss=build(from_logits=from_logits), **options)
     logs = model.fit(LOGITS, LABELS, verbose=0).history
     return logs["loss"][0], model.get_weights()
 

@@ -137,7 +137,7 @@ def other(name):
 
 @functools.cache
 def other_scores(name):
-    """Logits and probabilities of it, of an image and of it with each channel changed."""
+    """Logits and probabilities of images with one channel changed, and one without."""
     x = np.repeat(images(9, 14, channels=CHANNELS)[:1], CHANNELS + 1, axis=0)
     for channel in range(CHANNELS):
         x[channel, ..., channel] = 255 - x[channel, ..., channel]
