@@ -96,6 +96,7 @@ MORE = (
     "unet-bilinear",
     "attention_unet-encoder",
     "segformer-encoder",
+    "unet_plus_plus-encoder",
 )
 every_model = pytest.mark.parametrize("name", of(MODELS, slow=MORE))
 every_builder = pytest.mark.parametrize("name", of(BUILDERS.values()))

@@ -4,6 +4,7 @@ import functools
 import json
 import pathlib
 import subprocess
+import tempfile
 
 import keras
 import numpy as np
@@ -46,15 +47,16 @@ def build(net, folder, *, of=None, num_classes=3, **arguments):
 
 
 @functools.cache
-def unloaded(net):
-    """Such a net, which tests share and leave as it is: no file fits it."""
-    return getattr(keras_seg, net)(3, encoder=backbone()[0], **NETS[net])
+def shared(net):
+    """Such a net, with smp's tensors, which tests share and leave as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        return build(net, pathlib.Path(folder))
 
 
 def load(net, folder, of):
-    """Load a file of tensors into such a net, as the builder does."""
+    """Load a file of tensors that don't fit into such a net, as the builder does."""
     write_safetensors(folder / "smp.safetensors", of)
-    nets.load_net(unloaded(net), str(folder / "smp.safetensors"), net)
+    nets.load_net(shared(net), str(folder / "smp.safetensors"), net)
 
 
 def decoder(model):
@@ -64,8 +66,8 @@ def decoder(model):
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_with_tensors_of_smp_scores_are_those_of_its_decoder(net, tmp_path):
-    model = build(net, tmp_path)
+def test_with_tensors_of_smp_scores_are_those_of_its_decoder(net):
+    model = shared(net)
     shapes = smp_decoders.feature_shapes(net)
     levels = model.get_layer("encoder").output
     features = [named_values(level, (1, *shapes[level])) for level in levels]

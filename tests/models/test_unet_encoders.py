@@ -5,7 +5,6 @@ import functools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_seg import unet
 from keras_seg.models import encoder
@@ -280,18 +279,6 @@ def test_levels_that_do_not_fit_are_told(make, said):
 
 
 # ------------------------------------------------------------------ sizes
-
-
-@pytest.mark.usefixtures("tensorflow_only")
-def test_one_graph_serves_all_sizes():
-    step = tf.function(
-        shared(), input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)]
-    )
-    for size in [(1, 1), (64, 32), (33, 65)]:
-        x = images(*size)
-        found = np.asarray(step(x))
-        assert found.shape == (2, *size, 3)
-        np.testing.assert_allclose(found, shared()(x), rtol=1e-3, atol=1e-3)
 
 
 def test_a_fixed_size_gives_the_logits_of_any_size():
