@@ -16,7 +16,7 @@ from PIL import Image
 
 from keras_seg.cli.image_options import bands_of
 from keras_seg.cli.output import Output
-from keras_seg.cli.scenes import SCENE, predict_scenes
+from keras_seg.cli.scenes import SCENE, pages_of, predict_scenes, without_suffix
 from keras_seg.data.decode.array_file import ENDINGS
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
@@ -39,6 +39,10 @@ def predict(options: argparse.Namespace) -> int:
     run = read_run(options.run)
     _check_out(options.out)
     images = _find(options.images, options.out)
+    if run.get("page") is None:
+        images = {
+            page: folder for path, folder in images.items() for page in pages_of(path)
+        }
     of_photo = [_MASK]
     of_photo += [] if options.no_overlays else [_OVERLAY]
     of_photo += [_PROBABILITIES] if options.probabilities else []
@@ -209,7 +213,7 @@ def _names(
         if absolute in seen:
             continue  # named twice
         seen.add(absolute)
-        names[path] = out / absolute.relative_to(top).with_suffix("")
+        names[path] = out / without_suffix(absolute.relative_to(top))
         for ending in endings[path]:
             other = places.setdefault(f"{names[path]}{ending}", path)
             if other is not path:

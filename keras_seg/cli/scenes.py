@@ -1,4 +1,7 @@
-"""Scenes among the images of `keras-seg predict`: their masks are GeoTIFFs."""
+"""TIFFs among the images of `keras-seg predict`: scenes, and stacks of images.
+
+The masks of scenes are GeoTIFFs. Each page of a stack has a mask, as an image has.
+"""
 
 import argparse
 import contextlib
@@ -8,12 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from keras_seg.cli.data_options import bands_of
+from keras_seg.data.decode.array_file import array_head
 from keras_seg.inference.scene import predict_scene
 from keras_seg.training.progress import LiveLine, duration
 
 #: How the name of a scene's mask ends.
 SCENE = ".tif"
 _TILE = 1024
+
+
+def pages_of(path: Path) -> list[Path]:
+    """An image file, or the pages of one that has several: "volume.tif#07"."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return [path]
+    try:
+        pages = array_head(path).pages
+    except (ValueError, OSError):  # which reading it will tell
+        return [path]
+    if pages == 1:
+        return [path]
+    digits = len(str(pages - 1))
+    return [path.with_name(f"{path.name}#{k:0{digits}}") for k in range(pages)]
+
+
+def without_suffix(path: Path) -> Path:
+    """The path of an image without its ending; "volume_07" for a page."""
+    name, _, page = path.suffix.partition("#")
+    return path.with_name(f"{path.stem}_{page}" if name and page else path.stem)
 
 
 def predict_scenes(

@@ -477,3 +477,18 @@ def test_a_scene_is_not_written_over(color_run, scenes, capsys):
     assert main(["predict", str(color_run), "in/north/geo.tif", *out]) == 1
     assert "would be written over" in capsys.readouterr().err
     assert Path("in/north/geo.tif").read_bytes() == before
+
+
+def test_each_page_of_a_stack_has_a_mask(grey_run, tmp_path, monkeypatch, capsys):
+    tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff]")
+    monkeypatch.chdir(tmp_path)
+    stack = RNG.integers(0, 256, (11, 20, 30), np.uint8)
+    tifffile.imwrite("volume.tif", stack, photometric="minisblack")
+    assert main(["predict", str(grey_run), "volume.tif", "--out", "out"]) == 0
+    assert "11 of 11 images" in capsys.readouterr().out
+    assert len(os.listdir("out")) == 22
+    model = keras.saving.load_model(grey_run / "model.keras")
+    for k in (0, 7, 10):
+        expected = keras_seg.predict_mask(model, stack[k][..., None])
+        found = np.asarray(Image.open(f"out/volume_{k:02}.png"))
+        assert np.array_equal(found, expected)
