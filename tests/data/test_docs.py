@@ -81,11 +81,16 @@ def files(tmp_path, monkeypatch):
 
 def test_the_python_of_the_page_runs(files):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 12
     names: dict = {}
     for code in blocks:
         exec(code, names)
 
+    low, high = names["cells"].value_range  # measured by the page
+    assert 0 < low[0] < 300
+    assert 3800 < high[0] < 4095
+    assert names["infrared"].channels == 3
+    assert names["three"].num_classes == 3
     assert names["source"].dtype == "uint16"
     assert names["source"].value_range == (0, 4095)
     assert np.array_equal(names["stack"][3][0][..., 0], files["volume"][3])
