@@ -3,8 +3,8 @@ import pytest
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_seg.visualize import contact_sheet, overlay, samples
-from keras_seg.visualize.legend import legend
+from keras_seg.visualize import contact_sheet, overlay, samples, visible
+from keras_seg.visualize.legend import LINE, legend
 
 PALETTE = np.array([(0, 0, 0), (200, 10, 30), (7, 250, 90)], "uint8")
 CREAM = (224, 224, 192)  # of pixels without a label, in VOC
@@ -200,3 +200,32 @@ def test_a_contact_sheet_shrinks_large_pictures():
     small = np.full((60, 100, 3), 100)
     small[20:40] = (100 + PALETTE[1].astype(int)) // 2
     place(sheet, small)
+
+
+def test_bytes_are_shown_as_they_are_and_other_numbers_stretched():
+    image = np.random.default_rng(0).integers(0, 90, (6, 8, 4)).astype(np.uint8)
+    np.testing.assert_array_equal(visible(image), image[..., :3])
+    np.testing.assert_array_equal(visible(image[..., :2]), image[..., :1])
+    wide = np.linspace(-1, 1, 101).reshape(1, 101, 1)
+    shown = visible(wide).ravel()
+    assert shown[:2].tolist() == [0, 0]
+    assert shown[-2:].tolist() == [255, 255]
+    middle = np.linspace(0, 255, 99)  # from the 1st to the 99th percentile
+    np.testing.assert_allclose(shown[1:-1], middle, atol=0.51)
+    wide[0, 50] = np.nan
+    assert visible(wide)[0, 50] == 0
+    flat = np.full((2, 2, 1), 5, np.uint16)
+    assert visible(flat).max() == 0
+
+
+def test_titles_say_that_images_were_stretched():
+    """The titles differ in nothing else than what is added at their ends."""
+    ids = np.zeros((90, 90), int)
+    both = [np.full((90, 90, 1), 9, dtype) for dtype in (np.uint8, np.uint16)]
+    plain, stretched = (samples([(image, ids, ids)], PALETTE, NAMES) for image in both)
+    title = slice(0, LINE)
+    assert (plain[title] < 128).sum() < (stretched[title] < 128).sum()
+    plain, stretched = (
+        contact_sheet([("a", image, ids)], PALETTE, NAMES) for image in both
+    )
+    assert (plain < 128).all(-1).sum() < (stretched < 128).all(-1).sum()

@@ -204,6 +204,25 @@ def test_images_of_other_channels_are_shown(channels, tmp_path):
     assert np.abs(difference).mean() < 40  # noise, and a JPEG's colours
 
 
+def test_images_of_16_bits_are_stretched_and_that_is_said(tmp_path):
+    image = np.linspace(1000, 1100, 480).reshape(20, 24, 1).astype(np.uint16)
+    source = arrays(
+        [image],
+        [np.ones((20, 24), int)],
+        class_names=["ground", "cat"],
+        value_range=(0, 4095),
+    )
+    options = {"input_shape": (None, None, 1), "value_range": (0, 4095)}
+    model = keras_seg.unet(2, widths=(2, 2), **options)
+    report(tmp_path / "page.html", model, source)
+    page = (tmp_path / "page.html").read_text()
+    assert "24 × 20 pixels, brightness stretched" in page  # noqa: RUF001
+    (figure,) = figures(page).values()
+    photo = np.asarray(pictures(figure)[0].convert("L")).astype(int)
+    assert photo[0].max() < 20
+    assert photo[-1].min() > 235
+
+
 def test_a_model_without_padding_and_one_image(tmp_path):
     image, mask = np.zeros((9, 30, 3), "uint8"), np.zeros((9, 30), int)
     source = arrays([image], [mask], class_names=["a", "b"])

@@ -15,7 +15,7 @@ from keras_seg.inference.predict import Model
 from keras_seg.inference.scores import iou, mean_iou
 from keras_seg.labels import IGNORE
 from keras_seg.palette import color_table
-from keras_seg.visualize.pictures import fit, visible
+from keras_seg.visualize.pictures import fit, is_stretched, visible
 
 #: Height and width in pixels that a picture has at most.
 SIDE = 512
@@ -86,8 +86,9 @@ def draw(model: Model, source: Source, index: int) -> dict[str, Any]:
 
     Returns:
         Pictures as data URIs: `photo`, and `truth`, `prediction` and `errors` to lay
-        over it; `size`, and by what number it was divided for the pictures; `mean_iou`,
-        None without a labelled pixel; `classes` that occur, with their IoU.
+        over it; `size`, and by what number it was divided for the pictures; whether the
+        photo's brightness was `stretched` for them; `mean_iou`, None without a labelled
+        pixel; `classes` that occur, with their IoU.
     """
     image, truth = source[index]
     prediction = predict_mask(model, image)
@@ -105,6 +106,7 @@ def draw(model: Model, source: Source, index: int) -> dict[str, Any]:
         # A strip would be as thin as a line, or higher than the page.
         "ratio": min(max(width / height, 0.5), 3),
         "divided_by": -(-max(height, width) // SIDE),
+        "stretched": is_stretched(image),
         "mean_iou": whole,
         "wrong": float((errors == WRONG).mean()),
         "classes": _classes(hits, unions, source),
