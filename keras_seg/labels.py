@@ -121,9 +121,15 @@ def check_value_range(value_range: Any, *, channels: int | None = None) -> Any:
     except (TypeError, ValueError):
         fits = False
     if not fits or isinstance(value_range, str):
+        hint = ""
+        if value_range == "percentiles":  # a word of the command line
+            hint = (
+                ". Measure it: source.with_value_range(keras_seg.data.statistics("
+                "source).percentile_range(0.5, 99.5), outside='keep')"
+            )
         raise ValueError(
             "Expected `value_range` to be (low, high), low below high: two numbers, "
-            f"or two lists of one number per channel. Received: {value_range!r}"
+            f"or two lists of one number per channel. Received: {value_range!r}{hint}"
         )
     if low.ndim and channels not in (None, low.size):
         raise ValueError(

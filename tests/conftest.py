@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+# Imports and graphs make many small objects that stay. By default a collection begins
+# after 700 of them.
+gc.set_threshold(50_000)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _collections_pass_over_what_was_imported():
@@ -20,6 +24,18 @@ def _collections_pass_over_what_was_imported():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _seeds_leave_kernels_as_they_are():
+    # `keras.utils.set_random_seed` seeds Python's generator, from which Keras has all
+    # its seeds, and TensorFlow's, from which nothing here draws. TensorFlow then throws
+    # away its kernels, and prepares each op and graph of earlier tests once more.
+    import tensorflow as tf
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.random, "set_seed", lambda seed: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -63,7 +63,8 @@ def option_words(argument: str, value: Any) -> list[str]:
     if value is True:
         return [_flag(argument)]
     if argument == "value_range":
-        return [_flag(argument), ",".join(map(str, value))]
+        words = [value] if isinstance(value, str) else map(str, value)
+        return [_flag(argument), ",".join(words)]
     entries = value if isinstance(value, list) else [value]
     return [_flag(argument), ",".join(map(_entry, entries))]
 

@@ -120,18 +120,23 @@ class Reading:
     def _pixels_and_gaps(self, index: Index, **options: Any) -> tuple[Image, Any]:
         """An image, checked, and which pixels have no data: bools, None for none."""
         with naming(lambda: self._name("image", index)):
-            pixels = self._image(self._reader_index(index), **options)
-            image = tf.convert_to_tensor(pixels)
-            check_image(image)
-            if image.shape.rank is None or image.shape[-1] is None:  # as from NumPy
-                image = tf.ensure_shape(image, (None, None, self.channels))
+            image, gaps = self._unchecked(index, **options)
             values = self._values(image.dtype)
-            gaps = None
-            if self._nodata is not None:
-                gaps = missing(image, self._nodata, values)
+            if gaps is not None:
                 black = tf.cast(values.low, image.dtype)
                 image = tf.where(gaps[..., None], black, image)
             return values.checked(image, is_part=bool(options)), gaps
+
+    def _unchecked(self, index: Index, **options: Any) -> tuple[Image, Any]:
+        """An image whose numbers may be any, and which pixels have no data."""
+        image = tf.convert_to_tensor(self._image(self._reader_index(index), **options))
+        check_image(image)
+        if image.shape.rank is None or image.shape[-1] is None:  # as from NumPy
+            image = tf.ensure_shape(image, (None, None, self.channels))
+        if self._nodata is None:
+            return image, None
+        low, high = self._value_range or (0, 255)
+        return image, missing(image, self._nodata, Values(image.dtype, low, high))
 
     def _values(self, dtype: tf.DType) -> Values:
         """What the numbers of the images are, which the reader gives in a dtype."""

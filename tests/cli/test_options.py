@@ -96,6 +96,7 @@ from keras_seg.cli.train_options import MODELS
         ("predict none a.jpg --out x", "Expected the folder of a run, with run.json"),
     ],
 )
+@pytest.mark.usefixtures("only_trained")  # several are refused after a look at examples
 def test_bad_options_get_one_clear_line(arguments, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments.split()) == 1

@@ -21,11 +21,13 @@ RNG = np.random.default_rng(0)
 
 
 def make_run(folder, channels):
-    """A run of a net that wasn't trained."""
+    """A run of the smallest net that sees neighbours, which wasn't trained."""
     keras.utils.set_random_seed(1)
-    model = keras_seg.unet(3, widths=(4, 8), input_shape=(None, None, channels))
+    image = keras.Input((None, None, channels))
+    scaled = keras.layers.Rescaling(1 / 255)(image)
+    logits = keras.layers.Conv2D(3, 3, padding="same", name="logits")(scaled)
     folder.mkdir()
-    model.save(folder / "model.keras")
+    keras.Model(image, logits).save(folder / "model.keras")
     described = {"palette": PALETTE, "class_names": ["land", "cat", "dog"]}
     (folder / "run.json").write_text(json.dumps(described))
     return folder
@@ -143,7 +145,6 @@ def test_images_of_one_size_in_a_batch_are_as_one_by_one(
 @pytest.mark.parametrize(
     ("arguments", "written"),
     [
-        (["photos"], ["a", "b", "cats/a", "cats/big/c"]),
         (["photos/cats"], ["a", "big/c"]),
         (["photos/cats/a.png"], ["a"]),
         (["photos/a.png", "photos/cats/a.png"], ["a", "cats/a"]),

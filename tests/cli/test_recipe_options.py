@@ -42,8 +42,12 @@ def test_the_optimizer_is_the_one_asked_for(seen):
     assert float(optimizer.learning_rate) == 0.25
 
 
-def test_the_rate_rises_and_falls_by_default(seen):
-    optimizer = optimizer_of(seen("--learning-rate", "0.1"))
+def test_by_default_the_rate_rises_and_falls(seen):
+    found = seen("--learning-rate", "0.1")
+    # And callbacks that nobody asked for aren't there.
+    kinds = {type(x).__name__ for x in found.arguments["callbacks"]}
+    assert not kinds & {"SwapEMAWeights", "_EarlyStopping", "FreezeEncoder"}
+    optimizer = optimizer_of(found)
     rates = []
     for step in range(21):
         optimizer.iterations.assign(step)
@@ -131,8 +135,6 @@ def test_augmentation_by_words():
 
 
 def test_callbacks_that_are_asked_for(seen):
-    kinds = {type(x).__name__ for x in seen().arguments["callbacks"]}
-    assert not kinds & {"SwapEMAWeights", "_EarlyStopping", "FreezeEncoder"}
     callbacks = seen("--ema", "0.9", "--early-stop", "3").arguments["callbacks"]
     names = [type(x).__name__ for x in callbacks]
     order = ["SwapEMAWeights", "Validate", "BestModel", "_EarlyStopping", "Checkpoint"]

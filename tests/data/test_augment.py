@@ -29,8 +29,9 @@ def many(source, count, **arguments):
     return [(image[0], mask[0]) for image, mask in batches.as_numpy_iterator()]
 
 
-@pytest.mark.parametrize("size", [None, (40, 60), (130, 70)])
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    ("size", "flip"), [(None, True), ((40, 60), True), ((130, 70), True), (None, False)]
+)
 def test_a_mask_used_as_its_own_image_stays_equal_to_it(size, flip):
     mask = np.random.default_rng(0).integers(0, 200, (SIDE, SIDE))
     image = np.repeat(mask[..., None], 3, -1).astype(np.uint8)
@@ -96,10 +97,8 @@ def test_image_and_mask_go_to_the_same_place(scale, axis, seed):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {},
         {"flip": "both", "rotation": "quarter"},
         {"rotation": 40},
-        {"elastic": 6},
         {"flip": "both", "rotation": "quarter", "elastic": 6},
     ],
 )
@@ -113,7 +112,7 @@ def test_image_and_mask_go_to_the_same_place_in_batches(arguments):
         assert image[~labelled].sum() == 0
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 4.0])
 def test_a_crop_shows_as_much_of_the_image_as_the_scale_says(scale):
     augment = data.standard_augmentation(scale=(scale, scale), color=0)
     for image, mask in many(coordinates(), 6, size=(20, 20), augment=augment):
@@ -207,7 +206,7 @@ def laid_down(**arguments):
     picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
     augment = data.standard_augmentation(scale=(1, 1), color=0, **arguments)
     found = set()
-    for step in range(100):
+    for step in range(50):
         geometry = augment.geometry(2, 3, None, (3, step))
         mask = geometry.mask(tf.constant(picture)).numpy()
         image = augment.image(tf.constant(picture[..., None]), geometry, (3, step))

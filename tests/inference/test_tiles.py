@@ -97,9 +97,7 @@ def test_every_pixel_is_in_a_tile_that_the_net_takes(side, overlap):
         np.testing.assert_allclose(sums, 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("size", "overlap"), [((100, 70), 0.25), ((64, 96), 0.25), ((70, 60), 0.7)]
-)
+@pytest.mark.parametrize(("size", "overlap"), [((100, 70), 0.25), ((70, 60), 0.7)])
 def test_tiles_are_blended_by_weights_that_fall_to_their_edges(model, size, overlap):
     pixels = image(*size)
     tiles = [spans(n, Side(), 48, overlap) for n in size]
@@ -147,8 +145,10 @@ def test_far_from_edges_of_tiles_the_result_is_that_of_the_whole_image(model):
     assert np.abs(tiled - whole).max() > 1e-4  # else the reach isn't needed
 
 
-@pytest.mark.parametrize("size", [(50, 61), (3, 90), (1, 1)])
-@pytest.mark.parametrize("tile", [None, 60, (48, 52)])
+@pytest.mark.parametrize(
+    ("size", "tile"),
+    [((50, 61), None), ((50, 61), (48, 52)), ((3, 90), 60), ((1, 1), 60)],
+)
 def test_an_unpadded_u_net_gives_what_it_gives_for_the_mirrored_image(
     unpadded, size, tile
 ):

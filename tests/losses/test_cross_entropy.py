@@ -65,15 +65,17 @@ def pixel_model(loss, **options):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("where", ["eager", "graph", "fit"])
 @pytest.mark.parametrize(
-    ("dtype", "label"),
+    ("where", "dtype", "label"),
     [
-        ("int32", -100),
-        ("int64", -100),
-        ("float32", -100),
-        ("uint8", 254),
-        ("uint16", 65_535),
+        ("eager", "int32", -100),
+        ("eager", "int64", -100),
+        ("eager", "float32", -100),
+        ("eager", "uint8", 254),
+        ("eager", "uint16", 65_535),
+        ("graph", "int32", -100),
+        ("graph", "uint16", 65_535),
+        ("fit", "uint8", 254),
     ],
 )
 def test_a_label_that_is_no_class_raises_and_is_named(where, dtype, label):

@@ -7,6 +7,7 @@ import pytest
 import keras_seg
 from keras_seg.models import encoder
 from tests.models.backbones import narrow_resnet, patches, tiny
+from tests.models.shapes_only import no_numbers
 
 THIN = {
     "fpn": {"pyramid_width": 4, "head_width": 4},
@@ -33,7 +34,9 @@ def kernels_of(model, stage):
 
 def test_the_encoder_of_deeplab_v3_plus_is_dilated_as_smp_does_it():
     for stride, last, before in [(16, 2, 1), (8, 4, 2)]:
-        model = build("deeplab_v3_plus", encoder=narrow_resnet(), output_stride=stride)
+        with no_numbers():
+            own = {"encoder": narrow_resnet(), "output_stride": stride}
+            model = build("deeplab_v3_plus", **own)
         assert kernels_of(model, "layer4") == [last] * 4
         assert kernels_of(model, "layer3") == [before] * 4
         rates = [
@@ -44,11 +47,12 @@ def test_the_encoder_of_deeplab_v3_plus_is_dilated_as_smp_does_it():
 
 
 def test_a_pspnet_has_half_of_an_encoder_or_a_whole_one_that_is_dilated():
-    half = build("pspnet", encoder=narrow_resnet())
+    with no_numbers():
+        half = build("pspnet", encoder=narrow_resnet())
+        whole = build("pspnet", encoder=narrow_resnet(), level="P5")
     assert list(half.get_layer("encoder").output) == ["P1", "P2", "P3"]
     assert kernels_of(half, "layer2") == [1] * 4
     assert kernels_of(half, "layer3") == []
-    whole = build("pspnet", encoder=narrow_resnet(), level="P5")
     assert kernels_of(whole, "layer3") == [1, 2, 2, 2]  # as torchvision does it
     assert kernels_of(whole, "layer4") == [2, 4, 4, 4]
     assert whole.get_layer("pool6_conv").filters == 32 // 4
@@ -85,7 +89,8 @@ def test_an_encoder_ends_at_the_deepest_level_that_is_asked_for():
     ],
 )
 def test_dropout_is_where_the_docstring_says(net, dropped):
-    model = build(net, encoder=tiny(), dropout=0.3)
+    with no_numbers():
+        model = build(net, encoder=tiny(), dropout=0.3)
     name = "aspp_dropout" if net == "deeplab_v3_plus" else "dropout"
     layer = model.get_layer(name)
     assert layer.rate == 0.3
@@ -97,10 +102,11 @@ def test_dropout_is_where_the_docstring_says(net, dropped):
 
 @pytest.mark.parametrize("net", THIN)
 def test_widths_that_are_none_are_refused(net):
+    own = tiny()
     for argument in THIN[net]:
         for value in (0, 2.5, "4", None):
             with pytest.raises(ValueError, match=f"Expected `{argument}` to be a posi"):
-                build(net, encoder=tiny(), **{argument: value})
+                build(net, encoder=own, **{argument: value})
 
 
 @pytest.mark.parametrize(

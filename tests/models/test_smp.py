@@ -4,12 +4,14 @@ import functools
 import json
 import pathlib
 import subprocess
+import tempfile
 
 import keras
 import numpy as np
 import pytest
 
 import keras_seg
+from keras_seg.models.weights import nets
 from tests.models import oracles, smp_decoders
 from tests.models.backbones import narrow_resnet, tiny
 from tests.models.named_values import named_values
@@ -44,6 +46,19 @@ def build(net, folder, *, of=None, num_classes=3, **arguments):
     return getattr(keras_seg, net)(num_classes, **own)
 
 
+@functools.cache
+def shared(net):
+    """Such a net, with smp's tensors, which tests share and leave as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        return build(net, pathlib.Path(folder))
+
+
+def load(net, folder, of):
+    """Load a file of tensors that don't fit into such a net, as the builder does."""
+    write_safetensors(folder / "smp.safetensors", of)
+    nets.load_net(shared(net), str(folder / "smp.safetensors"), net)
+
+
 def decoder(model):
     """The model from features to scores inside of a net."""
     node = model.get_layer("encoder")._inbound_nodes[-1]
@@ -51,8 +66,8 @@ def decoder(model):
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_with_tensors_of_smp_scores_are_those_of_its_decoder(net, tmp_path):
-    model = build(net, tmp_path)
+def test_with_tensors_of_smp_scores_are_those_of_its_decoder(net):
+    model = shared(net)
     shapes = smp_decoders.feature_shapes(net)
     levels = model.get_layer("encoder").output
     features = [named_values(level, (1, *shapes[level])) for level in levels]
@@ -188,7 +203,7 @@ def test_a_file_of_another_net_is_told_with_the_one_to_use(net, tmp_path):
     other = "linknet" if net == "fpn" else "fpn"
     said = rf"of .*'s {NAMES[net]}\. .*'s {NAMES[other]}: use keras_seg\.{other}\."
     with pytest.raises(ValueError, match=said):
-        build(net, tmp_path, of=tensors(other))
+        load(net, tmp_path, tensors(other))
 
 
 def test_what_smp_has_beside_the_net_is_left_out(tmp_path):
@@ -211,7 +226,7 @@ def test_what_smp_has_beside_the_net_is_left_out(tmp_path):
 )
 def test_what_does_not_fit_is_told_by_name(change, said, tmp_path):
     with pytest.raises(ValueError, match=rf"smp\.safetensors.*{said}"):
-        build("fpn", tmp_path, of=changed(tensors("fpn"), **change))
+        load("fpn", tmp_path, changed(tensors("fpn"), **change))
 
 
 def test_another_number_of_classes_wants_a_fresh_head(tmp_path):

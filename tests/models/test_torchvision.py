@@ -46,10 +46,14 @@ MODULES = {
 }
 
 
+@functools.cache
+def backbone():
+    """A narrow ResNet, which encoders copy."""
+    return narrow_resnet()
+
+
 def build(net, **arguments):
-    if "encoder" not in arguments:
-        arguments["encoder"] = narrow_resnet()
-    own = {"num_classes": 3, "head_width": 6, "auxiliary": 0.5}
+    own = {"encoder": backbone(), "num_classes": 3, "head_width": 6, "auxiliary": 0.5}
     return getattr(keras_seg, net)(**(own | arguments))
 
 

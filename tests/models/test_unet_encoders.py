@@ -5,7 +5,6 @@ import functools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_seg import unet
 from keras_seg.models import encoder
@@ -61,7 +60,6 @@ def fields_decoder(features, *, classes, widths=(256, 128, 64, 32, 16)):
             -(320 * 1280 + 2 * 1280),
         ),
         ("resnet18", (64, 64, 128, 256, 512), 14_331_109, 0),
-        ("resnet34", (64, 64, 128, 256, 512), 24_439_269, 0),
         ("resnet50", (64, 256, 512, 1024, 2048), 32_524_005, 0),
         # timm's ends in the last block; Keras normalises its features.
         ("ConvNeXtTiny", (0, 96, 192, 384, 768), 31_931_653, 2 * 768),
@@ -209,7 +207,7 @@ def test_optimizers_know_the_encoder_by_its_paths(tmp_path):
     still, moving = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1)
     chosen = keras.optimizers.OptimizerMap(moving, {"encoder/.*": still})
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    loaded.compile(keras.optimizers.MultiOptimizer(chosen), loss, jit_compile=False)
+    loaded.compile(keras.optimizers.MultiOptimizer(chosen), loss, run_eagerly=True)
     before = {v.path: v.numpy() for v in loaded.trainable_variables}
     loaded.train_on_batch(images(32, 32), np.zeros((2, 32, 32), "uint8"))
     moved = {v.path for v in loaded.trainable_variables if np.any(v != before[v.path])}
@@ -281,18 +279,6 @@ def test_levels_that_do_not_fit_are_told(make, said):
 
 
 # ------------------------------------------------------------------ sizes
-
-
-@pytest.mark.usefixtures("tensorflow_only")
-def test_one_graph_serves_all_sizes():
-    step = tf.function(
-        shared(), input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)]
-    )
-    for size in [(1, 1), (64, 32), (33, 65)]:
-        x = images(*size)
-        found = np.asarray(step(x))
-        assert found.shape == (2, *size, 3)
-        np.testing.assert_allclose(found, shared()(x), rtol=1e-3, atol=1e-3)
 
 
 def test_a_fixed_size_gives_the_logits_of_any_size():

@@ -136,7 +136,7 @@ def labels_of_objects(
     pixels, and what lies outside of the image, are no other id.
 
     Args:
-        ids: Integers `[height, width]`, below 2^24.
+        ids: Integers `[height, width]`, 0 or more.
         ignored: Ids of ignored pixels, which become 255.
         instances: None, "border" or "touching".
         border: Width of the border in pixels.
@@ -164,18 +164,24 @@ def labels_of_objects(
         is_ignored |= ids == number
     if instances is not None:
         known = ~is_ignored & (is_object | (instances == "border"))
-        numbers = tf.cast(ids, tf.float32)  # exact below 2^24
-        largest = _largest_around(tf.where(known, numbers, -1.0), border)
-        smallest = -_largest_around(tf.where(known, -numbers, -float("inf")), border)
-        meets_another = (largest > numbers) | (smallest < numbers)
+        ids = tf.cast(ids, tf.int32)
+        largest = _largest_around(tf.where(known, ids, tf.int32.min), border)
+        smallest = -_largest_around(tf.where(known, -ids, tf.int32.min), border)
+        meets_another = (largest > ids) | (smallest < ids)
         labels = tf.where(is_object & meets_another, tf.constant(2, tf.uint8), labels)
     return tf.where(is_ignored, tf.constant(IGNORE, tf.uint8), labels)
 
 
 def _largest_around(numbers: tf.Tensor, reach: int) -> tf.Tensor:
     """The largest number at most so many pixels away in both directions."""
-    pooled = numbers[None, :, :, None]
-    side = 2 * reach + 1
-    for window in ((side, 1), (1, side)):  # one after the other: 2 side, not side^2
-        pooled = tf.nn.max_pool2d(pooled, window, 1, "SAME")
-    return pooled[0, :, :, 0]
+    for _ in range(2):
+        side = 2 * reach + 1
+        padding = [[reach, reach], [0, 0]]
+        numbers = tf.pad(numbers, padding, constant_values=numbers.dtype.min)
+        covered = 1  # rows; doubled, as long as they are no more than the side
+        while covered < side:
+            step = min(covered, side - covered)
+            numbers = tf.maximum(numbers[:-step], numbers[step:])
+            covered += step
+        numbers = tf.transpose(numbers)
+    return numbers

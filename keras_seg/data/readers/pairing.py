@@ -53,9 +53,14 @@ def pair_files(
 ) -> Pairs:
     """Pair the files of two folders; the arguments are those of `folder`."""
     if is_stack(images):
-        roots = [os.path.dirname(os.fspath(path)) or "." for path in (images, masks)]
-        tiff = [".tif"]
-        return Pairs(*pair_pages(images, masks, split), *roots, tiff, tiff, True)
+        root, mask_root = (
+            os.path.dirname(os.fspath(path)) or "." for path in (images, masks)
+        )
+        ends = [".tif"]
+        stems, image_pages, mask_pages = pair_pages(images, masks, split)
+        return Pairs(
+            stems, image_pages, mask_pages, root, mask_root, ends, ends, are_pages=True
+        )
     image_files = Files(images, _IMAGES, _NO_IMAGES)
     mask_files = Files(masks, _MASKS, _NO_MASKS)
     if image_files.root == mask_files.root:

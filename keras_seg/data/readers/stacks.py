@@ -78,8 +78,10 @@ def pair_pages(
     digits = len(str(counts[0] - 1))
     stems = [f"{k:0{digits}}" for k in range(counts[0])]
     if split is not None:
-        is_file = isinstance(split, str | os.PathLike)
-        asked = read_lines(os.fspath(split)) if is_file else [*map(str, split)]
+        if isinstance(split, str | os.PathLike):
+            asked = read_lines(os.fspath(split))
+        else:
+            asked = [*map(str, split)]
         numbers = [text.strip().zfill(digits) for text in asked]
         missing = [text for text in numbers if text not in stems]
         if missing or not numbers:

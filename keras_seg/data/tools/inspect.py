@@ -120,6 +120,7 @@ def _look_at(
     if findings.values.sample:
         findings.values.dtype = source.dtype
         findings.values.value_range = source.value_range
+        findings.values.is_measured = source._outside == "keep"
     problems += problems_of_values(split, findings.values)
     problems += problems_of_ids(split, findings, with_unknown, source.num_classes)
     if with_alpha:

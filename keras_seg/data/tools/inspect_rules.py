@@ -10,7 +10,7 @@ from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
 from keras_seg.data.suggestions import Arguments, Hint, spelled
 from keras_seg.data.tools.inspect_facts import Example, Findings
-from keras_seg.data.tools.inspect_values import ImageValues
+from keras_seg.data.tools.inspect_values import USED, ImageValues
 from keras_seg.labels import shown_range
 
 # Examples that say something about a whole split.
@@ -213,11 +213,16 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
     if likely is None:
         return []
     remedy: Arguments = {"value_range": likely}
+    low, high = values.low.min(), values.high.max()
     message = (
-        f"Images have values up to {values.high.max():.6g} of "
-        f"{shown_range(values.value_range)}: to a model they are nearly black. If "
-        f"their range is {likely[0]}..{likely[1]}: {spelled(remedy)}."
+        f"Images have values from {low:.6g} to {high:.6g}, a small part of "
+        f"{shown_range(values.value_range)}: to a model they are nearly of one colour."
     )
+    if high - low >= USED * (likely[1] - likely[0]):
+        message += f" If their range is {shown_range(likely)}: {spelled(remedy)}."
+    else:
+        remedy = {"value_range": "percentiles"}
+        message += f" A measured range spreads them: {spelled(remedy)}."
     return [Problem("small_range", split, "", message, serious=False, arguments=remedy)]
 
 

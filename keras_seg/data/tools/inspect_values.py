@@ -12,8 +12,8 @@ from keras_seg.labels import Image, ValueRange, shown_range
 # Pixels of each image that percentiles are estimated from, on a grid.
 _PER_IMAGE = 1024
 _PERCENTILES = (1, 50, 99)
-# A range of which images use less than this is likely another one.
-_USED = 0.3
+#: A range of which images use less than this is likely another one.
+USED = 0.3
 
 
 @dataclass
@@ -26,6 +26,8 @@ class ImageValues:
     #: Smallest and largest value by channel.
     low: np.ndarray = field(default_factory=lambda: np.zeros(0))
     high: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    #: Whether the range was measured, so that it fits.
+    is_measured: bool = False
     #: Pixels without data, and images that have some.
     gaps: int = 0
     images_with_gaps: int = 0
@@ -60,7 +62,7 @@ class ImageValues:
         if high <= low:
             return None
         said = np.asarray(self.value_range, np.float64)
-        if high - low >= _USED * (said[1] - said[0]).max():
+        if high - low >= USED * (said[1] - said[0]).max() or self.is_measured:
             return None
         return guessed_range(low, high)
 

@@ -11,7 +11,7 @@ from keras_seg.data.errors import read_in_order
 from keras_seg.data.order import steps_in_order
 from keras_seg.data.source import Source
 from keras_seg.data.tools.pixel_sums import PART, sums_of
-from keras_seg.labels import IGNORE
+from keras_seg.labels import IGNORE, Index
 from keras_seg.terminal import progress
 
 #: What `value_range` takes: the lowest and the highest number of each channel.
@@ -167,12 +167,12 @@ def statistics(
 ) -> Statistics:
     """Measure the numbers of each channel, over all images of a Source.
 
-    NaN and infinity are counted, and left out of everything else.
+    NaN and infinity are counted, and left out of everything else, as pixels without
+    data are. Numbers needn't be in the range of the Source.
 
     Args:
         source: What to measure.
-        labelled: Whether ignored pixels (255 in the mask) are left out. Where a Source
-            makes pixels without data ignored, that leaves these out.
+        labelled: Whether ignored pixels (255 in the mask) are left out.
         verbose: Whether to show a progress bar.
 
     Returns:
@@ -203,10 +203,10 @@ def statistics(
         raise ValueError("Expected a Source with examples. Received: none.")
     bar = progress(len(source), "image", "Measuring pixels", verbose=verbose)
     sums: Any = None
-    for image, mask in _images(source, labelled):
+    for image, left_out in _images(source, labelled):
         pixels = image.reshape(-1, image.shape[-1])
-        if mask is not None:
-            pixels = pixels[mask.ravel() != IGNORE]
+        if left_out is not None:
+            pixels = pixels[~left_out.ravel()]
         if sums is None:
             dtype = pixels.dtype
             sums = sums_of(dtype, pixels.shape[1])
@@ -217,13 +217,20 @@ def statistics(
 
 
 def _images(source: Source, labelled: bool) -> Iterator[tuple[np.ndarray, Any]]:
-    """Images, and their masks or None, read in parallel and in order."""
-    read = source._read if labelled else lambda index: (source._pixels(index),)
+    """Images whatever their range, and which pixels to leave out, or None, in order."""
+
+    def read(index: Index) -> tuple[Any, ...]:
+        image, left_out = source._unchecked(index)
+        if labelled:
+            ignored = source._labels(index) == IGNORE
+            left_out = ignored if left_out is None else ignored | left_out
+        return (image,) if left_out is None else (image, left_out)
+
     data = read_in_order(
         steps_in_order(len(source)), read, lambda index: source.names[index]
     )
-    for image, *mask in data.as_numpy_iterator():
-        yield image, mask[0] if mask else None
+    for image, *left_out in data.as_numpy_iterator():
+        yield image, left_out[0] if left_out else None
 
 
 def _percentile(counts: np.ndarray, percent: float) -> float:

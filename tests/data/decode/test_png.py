@@ -1,5 +1,6 @@
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,12 +72,6 @@ def read_or_error(path):
         return None, str(error)
 
 
-def read_in_tf_data(path):
-    return next(
-        iter(tf.data.Dataset.from_tensors(str(path)).map(read_label_png))
-    ).numpy()
-
-
 KINDS = [
     *[(depth, PALETTE) for depth in (1, 2, 4, 8)],
     *[(depth, GREY) for depth in (1, 2, 4, 8, 16)],
@@ -93,9 +88,20 @@ def test_ids_are_read_as_they_are_stored(tmp_path, depth, color, interlaced):
         stored = np.asarray(image).astype(int) * (255 if image.mode == "1" else 1)
         np.testing.assert_array_equal(stored, ids * scale)
 
-    for mask in (read(path), read_in_tf_data(path)):
-        assert mask.dtype == np.int32
-        np.testing.assert_array_equal(mask, ids)
+    mask = read(path)
+    assert mask.dtype == np.int32
+    np.testing.assert_array_equal(mask, ids)
+
+
+def test_ids_are_read_in_tf_data_as_they_are_outside(tmp_path):
+    paths = [str(tmp_path / f"{k}.png") for k in range(2 * len(KINDS))]
+    for path, (depth, color) in zip(paths, 2 * KINDS, strict=True):
+        interlaced = path in paths[len(KINDS) :]
+        content = encode_png(every_id(depth), depth, color, interlaced=interlaced)
+        Path(path).write_bytes(content)
+    masks = tf.data.Dataset.from_tensor_slices(paths).map(read_label_png)
+    for path, mask in zip(paths, masks, strict=True):
+        np.testing.assert_array_equal(mask, read(path))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "I;16"])
