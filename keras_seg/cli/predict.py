@@ -20,7 +20,7 @@ from keras_seg.cli.scenes import SCENE, pages_of, predict_scenes, without_suffix
 from keras_seg.data.decode.array_file import ENDINGS
 from keras_seg.files import written_aside
 from keras_seg.inference.files import predict_files
-from keras_seg.inference.scene import is_scene
+from keras_seg.inference.scene_file import is_scene
 from keras_seg.training.progress import LiveLine, duration
 from keras_seg.training.run_files import load_model, read_run
 from keras_seg.visualize import overlay, save_mask, visible

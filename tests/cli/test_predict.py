@@ -410,7 +410,7 @@ def scenes(tmp_path, monkeypatch):
     """A georeferenced TIFF, one of many pixels, an ordinary one, and a photo."""
     tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff]")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("keras_seg.inference.scene._LARGE", 30 * 41)
+    monkeypatch.setattr("keras_seg.inference.scene_file._LARGE", 30 * 41)
     Path("in/north").mkdir(parents=True)
     place = [
         (33550, 12, 3, (10.0, 10.0, 0.0)),

@@ -42,14 +42,13 @@ def write(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("layout", [{"tile": (32, 32)}, {"rowsperstrip": 7}])
 @pytest.mark.parametrize(
-    "options",
+    ("layout", "options"),
     [
-        {"tile": 64},
-        {"tile": (64, 96), "overlap": 0.5},
-        {"tile": 64, "flips": True, "scales": (0.5, 1.0)},
-        {},  # one tile
+        ({"tile": (32, 32)}, {"tile": 64}),
+        ({"rowsperstrip": 7}, {"tile": (64, 96), "overlap": 0.5}),
+        ({"rowsperstrip": 7}, {"tile": 96, "flips": True, "scales": (0.5, 1.0)}),
+        ({"tile": (32, 32)}, {}),  # one tile
     ],
 )
 def test_the_mask_is_that_of_the_image_by_the_same_tiles(model, write, layout, options):
