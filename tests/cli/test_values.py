@@ -1,0 +1,107 @@
+"""Images of 16 bits on the command line: from --value-range to a mask."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_seg
+from keras_seg.cli import main
+from keras_seg.cli.data_options import data_source
+from keras_seg.cli.options import parser
+from keras_seg.models.inputs import value_range_of
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Ten images of 12 bits in files of 16, which use 1000..1099."""
+    root = tmp_path_factory.mktemp("cells")
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for k in range(10):
+        image = rng.integers(1000, 1100, (36, 44)).astype(np.uint16)
+        Image.fromarray(image).save(root / f"images/{k}.png")
+        Image.fromarray((image > 1050).astype(np.uint8) * 255).save(
+            root / f"masks/{k}.png"
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def words(cells):
+    paths = [f"{cells}/images", "--masks", f"{cells}/masks"]
+    return ["--data", "folder", "--binary", "--images", *paths]
+
+
+def test_a_measured_range_is_the_models_and_that_of_all_later_commands(
+    words, tiny, given_to_fit, cells, tmp_path, capsys
+):
+    seen = given_to_fit(*words, *tiny, "--value-range", "percentiles")
+    (low,), (high,) = value_range_of(seen.model)
+    trained_on = data_source(vars(parser().parse_args(["train", *words])), "train")
+    pixels = np.concatenate([image.ravel() for image, _ in trained_on])
+    assert (low, high) == tuple(np.percentile(pixels, (0.5, 99.5)))
+    images, _ = next(iter(seen.batches))
+    assert images.dtype == np.uint16
+
+    about = json.loads((seen.out / "run.json").read_text())
+    assert about["value_range"] == "percentiles"
+    assert about["image"] == {
+        "channels": 1,
+        "dtype": "uint16",
+        "value_range": [[low], [high]],
+    }
+    assert data_source(about, "val").value_range == ((low,), (high,))
+    assert main(["evaluate", str(seen.out)]) == 0
+    out = tmp_path / "masks"
+    image = cells / "images/3.png"
+    assert main(["predict", str(seen.out), str(image), "--out", str(out)]) == 0
+    expected = keras_seg.predict_mask(
+        seen.model, np.asarray(Image.open(image))[..., None]
+    )
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "3.png")), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], (0, 65535)),
+        (["--value-range", "0,4095"], (0, 4095)),
+        (["--value-range=-10.5,2000"], (-10.5, 2000)),
+    ],
+)
+def test_two_numbers_are_the_range(words, tiny, given_to_fit, given, expected):
+    seen = given_to_fit(*words, *tiny, *given)
+    assert value_range_of(seen.model) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("12 bits", "--value-range to be two numbers, black and white, as 0,4095, or"),
+        ("5,1", "--value-range to be two numbers"),
+        ("0,1000", "Expected images in 0..1000"),
+    ],
+)
+def test_other_words_and_ranges_that_images_leave_are_errors(
+    words, tiny, given, message, tmp_path, capsys
+):
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["train", *words, *tiny, "--value-range", given, *out]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_inspect_proposes_what_train_takes(words, capsys):
+    assert main(["inspect", *words]) == 0
+    said = capsys.readouterr().out
+    assert "uint16, 1 channel, values 1000 to 1099 of 0..65535" in said
+    assert "--binary --value-range percentiles" in said.splitlines()[-1]
+
+
+def test_no_data_is_ignored_on_the_command_line(words, cells):
+    options = vars(parser().parse_args(["train", *words, "--nodata", "1000"]))
+    source = data_source(options, "all")
+    image = np.asarray(Image.open(cells / "images/0.png"))
+    np.testing.assert_array_equal(source[0][1] == 255, image == 1000)
