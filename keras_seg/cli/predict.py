@@ -99,7 +99,7 @@ def predict(options: argparse.Namespace) -> int:
             if error is not None:
                 text = str(error)
                 failed.append(text if str(path) in text else f"{path}: {text}")
-    _report(options, len(names), len(missing), failed)
+    _report(options, len(names), len(missing), failed, scenes=len(scenes))
     return 1 if failed else 0
 
 
@@ -127,15 +127,23 @@ def _shown(done: Iterable[Any], total: int) -> Iterator[Any]:
 
 
 def _report(
-    options: argparse.Namespace, images: int, missing: int, failed: list[str]
+    options: argparse.Namespace,
+    images: int,
+    missing: int,
+    failed: list[str],
+    *,
+    scenes: int,
 ) -> None:
     output = Output(json=options.json)
     kinds = ["masks"]
-    kinds += [] if options.no_overlays else ["overlays"]
-    kinds += ["probabilities"] if options.probabilities else []
+    if missing > scenes or not scenes:
+        kinds += [] if options.no_overlays else ["overlays"]
+        kinds += ["probabilities"] if options.probabilities else []
     what = " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
     done = missing - len(failed)
     text = f"Wrote {what} of {done:,} of {images:,} images to {options.out}"
+    if scenes and len(kinds) > 1:
+        text += f"\n{scenes:,} of them are scenes, which have a mask only, a GeoTIFF."
     if options.resume:
         text += f"\n{images - missing:,} of them were there already."
     result = {

@@ -471,6 +471,16 @@ def test_a_scene_that_is_broken_is_left_out_by_name(color_run, scenes, capsys):
     assert not Path("out/north/geo.tif").exists()
 
 
+def test_of_scenes_masks_alone_are_reported(color_run, scenes, capsys):
+    for images, said in (
+        ("in/north", "Wrote masks of 1 of 1 images to out"),
+        ("in", "4 of 4 images to out2\n2 of them are scenes, which have a mask only"),
+    ):
+        out = "out" if images == "in/north" else "out2"
+        assert main(["predict", str(color_run), images, "--out", out]) == 0
+        assert said in capsys.readouterr().out
+
+
 def test_a_scene_is_not_written_over(color_run, scenes, capsys):
     before = Path("in/north/geo.tif").read_bytes()
     out = ["--out", "in/north"]
