@@ -16,10 +16,6 @@ EPOCHS = 3
 pytestmark = pytest.mark.usefixtures("only_trained")
 
 
-class Killed(BaseException):
-    """Ends a process like a signal that nothing can catch."""
-
-
 def train(*options):
     return main(["train", *map(str, options)])
 
@@ -35,8 +31,22 @@ def options(voc_tree):
 
 @pytest.fixture(scope="module")
 def whole(options, tmp_path_factory):
+    """A run, and beside it what was there in its second epoch, when its model was kept.
+
+    That is what a run leaves that is killed then.
+    """
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert train(*options, "--out", out) == 0
+    original = callbacks.CSVHistory.on_epoch_end
+
+    def end(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            no_lock = shutil.ignore_patterns("*.lock")
+            shutil.copytree(out, out.with_name("killed"), ignore=no_lock)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks.CSVHistory, "on_epoch_end", end)
+        assert train(*options, "--out", out) == 0
     return out
 
 
@@ -49,28 +59,14 @@ def history(run):
     return list(csv.DictReader((run / "history.csv").read_text().splitlines()))
 
 
-@pytest.fixture(scope="module")
-def killed_once(options, tmp_path_factory):
-    """A run that ended in its second epoch, after its model was kept."""
-    original = callbacks.CSVHistory.on_epoch_end
-
-    def end(self, epoch, logs=None):
-        original(self, epoch, logs)
-        if epoch == 1:
-            raise Killed
-
-    out = tmp_path_factory.mktemp("killed") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callbacks.CSVHistory, "on_epoch_end", end)
-        with pytest.raises(Killed):
-            train(*options, "--out", out)
-    assert len(history(out)) == 2  # of which the second isn't in a checkpoint
-    return out
-
-
 @pytest.fixture
-def killed(killed_once, tmp_path):
-    return shutil.copytree(killed_once, tmp_path / "run")
+def killed(whole, tmp_path):
+    run = shutil.copytree(whole.with_name("killed"), tmp_path / "run")
+    assert len(history(run)) == 2  # of which the second isn't in a checkpoint
+    assert [x.name for x in (run / "checkpoints").iterdir()] == [
+        "epoch-000001.checkpoint"
+    ]
+    return run
 
 
 @pytest.mark.slow
