@@ -190,21 +190,16 @@ def test_bad_images_are_named_and_counted_and_the_others_done(
     assert len(files_in("out")) == 8
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "RGB", "1", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "RGB", "1"])
 @pytest.mark.parametrize("which", ["color", "grey"])
 def test_images_of_any_kind_are_made_what_the_model_takes(
     which, mode, color_run, grey_run, photos
 ):
     run = {"color": color_run, "grey": grey_run}[which]
     pixels = RNG.integers(0, 256, (12, 17, 4), np.uint8)
-    if mode == "I;16":
-        levels = pixels[..., 0].astype(np.uint16)
-        image = Image.fromarray(levels * 257)
-        grey = color = Image.fromarray(pixels[..., 0])
-    else:
-        image = Image.fromarray(pixels[..., :3]).convert(mode)
-        color = image.convert("RGB")
-        grey = color.convert("L")
+    image = Image.fromarray(pixels[..., :3]).convert(mode)
+    color = image.convert("RGB")
+    grey = color.convert("L")
     image.save("x.png")
     assert predict(run, "x.png") == 0
     seen = grey if which == "grey" else color.convert("RGB")
@@ -215,6 +210,14 @@ def test_images_of_any_kind_are_made_what_the_model_takes(
     laid = np.asarray(Image.open("out/x_overlay.jpg"))
     expected = as_jpeg(np.broadcast_to(expected, laid.shape))
     assert np.abs(laid - expected).mean() <= 3  # rounding to grey, in a JPEG
+
+
+def test_16_bits_are_no_image_for_a_model_of_8(grey_run, photos, capsys):
+    levels = RNG.integers(0, 4096, (12, 17), np.uint16)
+    Image.fromarray(levels).save("deep.png")
+    assert predict(grey_run, "deep.png") == 1
+    told = rf"deep.png: Expected an image in 0\.\.255.*uint16 in \d+\.\.{levels.max()}"
+    assert re.search(told, capsys.readouterr().err)
 
 
 def test_channels_that_cannot_be_made_are_told(photos, capsys):

@@ -517,7 +517,7 @@ def test_an_id_that_is_nothing_is_an_error_that_lists_it(masks):
         ({"palette": [(0.0, 0.5, 1.0)] * 3}, "rows of"),
         ({"class_names": ["land"]}, "class"),
         ({"class_names": None}, "`class_names`, or masks of a set that `prepare`"),
-        ({"channels": 5}, "`channels` to be 1 to 4"),
+        ({"channels": 0}, "`channels` to be 1 or more"),
     ],
 )
 def test_arguments_that_do_not_fit_are_an_error(tree, arguments, message):
@@ -653,7 +653,7 @@ def save_image(path, kind):
     elif kind in ("16-bit grey", "16-bit RGB"):
         levels = deep(pixels[..., : 1 if kind == "16-bit grey" else 3])
         write_deep_png(path, levels)
-        wanted = np.rint(levels / 257)
+        wanted = levels
     elif kind == "palette":
         image = Image.fromarray(pixels[..., 0])
         image.putpalette(np.random.default_rng(0).bytes(768))
@@ -717,7 +717,8 @@ def test_images_of_any_kind_are_read_whatever_their_name(tmp_path, kind, name):
 
 def test_images_and_masks_of_all_kinds_are_the_same_in_batches(tmp_path):
     """There TensorFlow traces the reader once, for all files."""
-    for k, kind in enumerate(KINDS):
+    of_8_bits = [kind for kind in KINDS if not kind.startswith("16-bit")]
+    for k, kind in enumerate(of_8_bits):
         save_image(tmp_path / f"images/{k:02}.png", kind)
     ids = some_ids([0, 1, 2], size=(31, 45))
     colored = Image.fromarray(np.array(COLORS, np.uint8)[ids])
@@ -725,7 +726,7 @@ def test_images_and_masks_of_all_kinds_are_the_same_in_batches(tmp_path):
     grey, deep_grey = (Image.fromarray(ids.astype(t)) for t in (np.uint8, np.uint16))
     indices = grey.copy()
     indices.putpalette(np.uint8(COLORS).tobytes())
-    for k in range(len(KINDS)):
+    for k in range(len(of_8_bits)):
         mask = (colored, grey, deep_grey, indices)[k % 4]
         mask.save(tmp_path / f"masks/{k:02}.png", bits=2 if mask is indices else 8)
     for arguments in ({}, {"ids": [1, 2, 0]}):
