@@ -1,6 +1,6 @@
 """What options say of a data set's images: their channels and their range."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_seg import data
@@ -33,13 +33,20 @@ def range_of(options: Mapping[str, Any]) -> dict[str, Any]:
         ) from None
 
 
-def with_measured_range(options: Mapping[str, Any], source: Source) -> Source:
-    """The same examples with the range that --value-range asks to measure in them."""
+def with_measured_range(
+    options: Mapping[str, Any], sources: Sequence[Source]
+) -> list[Source]:
+    """The same examples with the range that --value-range asks to measure.
+
+    Args:
+        options: Those of the command.
+        sources: The examples; the range of all is that of the first ones.
+    """
     word = options.get("value_range")
     if word not in MEASURED:
-        return source
-    statistics = data.statistics(source, verbose=False)
-    return source.with_value_range(MEASURED[word](statistics), outside="keep")
+        return [*sources]
+    measured = MEASURED[word](data.statistics(sources[0], verbose=False))
+    return [source.with_value_range(measured, outside="keep") for source in sources]
 
 
 def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:

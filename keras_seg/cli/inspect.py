@@ -10,6 +10,7 @@ import keras
 
 from keras_seg import data
 from keras_seg.cli.data_options import SPLIT, data_source
+from keras_seg.cli.image_options import with_measured_range
 from keras_seg.cli.messages import translated, with_arguments
 from keras_seg.cli.output import Output
 from keras_seg.data import Source
@@ -39,6 +40,8 @@ def inspect(options: argparse.Namespace) -> int:
     if not sources:
         raise errors[0]
     output = Output(json=options.json)
+    ranged = with_measured_range(vars(options), [*sources.values()])
+    sources = dict(zip(sources, ranged, strict=True))
     report = data.inspect(sources, verbose=output.is_talking)
     report.problems[:0] = problems
 

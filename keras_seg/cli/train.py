@@ -97,12 +97,9 @@ def train(options: argparse.Namespace, words: Sequence[str]) -> None:
 
     training = data_source(vars(options), "train")
     validation = data_source(vars(options), "val")
+    both = [training, validation]
+    training, validation = with_measured_range(vars(options), both)
     _look_at_some({"train": training, "val": validation}, options, output)
-    training = with_measured_range(vars(options), training)
-    if options.value_range is not None:
-        validation = validation.with_value_range(
-            training.value_range, outside=training._outside
-        )
     kept = options_to_keep(options)
     resolved = {**kept, "given": options_given(kept, earlier)}
     resolved = recipe.with_defaults(resolved, training)

@@ -105,3 +105,26 @@ def test_no_data_is_ignored_on_the_command_line(words, cells):
     source = data_source(options, "all")
     image = np.asarray(Image.open(cells / "images/0.png"))
     np.testing.assert_array_equal(source[0][1] == 255, image == 1000)
+
+
+def test_numbers_with_a_sign_get_a_measured_range(tmp_path, tiny, given_to_fit, capsys):
+    """Of 16 bits with a sign nobody can know what is black and what is white."""
+    tifffile = pytest.importorskip("tifffile", reason="tifffile isn't installed")
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for k in range(5):
+        image = rng.integers(-900, 2000, (20, 24)).astype(np.int16)
+        tifffile.imwrite(tmp_path / f"images/{k}.tif", image)
+        mask = Image.fromarray((image > 0).astype(np.uint8))
+        mask.save(tmp_path / f"masks/{k}.png")
+    words = ["--data", "folder", "--binary", "--images", str(tmp_path / "images")]
+    words += ["--masks", str(tmp_path / "masks")]
+    assert main(["inspect", *words]) == 1
+    said = capsys.readouterr().err
+    assert "int16. Say which range it has, or measure one: --value-range perc" in said
+    words += ["--value-range", "percentiles"]
+    assert main(["inspect", *words]) == 0
+    assert "float32, 1 channel, values -" in capsys.readouterr().out
+    (low,), (high,) = value_range_of(given_to_fit(*words, *tiny).model)
+    assert low < -850 < 1900 < high
