@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_seg.cli.data_options import bands_of
+from keras_seg.cli.image_options import bands_of
 from keras_seg.data.decode.array_file import array_head
 from keras_seg.inference.scene import predict_scene
 from keras_seg.training.progress import LiveLine, duration
