@@ -26,7 +26,7 @@ def main(
     *,
     size: int = 220,  # the paper's is 572
     batch_size: int = 4,  # 1
-    epochs: int = 5,
+    epochs: int = 3,
     steps_per_epoch: int = 40,
     widths: tuple[int, ...] = (16, 32, 64, 128),  # 64, 128, 256, 512, 1024
 ) -> None:

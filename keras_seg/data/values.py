@@ -177,7 +177,7 @@ def values_of(
         if dtype.is_integer and dtype not in (tf.uint8, tf.uint16):
             raise ValueError(
                 "Expected an image of uint8, uint16 or floats in 0..255. Received: "
-                f"{dtype.name}. Say which range it has: `value_range=(low, high)`."
+                f"{dtype.name}. Say which range it has: `value_range`, low and high."
             )
         value_range = (0, 65535) if dtype == tf.uint16 else (0, 255)
     kept = dtype if dtype in (tf.uint8, tf.uint16) else tf.float32
