@@ -312,4 +312,4 @@ def test_floats_with_holes_lead_to_their_range_and_no_data_value(tmp_path, said)
         words = proposed(text)
     status, text = said(*words)
     assert status == 0
-    assert proposed(text) == ["train", *map(str, words[1:])]
+    assert sorted(proposed(text)) == sorted(["train", *words[1:]])
