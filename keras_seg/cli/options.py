@@ -6,6 +6,7 @@ Nothing here waits for TensorFlow: `--help` and mistyped options are answered at
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -101,7 +102,8 @@ class _Parser(argparse.ArgumentParser):
     """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        options, rest = super().parse_known_args(args, namespace)
+        words = _with_negative_values(sys.argv[1:] if args is None else args)
+        options, rest = super().parse_known_args(words, namespace)
         if rest:  # said here, where the options of the command are known
             known = re.findall(r"--([a-z-]+)", self.format_help())
             hint = _nearest(rest[0].partition("=")[0].lstrip("-"), known, "--")
@@ -115,6 +117,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(
             2, f"{self.prog}: error: {message}\n`{self.prog} --help` says more.\n"
         )
+
+
+def _with_negative_values(words: Sequence[str]) -> list[str]:
+    """Words in which `--value-range -1,1` is one: argparse takes -1,1 for an option.
+
+    Example:
+        >>> _with_negative_values(["inspect", "--value-range", "-1,1", "--binary"])
+        ['inspect', '--value-range=-1,1', '--binary']
+    """
+    joined: list[str] = []
+    for word in words:
+        if re.match(r"-\.?\d", word) and joined and joined[-1].startswith("--"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _nearest(word: str, known: Sequence[str], dashes: str = "") -> str:

@@ -140,7 +140,7 @@ def suggest_classes(counts: IdCounts) -> list[Hint]:
         hints.append(touching)
     if len(objects) == 1 and objects != [1]:  # 0 and 255, or another number
         return [Hint("For two classes, background and object", {"binary": True})]
-    if 1 < len(ids) <= 255:
+    if 1 < len(ids) <= (_MANY if hints else 255):
         names = two if ids == [0, 1] else [f"class{i}" for i in ids]
         arguments = {"class_names": names}
         if ids != list(range(len(ids))):
@@ -149,7 +149,7 @@ def suggest_classes(counts: IdCounts) -> list[Hint]:
         if len(ids) > 2:
             note += " (leave out an id that means nothing, and give it as `ignore`)"
         hints.append(Hint(note, arguments))
-    return hints if len(ids) <= _MANY or counts.number_objects else hints[:1]
+    return hints
 
 
 def _shared_by_many(counts: IdCounts, strays: Collection[int]) -> bool:

@@ -181,10 +181,16 @@ class Reading:
         return tf.cast(mask, tf.uint8)
 
     @functools.cached_property
-    def _first(self) -> Any:
+    def _first(self) -> np.ndarray:
         """One pixel of the first image, for readers that don't say what they give."""
+        if not len(self.names):
+            raise IndexError("Expected examples. Received: a Source without any.")
         with tf.init_scope():
-            return self[0][0][:1, :1]
+            index = tf.constant(0, tf.int64)
+            with naming(lambda: self._name("image", index)):
+                image, _ = self._unchecked(index)
+                dtype = self._values(image.dtype).dtype
+            return tf.cast(image[:1, :1], dtype).numpy()
 
     def _name(self, kind: str, index: tf.Tensor) -> str:
         """What an error calls a file, or else the example; eager mode only."""

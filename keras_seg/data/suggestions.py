@@ -5,6 +5,8 @@ In a message, an argument stands between backticks: `ids`, or with a value,
 what is between backticks, at one place.
 """
 
+import ast
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -50,3 +52,23 @@ def spelled(arguments: Mapping[str, Any]) -> str:
         '`ids=[0, range(1, 256)]`, `ignore=7`'
     """
     return ", ".join(f"`{name}={value!r}`" for name, value in arguments.items())
+
+
+def arguments_in(message: str, *names: str) -> Arguments:
+    """Values of arguments that a message spells, by name.
+
+    An error that was raised inside TensorFlow is its text alone.
+
+    Args:
+        message: What is wrong.
+        *names: Arguments to look for, whose values are numbers.
+
+    Example:
+        >>> arguments_in("Say which range, `value_range=(0, 1)`.", "value_range")
+        {'value_range': (0, 1)}
+    """
+    found = {}
+    for name, text in re.findall(r"`([a-z_]+)=([^`]+)`", message):
+        if name in names:
+            found[name] = float(text) if text == "nan" else ast.literal_eval(text)
+    return found

@@ -48,8 +48,7 @@ def _remedy_of_bytes(image: np.ndarray, least: float, most: float) -> str | None
         return "Multiply it by 255: the model scales images itself."
     if most > 255:
         return (
-            "Scale it to 0..255, or train a model of images in its own range: "
-            "value_range=(low, high)."
+            "Scale it to 0..255, or train a model of images in the range of this one."
         )
     return None
 

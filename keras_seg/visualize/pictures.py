@@ -80,8 +80,8 @@ def visible(image: np.ndarray) -> np.ndarray:
         image: `[height, width, channels]`.
 
     Example:
-        >>> visible(np.array([[[100], [500], [900]]], "uint16")).ravel().tolist()
-        [0, 128, 255]
+        >>> visible(np.array([[[100], [300], [900]]], "uint16")).ravel().tolist()
+        [0, 63, 255]
     """
     image = image[..., : 3 if image.shape[-1] >= 3 else 1]
     if not is_stretched(image):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from keras_seg.cli import main
 from keras_seg.cli.data_options import data_source
+from keras_seg.cli.options import parser
 
 
 def write(path, pixels):
@@ -188,8 +189,8 @@ def test_one_missing_mask_is_told_with_both_lists_that_leave_it_out(tmp_path, sa
 
 
 def test_a_file_in_place_of_a_folder_is_called_a_file(tmp_path, said):
-    (tmp_path / "volume.tif").write_bytes(b"x")
-    folders = ["--images", tmp_path / "volume.tif", "--masks", tmp_path]
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    folders = ["--images", tmp_path / "photo.jpg", "--masks", tmp_path]
     status, text = said("inspect", "--data", "folder", *folders, "--names", "a,b")
     assert status == 1
     assert "It is a file" in text
@@ -245,3 +246,70 @@ def test_a_warning_is_a_sentence_without_a_place_in_the_code(tmp_path, said):
     assert "Note: " in text
     assert "--crowd object" in text
     assert "UserWarning" not in text
+
+
+def test_the_layout_of_drive_leads_to_a_training(tmp_path, said):
+    tifffile = pytest.importorskip("tifffile", reason="writes the images")
+    pytest.importorskip("imagecodecs", reason="decodes LZW")
+    images, masks = tmp_path / "training/images", tmp_path / "training/1st_manual"
+    images.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(21, 25):
+        pixels = rng.integers(0, 256, (16, 20, 3), np.uint8)
+        options = {"photometric": "rgb", "compression": "lzw"}
+        tifffile.imwrite(images / f"{k}_training.tif", pixels, **options)
+        vessels = np.where(pixels[..., 0] > 99, 255, 0).astype(np.uint8)
+        write(masks / f"{k}_manual1.gif", vessels)
+    words = ["inspect", "--data", "folder", "--images", images, "--masks", masks]
+    for _ in range(2):
+        status, text = said(*words)
+        assert status == 1
+        words = proposed(text)
+    status, text = said(*words)
+    assert status == 0
+    words = proposed(text)
+    assert words[0] == "train"
+    assert "--binary" in words
+    source = data_source(vars(parser().parse_args(words)), "train")
+    image, mask = source[0]
+    assert np.array_equal(image, tifffile.imread(images / "21_training.tif"))
+    assert np.array_equal(mask, image[..., 0] > 99)
+
+
+def test_images_of_16_bits_with_a_sign_are_told_which_option_they_need(tmp_path, said):
+    tifffile = pytest.importorskip("tifffile", reason="writes the images")
+    (tmp_path / "images").mkdir()
+    for k in range(3):
+        pixels = np.arange(-100, 220, dtype=np.int16).reshape(16, 20)
+        tifffile.imwrite(tmp_path / f"images/{k}.tif", pixels)
+    write_masks(tmp_path / "masks", [f"{k}.png" for k in range(3)])
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    words = ["inspect", "--data", "folder", *folders, "--names", "land,sea"]
+    status, text = said(*words)
+    assert status == 1
+    assert "--value-range" in text
+    assert "value_range" not in text
+    status, text = said(*words, "--value-range", "-100,219")
+    assert status == 0
+    assert proposed(text)[0] == "train"
+
+
+def test_floats_with_holes_lead_to_their_range_and_no_data_value(tmp_path, said):
+    tifffile = pytest.importorskip("tifffile", reason="writes the images")
+    (tmp_path / "images").mkdir()
+    for k in range(3):
+        pixels = np.random.default_rng(k).random((16, 20), np.float32)
+        pixels[:3] = np.nan
+        tifffile.imwrite(tmp_path / f"images/{k}.tif", pixels)
+    write_masks(tmp_path / "masks", [f"{k}.png" for k in range(3)])
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    words = ["inspect", "--data", "folder", *folders, "--names", "land,sea"]
+    added = [["--nodata", "nan"], ["--value-range", "0,1"]]
+    for option in added:
+        status, text = said(*words)
+        assert status == 1
+        assert proposed(text) == [*map(str, words), *option]
+        words = proposed(text)
+    status, text = said(*words)
+    assert status == 0
+    assert sorted(proposed(text)) == sorted(["train", *words[1:]])

@@ -106,7 +106,8 @@ def test_a_dilated_network_gets_its_encoder_head_and_fresh_scores(monkeypatch):
         "auxiliary": 0.5,
         "fresh_head": True,
     }
-    assert seen == arguments | {"input_shape": (None, None, 3)}
+    images = {"input_shape": (None, None, 3), "value_range": (0, 255)}
+    assert seen == arguments | images
     _, arguments = build_model("deeplab_v3", 6, encoder="resnet18")
     assert arguments["encoder"] == "resnet18"
     assert (arguments["auxiliary"], arguments["fresh_head"]) == (0.0, False)

@@ -63,7 +63,11 @@ def read_indices(file: IO[bytes], window: ArrayWindow, page: Page) -> np.ndarray
     _check_first(page)
     with _opened(file) as image:
         mode = image.mode if image.mode in _ONE_CHANNEL else _mode(image)
-        pixels = _decoded(image, mode).astype(np.uint8 if mode == "1" else None)
+        pixels = _decoded(image, mode)
+        if mode == "1":
+            pixels = pixels.astype(np.uint8)
+        elif image.format == "GIF" and mode == "P":
+            pixels = _greys(image, pixels)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     rows, columns = check_window(window, *pixels.shape[:2])
     return pixels[rows, columns]
@@ -93,6 +97,20 @@ def _decoded(image: Any, mode: str) -> np.ndarray:
         return np.array(image.convert(mode) if image.mode != mode else image)
     except (OSError, SyntaxError, IndexError, struct.error) as error:
         raise _damaged(error) from None
+
+
+def _greys(image: Any, indices: np.ndarray) -> np.ndarray:
+    """The greys of a GIF whose palette has no colours; else its indices.
+
+    A GIF always has a palette, and writers of grey ones leave unused greys out: ids 0
+    and 2 become indices 0 and 1, others in each file.
+    """
+    palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    used = np.unique(indices)
+    if used[-1] >= len(palette) or (palette != palette[:, :1]).any():
+        return indices
+    greys = palette[:, 0]
+    return greys[indices] if len(np.unique(greys[used])) == len(used) else indices
 
 
 def _mode(image: Any) -> str:

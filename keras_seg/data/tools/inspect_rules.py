@@ -1,14 +1,14 @@
 """Findings in a data set -> problems, with likely causes and remedies."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keras_seg.data.checks import check_same_size
 from keras_seg.data.id_hints import cause_of_many_values, cause_of_unknown_ids
 from keras_seg.data.readers.colors import cause_of_unknown_colors, shown_color
 from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
-from keras_seg.data.suggestions import Arguments, Hint, spelled
+from keras_seg.data.suggestions import Arguments, Hint, arguments_in, spelled
 from keras_seg.data.tools.inspect_facts import Example, Findings
 from keras_seg.data.tools.inspect_values import USED, ImageValues
 from keras_seg.labels import shown_range
@@ -62,7 +62,9 @@ def problems_of_example(split: str, example: Example, channels: int) -> list[Pro
                     arguments=arguments,
                 )
             ]
-        return [problem("unreadable", example.error, serious=True)]
+        remedy = arguments_in(example.error, "nodata", "value_range")
+        unreadable = problem("unreadable", example.error, serious=True)
+        return [replace(unreadable, arguments=remedy)]
     problems = []
     rotated = example.file.orientation != 1
     if example.image_size != example.mask_size:

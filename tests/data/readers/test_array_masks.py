@@ -96,6 +96,21 @@ def test_of_a_palette_the_indices_are_ids(write, tmp_path):
     assert np.array_equal(mask_of(write("a.tif", ids, **options)), ids)
 
 
+@pytest.mark.parametrize("present", [[0, 2], [2], [0, 1, 2, 255], [0, 255]])
+def test_of_a_grey_gif_the_greys_are_ids(write, present):
+    ids = np.resize(np.uint8(present), SIZE)
+    # Pillow writes indices of those greys only that occur: other ones in each file.
+    source = write("a.gif", Image.fromarray(ids))
+    assert np.array_equal(mask_of(source), ids)
+
+
+def test_greys_that_stand_twice_in_a_gif_lose_no_id(write):
+    ids = np.minimum(IDS, 2)
+    image = Image.fromarray(ids)
+    image.putpalette([0, 0, 0, 9, 9, 9, 9, 9, 9])
+    assert np.array_equal(mask_of(write("a.gif", image)), ids)
+
+
 def test_single_bits_are_0_and_1(write, tmp_path):
     bits = IDS > 0
     for name in ("a.tif", "a.bmp"):

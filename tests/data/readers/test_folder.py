@@ -603,6 +603,16 @@ def test_missing_names_of_numbered_objects_suggest_two_classes(masks):
     assert "class0" in message  # they may be classes all the same
 
 
+def test_many_numbered_objects_arent_proposed_as_classes(masks):
+    for k in range(1, 6):
+        save(masks / f"images/{k}.png", np.zeros((3, 40), np.uint8))
+        save(masks / f"masks/{k}.png", np.resize(range(20 + k), (3, 40)).astype("u1"))
+    message, suggested = names_missing(masks)
+    assert suggested["ids"] == [0, range(1, 256)]
+    assert "`instances='border'`" in message
+    assert "class0" not in message
+
+
 @pytest.mark.parametrize("names", [None, CLASSES])
 def test_masks_of_colors_without_a_palette_suggest_the_file_that_lies_there(
     masks, names

@@ -206,18 +206,6 @@ def test_what_only_deserves_a_look_is_a_note(healthy):
     assert report.splits["all"].examples == 12
 
 
-def test_images_of_16_bits_are_noted(healthy):
-    for path in (healthy / "images").iterdir():
-        pixels = np.asarray(Image.open(path))[..., 0].astype(np.uint16) * 257
-        Image.fromarray(pixels).save(path.with_suffix(".png"))
-        path.unlink()
-    report = look(healthy)
-    assert not report.serious
-    assert len(report.problems) == 12
-    assert "16 bits" in report.problems[0].message
-    assert str(report).count("note") == 1  # those that are alike are one line
-
-
 def test_an_image_in_two_splits_is_found(healthy):
     source = data.folder(healthy / "images", healthy / "masks", class_names=NAMES)
     splits = {"train": source[:7], "val": source[6:]}
