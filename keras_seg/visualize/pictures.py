@@ -81,7 +81,7 @@ def visible(image: np.ndarray) -> np.ndarray:
 
     Example:
         >>> visible(np.array([[[100], [300], [900]]], "uint16")).ravel().tolist()
-        [0, 63, 255]
+        [0, 64, 255]
     """
     image = image[..., : 3 if image.shape[-1] >= 3 else 1]
     if not is_stretched(image):
