@@ -42,6 +42,12 @@ def with_measured_range(options: Mapping[str, Any], source: Source) -> Source:
     return source.with_value_range(MEASURED[word](statistics), outside="keep")
 
 
+def nodata_of(options: Mapping[str, Any]) -> float | None:
+    """The value of pixels without data that a command, or a run, has."""
+    value = options.get("nodata")
+    return None if value is None else float(value)
+
+
 def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The channels that a command, or a run, takes of each image; None for all."""
     bands = options.get("bands")
