@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_seg import data
 from keras_seg.cli.dataset_options import PATHS
-from keras_seg.cli.image_options import bands_of, range_of
+from keras_seg.cli.image_options import bands_of, nodata_of, range_of
 from keras_seg.data import Source
 from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError
@@ -61,7 +61,7 @@ class DataOptions(msgspec.Struct):
     colors: str | None = None
     channels: int | None = None
     value_range: str | None = None
-    nodata: float | None = None
+    nodata: float | Literal["nan"] | None = None
     bands: str | None = None
     page: int | Literal["all"] | None = None
     binary: bool | None = None
@@ -245,7 +245,7 @@ def _folder(
             palette=options["colors"],
             split=stems or wanted,
             channels=options.get("channels"),
-            nodata=options.get("nodata"),
+            nodata=nodata_of(options),
             **range_of(options),
             bands=bands_of(options),
             page=options.get("page"),

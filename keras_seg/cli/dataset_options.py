@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_seg.cli.option_types import area, bands, page_of_file, positive
+from keras_seg.cli.option_types import area, bands, nodata, page_of_file, positive
 
 DATA = ("shapes", "voc", "coco", "folder")
 #: Options that are paths.
@@ -140,7 +140,7 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--nodata",
-        type=float,
+        type=nodata,
         metavar="VALUE",
         help="folder: value of pixels without data in images, which are ignored; nan "
         "for NaN and infinity",

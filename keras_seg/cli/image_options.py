@@ -49,6 +49,12 @@ def with_measured_range(
     return [source.with_value_range(measured, outside="keep") for source in sources]
 
 
+def nodata_of(options: Mapping[str, Any]) -> float | None:
+    """The value of pixels without data that a command, or a run, has."""
+    value = options.get("nodata")
+    return None if value is None else float(value)
+
+
 def bands_of(options: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The channels that a command, or a run, takes of each image; None for all."""
     bands = options.get("bands")

@@ -70,6 +70,14 @@ def not_negative(text: str) -> int:
     return whole(text, 0, 1_000_000_000)
 
 
+def nodata(text: str) -> float | str:
+    """The value of pixels without data; "nan" as a word, since JSON has no NaN."""
+    value = _float(text)
+    if math.isinf(value) or (math.isnan(value) and text.lower() != "nan"):
+        raise argparse.ArgumentTypeError(f"Expected a number or nan. Received: {text}")
+    return "nan" if math.isnan(value) else value
+
+
 def seed(text: str) -> int:
     """A seed for random numbers."""
     return whole(text, 0, 2**32 - 1)  # what NumPy takes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_seg.cli.image_options import bands_of
+from keras_seg.cli.image_options import bands_of, nodata_of
 from keras_seg.data.decode.array_file import array_head
 from keras_seg.inference.scene import predict_scene
 from keras_seg.training.progress import LiveLine, duration
@@ -71,7 +71,7 @@ def predict_scenes(
                     scales=options.scales,
                     bands=bands_of(run),
                     page=run.get("page") or 0,
-                    nodata=run.get("nodata"),
+                    nodata=nodata_of(run),
                     palette=run["palette"],
                     progress=None if line is None else _shown(line, path.name),
                 )

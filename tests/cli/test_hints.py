@@ -313,3 +313,9 @@ def test_floats_with_holes_lead_to_their_range_and_no_data_value(tmp_path, said)
     status, text = said(*words)
     assert status == 0
     assert sorted(proposed(text)) == sorted(["train", *words[1:]])
+    # What a run writes down of it can be read again.
+    options = vars(parser().parse_args(proposed(text)))
+    assert json.loads(json.dumps(options, allow_nan=False, default=str)) is not None
+    image, mask = data_source(options, "train")[0]
+    assert np.isfinite(image).all()
+    assert (mask[:3] == 255).all()
