@@ -4,7 +4,6 @@ Each goes through its own runtime: SavedModels through TensorFlow, ONNX files th
 ONNX Runtime, LiteRT files through LiteRT.
 """
 
-import importlib
 import json
 import os
 from pathlib import Path
@@ -16,6 +15,7 @@ import tensorflow as tf
 from keras_seg.inference.nets import Net
 from keras_seg.inference.ranges import as_dtype
 from keras_seg.labels import IGNORE, check_value_range
+from keras_seg.packages import package
 
 #: Under which name a LiteRT file holds its metadata, and a SavedModel its file of them.
 METADATA = "keras_seg"
@@ -123,7 +123,7 @@ class OnnxNet(ExportedNet):
     kind = "an ONNX file"
 
     def _load(self, path: str) -> None:
-        runtime = _package("onnxruntime", "onnx")
+        runtime = package("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; they are raised too
         self._session = runtime.InferenceSession(
@@ -156,7 +156,7 @@ class LiteRTNet(ExportedNet):
     kind = "a LiteRT file"
 
     def _load(self, path: str) -> None:
-        interpreter = _package("ai_edge_litert.interpreter", "litert")
+        interpreter = package("ai_edge_litert.interpreter", "litert")
         content = Path(path).read_bytes()
         if content[4:8] != b"TFL3":  # of other bytes the interpreter may crash
             raise ValueError(f"{len(content):,} bytes that are no LiteRT file")
@@ -187,7 +187,7 @@ class LiteRTNet(ExportedNet):
 
 def litert_metadata(content: bytes) -> dict[str, Any]:
     """What `export` wrote about a model into a LiteRT file."""
-    schema = _package("ai_edge_litert.schema_py_generated", "litert")
+    schema = package("ai_edge_litert.schema_py_generated", "litert")
     model = schema.Model.GetRootAs(content)
     for k in range(model.MetadataLength()):
         entry = model.Metadata(k)
@@ -201,13 +201,3 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _package(name: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"Expected the package {name.partition('.')[0]}. Install it: "
-            f"pip install 'keras-seg[{extra}]'. {error}"
-        ) from None

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from keras_seg.data.decode.array_file import Page
-from keras_seg.data.decode.packages import package
 from keras_seg.files import written_aside
 from keras_seg.inference.blocks import blocks, check_tile
 from keras_seg.inference.nets import Net
@@ -26,6 +25,7 @@ from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
 from keras_seg.inference.scene_file import Scene, is_tiff
 from keras_seg.labels import IGNORE
+from keras_seg.packages import package
 from keras_seg.palette import color_map, color_table
 
 # Tiles of the file that is written, and pixels of which on it is a BigTIFF, which not

@@ -18,7 +18,7 @@ from keras_seg.data.decode.array_file import (
     SceneFacts,
     check_window,
 )
-from keras_seg.data.decode.packages import package
+from keras_seg.packages import package
 
 _JP2, _CODESTREAM = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 #: First bytes of the formats.

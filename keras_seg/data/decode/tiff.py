@@ -20,9 +20,9 @@ from keras_seg.data.decode.array_file import (
 )
 from keras_seg.data.decode.georeference import georeference_of, tags_of
 from keras_seg.data.decode.nodata import filled
-from keras_seg.data.decode.packages import package
 from keras_seg.data.decode.tiff_segments import read_rectangle
 from keras_seg.labels import IGNORE
+from keras_seg.packages import package
 
 #: First bytes of TIFF and BigTIFF, of both byte orders.
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.decode.packages import package
 from keras_seg.data.readers.prepared import (
     DATASET,
     UNFINISHED,
@@ -30,6 +29,7 @@ from keras_seg.data.readers.prepared import (
 from keras_seg.data.source import Source
 from keras_seg.data.suggestions import refuse
 from keras_seg.files import written_aside
+from keras_seg.packages import package
 from keras_seg.palette import save_mask
 from keras_seg.terminal import progress
 
