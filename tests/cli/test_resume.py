@@ -84,6 +84,7 @@ def test_a_killed_run_ends_as_a_whole_one(killed, whole, capsys):
     assert last.name == "epoch-000003.checkpoint"
 
 
+@pytest.mark.slow
 def test_initial_weights_are_not_read_again(killed, whole):
     description = json.loads((killed / "run.json").read_text())
     description["given"]["weights"] = description["weights"] = "gone.keras"
