@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_seg.cli.image_options import bands_of
+from keras_seg.cli.image_options import bands_of, nodata_of
 from keras_seg.cli.output import Output
 from keras_seg.cli.scenes import SCENE, pages_of, predict_scenes, without_suffix
 from keras_seg.data.decode.array_file import ENDINGS
@@ -91,6 +91,7 @@ def predict(options: argparse.Namespace) -> int:
             probabilities=options.probabilities,
             bands=bands_of(run),
             page=run.get("page") or 0,
+            nodata=nodata_of(run),
         )
         if not options.json:
             done = _shown(done, len(photos))

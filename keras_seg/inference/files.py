@@ -10,14 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.arguments import check_integer
-from keras_seg.data.decode.array_file import Page
+from keras_seg.data.decode.array_file import Page, array_head, is_array_file
 from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
+from keras_seg.data.values import Values, check_nodata, missing
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
 from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.passes import Passes, check_passes
 from keras_seg.inference.ranges import check_range
+from keras_seg.labels import IGNORE
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
@@ -38,6 +40,7 @@ def predict_files(
     probabilities: bool = False,
     bands: Sequence[int] | None = None,
     page: Page = 0,
+    nodata: float | None = None,
 ) -> Iterator[tuple[Any, Exception | None]]:
     """Predict masks of image files.
 
@@ -64,6 +67,8 @@ def predict_files(
         bands: Numbers of the channels that the model takes of each image, from 0 on, as
             `data.folder` had them. None for all.
         page: Which page of TIFFs, as of `data.folder`.
+        nodata: The value of pixels without data, as of `data.Source`: their mask is
+            255. None takes that of a TIFF's tag GDAL_NODATA, if any.
 
     Yields:
         (path, error) of each file once it is done, in no particular order. The error is
@@ -105,15 +110,18 @@ def predict_files(
         while group:
             at_most = batch_that_fits(net, len(group), size[:2], passes)
             part, group = group[:at_most], group[at_most:]
-            batch = np.stack([image for _, image in part])
+            batch = np.stack([image for _, image, _ in part])
             try:
                 *found, finite = _predicted(net, batch, passes, probabilities)
             except (ValueError, tf.errors.OpError) as error:
-                yield from ((path, error) for path, _ in part)
+                yield from ((path, error) for path, _, _ in part)
                 continue
-            for k, (path, image) in enumerate(part):
+            for k, (path, image, gaps) in enumerate(part):
                 if finite[k]:
-                    given = (path, image, *(maps[k] for maps in found))
+                    mask, *more = (maps[k] for maps in found)
+                    if gaps is not None:
+                        mask = np.where(gaps, np.uint8(IGNORE), mask)
+                    given = (path, image, mask, *more)
                     using.append((path, pool.submit(use, *given)))
                 else:
                     message = (
@@ -124,15 +132,16 @@ def predict_files(
             yield _used(*using.popleft())
 
     with ThreadPoolExecutor(2 * workers) as pool:
-        read = _read_as(net, picked, page, any_size=tile is not None)
+        gaps_of = _gaps_of(net, check_nodata(nodata), page)
+        read = _read_as(net, picked, page, gaps_of, any_size=tile is not None)
         for path, future in _ahead(pool, read, paths, 2 * workers + batch_size):
             try:
-                image = future.result()
+                image, gaps = future.result()
             except (ValueError, OSError, tf.errors.OpError) as error:
                 yield path, error
                 continue
             size = image.shape
-            groups[size].append((path, image))
+            groups[size].append((path, image, gaps))
             area = size[0] * size[1]
             if len(groups[size]) >= min(batch_size, max(1, _BATCH // area)):
                 yield from predict(size)
@@ -176,14 +185,19 @@ def _ahead(
 
 
 def _read_as(
-    net: Net, bands: tuple[int, ...] | None, page: Page, *, any_size: bool
-) -> Callable[[Path], np.ndarray]:
+    net: Net,
+    bands: tuple[int, ...] | None,
+    page: Page,
+    gaps_of: Callable[[Path, tf.Tensor], np.ndarray | None],
+    *,
+    any_size: bool,
+) -> Callable[[Path], tuple[np.ndarray, np.ndarray | None]]:
     """Make a function that reads image files as a model wants them."""
     *sides, channels = net.input_shape
     if any_size:
         sides = [None, None]
 
-    def read(path: Path) -> np.ndarray:
+    def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         name = tf.constant(os.fsencode(path))
         found, dtype = pixels_of(name, page=page)
         asked: dict[str, Any] = {"dtype": dtype, "page": page}
@@ -208,14 +222,36 @@ def _read_as(
                     f"the only size that the model takes. Received: {image.shape[0]} x "
                     f"{image.shape[1]}"
                 )
-        pixels = image.numpy()
+        gaps, pixels = gaps_of(path, image), image.numpy()
+        known = pixels if gaps is None else pixels[~gaps]
         try:
-            check_range(pixels, net.value_range)
+            if known.size:
+                check_range(known, net.value_range)
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return pixels
+        if gaps is not None:
+            black = np.asarray(net.value_range[0], pixels.dtype)
+            pixels = np.where(gaps[..., None], black, pixels)
+        return pixels, gaps
 
     return read
+
+
+def _gaps_of(
+    net: Net, nodata: float | None, page: Page
+) -> Callable[[Path, tf.Tensor], np.ndarray | None]:
+    """Make a function that says which pixels have no data; None for none of them."""
+
+    def gaps(path: Path, image: tf.Tensor) -> np.ndarray | None:
+        value = nodata
+        if value is None and is_array_file(path):
+            value = array_head(path, page=page).nodata
+        if value is None:
+            return None
+        found = missing(image, value, Values(image.dtype, *net.value_range)).numpy()
+        return found if found.any() else None
+
+    return gaps
 
 
 def grey(image: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import keras_seg
+from keras_seg.inference.files import predict_files
 from keras_seg.inference.ranges import as_dtype, check_range
 
 RNG = np.random.default_rng(0)
@@ -71,3 +72,28 @@ def test_predict_and_evaluate_ask_the_model_for_its_range():
     )
     with pytest.raises(ValueError, match=r"Expected an image in 0..4095"):
         keras_seg.evaluate(model, source)
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_files_with_pixels_without_data_are_predicted_around_them(tmp_path, tagged):
+    tifffile = pytest.importorskip("tifffile", reason="tifffile isn't installed")
+    model = keras_seg.unet(
+        2, input_shape=(None, None, 1), widths=(4, 8), value_range=(0, 1)
+    )
+    image = RNG.uniform(0, 1, (24, 20)).astype(np.float32)
+    filled = image.copy()
+    filled[:3] = 0
+    image[:3] = -9999 if tagged else np.nan
+    tag = [(42113, 2, None, b"-9999")] if tagged else []  # GDAL_NODATA
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=tag)
+    nodata = None if tagged else np.nan
+    masks = []
+    paths = [tmp_path / "a.tif"]
+    use = lambda path, image, mask: masks.append(mask)  # noqa: E731 # one line
+    assert list(predict_files(model, paths, use, nodata=nodata)) == [(paths[0], None)]
+    expected = keras_seg.predict_mask(model, filled[..., None])
+    expected[:3] = 255
+    np.testing.assert_array_equal(masks[0], expected)
+    if not tagged:
+        ((_, error),) = predict_files(model, paths, use)
+        assert "no numbers" in str(error)
