@@ -44,11 +44,6 @@ class Values(NamedTuple):
         return self.low, self.high
 
     @property
-    def are_bytes(self) -> bool:
-        """Whether every number that the dtype holds is in the range: 8 bits."""
-        return self.dtype == tf.uint8 and self.range == (0, 255)
-
-    @property
     def padding(self) -> Any:
         """What images are padded with: black, or a mark that `filled` replaces."""
         if self.starts_at_0:

@@ -180,7 +180,7 @@ def test_large_images_are_reduced_and_that_is_said(model, tmp_path):
     source = arrays([image], [mask], class_names=NAMES)
     report(tmp_path / "page.html", model, source)
     page = (tmp_path / "page.html").read_text()
-    assert "1100 × 70 pixels, shown at 1/3 of the size" in page  # noqa: RUF001
+    assert "1100 × 70 pixels, shown at 1/3 of the size" in page  # noqa: RUF001 # as the page has it
     (figure,) = figures(page).values()
     photo, truth, *_ = pictures(figure)
     assert photo.size == truth.size == (367, 24)
@@ -216,7 +216,7 @@ def test_images_of_16_bits_are_stretched_and_that_is_said(tmp_path):
     model = keras_seg.unet(2, widths=(2, 2), **options)
     report(tmp_path / "page.html", model, source)
     page = (tmp_path / "page.html").read_text()
-    assert "24 × 20 pixels, brightness stretched" in page  # noqa: RUF001
+    assert "24 × 20 pixels, brightness stretched" in page  # noqa: RUF001 # as the page has it
     (figure,) = figures(page).values()
     photo = np.asarray(pictures(figure)[0].convert("L")).astype(int)
     assert photo[0].max() < 20
