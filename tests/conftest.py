@@ -38,12 +38,21 @@ def _seeds_leave_kernels_as_they_are():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _models_of_a_module_do_not_depend_on_earlier_tests():
+    """Seed what fixtures of a module draw; each worker has other tests before."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _keras_as_it_was():
-    """Leave no dtype policy behind."""
+    """Seed what a test draws, and leave no dtype policy behind."""
     # Here, since pytest's own process, which runs no test, needs no TensorFlow.
     import keras
 
+    keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)

@@ -134,6 +134,7 @@ def test_python_of_the_page_on_the_report_runs(tmp_path, monkeypatch):
     assert Path("report.html").read_text().count("<figure>") == 14
 
 
+@pytest.mark.slow  # nets at their real size
 def test_python_of_the_page_on_other_packages_runs():
     page = DATA.parent / "coming-from.md"
     blocks = re.findall(

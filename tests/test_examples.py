@@ -39,6 +39,7 @@ def test_train_voc(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_train_membranes_on_stacks(tmp_path):
     pytest.importorskip("scipy", reason="border_weights needs it")
     tifffile = pytest.importorskip("tifffile", reason="writes the stacks")

@@ -169,6 +169,7 @@ def assert_same_steps(found):
 
 
 # One test for each process, as each worker would start its own.
+@pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one_device_and_lose_no_pixel():
     found = printed_by(REPLICAS, KERAS_BACKEND="tensorflow")
     assert_same_steps(found)

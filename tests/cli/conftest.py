@@ -1,6 +1,8 @@
 """Data sets, a trained run, and a look at what a training is given."""
 
 import contextlib
+import fcntl
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,19 +18,48 @@ TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2", "--epochs", "1"]
 
 
 @pytest.fixture(scope="session")
-def voc_tree(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("voc") / "VOC2012"
+def of_all_workers(tmp_path_factory):
+    """A function from a name to a folder that one worker fills and all read."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    @contextlib.contextmanager
+    def folder(name: str):
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+            filled = (base / name).exists()
+            (base / name).mkdir(exist_ok=True)
+            yield base / name, filled
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def voc_tree(of_all_workers) -> Path:
+    with of_all_workers("voc") as (folder, filled):
+        if not filled:
+            _write_voc_tree(folder / "VOC2012")
+    return folder / "VOC2012"
+
+
+def _write_voc_tree(root: Path) -> None:
     keras_seg.data.write_voc(keras_seg.data.shapes(6, size=(40, 50)), root, "train")
     keras_seg.data.write_voc(
         keras_seg.data.shapes(5, size=(37, 61), seed=1), root, "val"
     )
-    return root
 
 
 @pytest.fixture(scope="session")
-def run(voc_tree, tmp_path_factory) -> Path:
+def run(voc_tree, of_all_workers) -> Path:
     """A run of 20 steps; what the command printed is in `said.txt` beside it."""
-    out = tmp_path_factory.mktemp("runs") / "voc"
+    with of_all_workers("runs") as (folder, filled):
+        if not filled:
+            _train_run(voc_tree, folder / "voc")
+    return folder / "voc"
+
+
+def _train_run(voc_tree: Path, out: Path) -> None:
     options = ["--data", "voc", "--root", str(voc_tree), *TINY]
     options += ["--epochs", "2", "--steps-per-epoch", "10", "--learning-rate", "0.01"]
     with (
@@ -37,7 +68,6 @@ def run(voc_tree, tmp_path_factory) -> Path:
     ):
         status = main(["train", *options, "--out", str(out)])
     assert status == 0
-    return out
 
 
 @pytest.fixture(scope="module")

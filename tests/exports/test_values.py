@@ -22,9 +22,9 @@ def model():
     [
         ("saved_model", "uint16"),
         ("onnx", "uint16"),
-        ("onnx", None),
+        pytest.param("onnx", None, marks=pytest.mark.slow),
         ("litert", "uint16"),
-        ("litert", None),
+        pytest.param("litert", None, marks=pytest.mark.slow),
     ],
 )
 def test_ids_of_16_bits_and_of_floats_are_the_models(model, tmp_path, format, dtype):

@@ -82,12 +82,14 @@ def test_a_pixel_of_weight_0_counts_like_an_ignored_one(value_and_gradient, buil
     np.testing.assert_allclose(gradient, expected[1], atol=1e-7)
 
 
+# Compiled in every run of the tests; the others on request.
+SEEN = ("weighted_cross_entropy", "lovasz", "sum")
 # Inputs of one shape and dtype, so that each loss is compiled for XLA once.
 # Dice and Jaccard are in the sum; with the other exponents less can go wrong.
 of_each_graph = pytest.mark.parametrize(
     "build",
     [
-        pytest.param(build, id=name)
+        pytest.param(build, id=name, marks=[] if name in SEEN else pytest.mark.slow)
         for name, (build, _) in LOSSES.items()
         if name not in ("focal", "dice", "jaccard", "tversky")
     ],

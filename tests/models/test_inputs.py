@@ -22,7 +22,13 @@ def build(name, **arguments):
     return getattr(keras_seg, name)(3, **BUILDERS[name], **arguments)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "unet" else pytest.mark.slow)
+        for name in BUILDERS
+    ],
+)
 def test_the_same_picture_in_another_range_gives_the_same_scores(name, tmp_path):
     expected = build(name)(BYTES).numpy()
     model = build(name, value_range=(100, 1120))

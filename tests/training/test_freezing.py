@@ -76,6 +76,7 @@ def test_its_batch_normalization_can_stay_for_good():
     assert kinds == {"kernel", "bias"}
 
 
+@pytest.mark.slow  # two trainings more
 def test_training_that_continues_later_does_not_freeze_it_again():
     _, (changed,) = fit(FreezeEncoder(2), initial_epoch=2)
     assert len(encoder(changed)) == 5 * 6
