@@ -20,6 +20,7 @@ def example(name):
     return module
 
 
+@pytest.mark.slow
 def test_train_voc(tmp_path):
     root = tmp_path / "VOC2012"
     for split in ("train", "val"):

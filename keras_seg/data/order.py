@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.data.autograph import unconverted
+from keras_seg.data.tracing import unconverted
 from keras_seg.labels import Tensor
 
 # After so many steps, and at the end, comes a sentinel: a slot that isn't read. It

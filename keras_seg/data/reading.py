@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import check_choice
 from keras_seg.data.arguments import check_is_of_index
-from keras_seg.data.autograph import converted
+from keras_seg.data.tracing import converted
 from keras_seg.data.checks import (
     check_ids,
     check_image,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.autograph import unconverted
+from keras_seg.data.tracing import unconverted
 from keras_seg.data.decode.numpy_op import until_exit
 
 

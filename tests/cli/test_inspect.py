@@ -187,7 +187,7 @@ def void_masks(rng, n=12):
 
 COLORS = np.array([(0, 0, 0), (128, 64, 128), (64, 0, 128), (192, 192, 0)], np.uint8)
 #: Layouts whose steps others have too.
-SLOW = ("colours", "numbered objects")
+SLOW = ("colours", "folders of train and val", "numbered objects")
 LAYOUTS = {
     "numbered objects": (
         lambda rng: [stripes(*range(2 + k % 4)) for k in range(12)],

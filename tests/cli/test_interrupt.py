@@ -202,11 +202,9 @@ TINY = ["--widths", "4,8", "--size", "32", "--batch-size", "2"]
 
 @pytest.mark.parametrize(
     ("number", "when", "epoch"),
-    [
-        pytest.param(signal.SIGINT, "1/2  training", None, marks=pytest.mark.slow),
-        (signal.SIGTERM, "2/2  training", 1),
-    ],
+    [(signal.SIGINT, "1/2  training", None), (signal.SIGTERM, "2/2  training", 1)],
 )
+@pytest.mark.slow
 def test_an_interrupted_training_leaves_a_model(number, when, epoch, tmp_path):
     out = tmp_path / "run"
     steps = "100000" if epoch is None else "40"

@@ -95,6 +95,7 @@ def test_initial_weights_are_not_read_again(killed, whole):
     assert json.loads((killed / "run.json").read_text())["weights"] == "gone.keras"
 
 
+@pytest.mark.slow
 def test_a_run_is_extended_on_purpose_only(whole, tmp_path, capsys):
     run = shutil.copytree(whole, tmp_path / "run")
     assert train("--resume", run) == 1

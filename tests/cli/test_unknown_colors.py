@@ -79,7 +79,16 @@ def test_what_is_no_color_is_refused(folders, arguments, said):
         read(folders([COLORS[0]]), **arguments)
 
 
-@pytest.mark.parametrize("already", ["", "--ignore 2", "--ignore=0"])
+@pytest.mark.parametrize(
+    "already",
+    [
+        "",
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ("--ignore 2", "--ignore=0")
+        ),
+    ],
+)
 def test_a_color_that_many_masks_share_is_ignored_by_what_is_proposed(
     folders, already, capsys
 ):

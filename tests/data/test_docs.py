@@ -79,6 +79,7 @@ def files(tmp_path, monkeypatch):
     return kept
 
 
+@pytest.mark.slow
 def test_the_python_of_the_page_runs(files):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) == 12

@@ -85,6 +85,7 @@ print("SPECS", json.dumps(specs))
 """
 
 
+@pytest.mark.slow
 def test_an_export_needs_tensorflow_only(tmp_path):
     model = tiny()  # with a crop, an upsampling and a join
     export(model, tmp_path / "served")

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_seg.data.tracing import traced_once
 from keras_seg.data.checks import check_same_size, naming, require
 from keras_seg.data.decode.array_file import Page, array_head, is_array_path
 from keras_seg.data.decode.array_image import (
@@ -119,6 +120,7 @@ def read_image(
         return tf.cond(is_array_path(path), array, photo)
 
 
+@traced_once
 def decode_image(
     contents: tf.Tensor,
     *,

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.data.autograph import unconverted
+from keras_seg.data.tracing import unconverted
 from keras_seg.labels import FilePath, Index, Window
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_seg.data.tracing import traced_once
 from keras_seg.data.checks import naming, require
 from keras_seg.data.decode.png_header import (
     CHECKSUM,
@@ -106,6 +107,7 @@ def read_label_or_color_png(path: FilePath, ids: Any) -> tf.Tensor:
         )
 
 
+@traced_once
 def decode_color_png(contents: tf.Tensor) -> tf.Tensor:
     """Decode what `read_color_png` reads, from the bytes of the file."""
     header = read_header(contents)
@@ -142,6 +144,7 @@ def decode_object_png(contents: tf.Tensor) -> tf.Tensor:
     )
 
 
+@traced_once
 def decode_palette_png(contents: tf.Tensor) -> tf.Tensor:
     """Decode a PNG with a palette to colours, uint8 `[height, width, 3]`.
 
@@ -164,6 +167,7 @@ def decode_palette_png(contents: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_png(contents, channels=3)
 
 
+@traced_once
 def decode_label_png(contents: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
     """Decode what `read_label_png` reads, from the bytes of the file."""
     header = read_header(contents)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.autograph import unconverted
+from keras_seg.data.tracing import unconverted
 from keras_seg.data.checks import reason
 from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.id_hints import IdCounts

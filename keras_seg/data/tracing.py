@@ -1,4 +1,4 @@
-"""AutoGraph for functions of the user, and for none of ours.
+"""How functions become graphs: with AutoGraph those of the user, without it ours.
 
 AutoGraph makes graphs of Python's `if` and `while` on tensors. To look for them, it
 parses the source of every function that a pipeline calls, which takes seconds before
@@ -37,6 +37,21 @@ def converted(function: Callable) -> Callable:
             return function(*args, **kwargs)
 
         return traced()
+
+    return call
+
+
+def traced_once(function: Callable) -> Callable:
+    """Make a function of ours one whose graph all pipelines of a process share.
+
+    What decodes a file has many ops, and tracing them takes longer than running them
+    on a small file. Eager calls are plain Python, where checks have words.
+    """
+    graph = tf.function(function, autograph=False)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (function if tf.executing_eagerly() else graph)(*args, **kwargs)
 
     return call
 
