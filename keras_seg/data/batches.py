@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras_seg.arguments import check_integer, check_seed, is_whole
 from keras_seg.data.arguments import takes
 from keras_seg.data.augment import StandardAugmentation
-from keras_seg.data.tracing import converted, unconverted
 from keras_seg.data.checks import check_ids, check_mask, check_same_size
 from keras_seg.data.errors import read_in_order
 from keras_seg.data.geometry import letterbox as letterbox_geometry
@@ -21,6 +20,7 @@ from keras_seg.data.order import (
 )
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
 from keras_seg.data.suggestions import Hint, refuse
+from keras_seg.data.tracing import converted, unconverted
 from keras_seg.data.values import Values
 from keras_seg.labels import IGNORE, Image, Index, Mask, Tensor, Window
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.data.tracing import unconverted
 from keras_seg.data.checks import NamedError, reason
 from keras_seg.data.decode.numpy_op import until_exit
 from keras_seg.data.order import examples_before
+from keras_seg.data.tracing import unconverted
 from keras_seg.labels import Index, Tensor
 
 

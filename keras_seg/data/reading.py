@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from keras_seg.arguments import check_choice
 from keras_seg.data.arguments import check_is_of_index
-from keras_seg.data.tracing import converted
 from keras_seg.data.checks import (
     check_ids,
     check_image,
@@ -20,6 +19,7 @@ from keras_seg.data.checks import (
     check_same_size,
     naming,
 )
+from keras_seg.data.tracing import converted
 from keras_seg.data.values import OUTSIDE, Values, missing, values_of
 from keras_seg.labels import (
     IGNORE,

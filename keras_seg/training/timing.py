@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.tracing import unconverted
 from keras_seg.data.decode.numpy_op import until_exit
+from keras_seg.data.tracing import unconverted
 
 
 class DataWait:

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_seg.data.tracing import traced_once
 from keras_seg.data.checks import check_same_size, naming, require
 from keras_seg.data.decode.array_file import Page, array_head, is_array_path
 from keras_seg.data.decode.array_image import (
@@ -22,6 +21,7 @@ from keras_seg.data.decode.png_header import (
     PALETTE,
     read_header,
 )
+from keras_seg.data.tracing import traced_once
 from keras_seg.labels import FilePath, Tensor, Window
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_seg.data.tracing import traced_once
 from keras_seg.data.checks import naming, require
 from keras_seg.data.decode.png_header import (
     CHECKSUM,
@@ -27,6 +26,7 @@ from keras_seg.data.decode.png_header import (
     palette_length,
     read_header,
 )
+from keras_seg.data.tracing import traced_once
 from keras_seg.labels import FilePath
 
 #: What `read_label_or_color_png` adds to the number of an unknown colour: more than

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.tracing import unconverted
 from keras_seg.data.source import Source
+from keras_seg.data.tracing import unconverted
 from keras_seg.labels import IGNORE
 from keras_seg.terminal import progress
 

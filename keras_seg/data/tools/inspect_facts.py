@@ -14,13 +14,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_seg.data.tracing import unconverted
 from keras_seg.data.checks import reason
 from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.id_hints import IdCounts
 from keras_seg.data.readers.id_tables import is_translated, unknown_id
 from keras_seg.data.source import Source
 from keras_seg.data.tools.inspect_values import ImageValues, measured_values
+from keras_seg.data.tracing import unconverted
 from keras_seg.labels import IGNORE
 from keras_seg.terminal import progress
 
