@@ -8,11 +8,19 @@ others work; the numbers are medians over rounds, and the ratios are of these. T
 run in the Python that KERAS_SEG_PEERS names, with what `benchmarks/peers.txt` lists;
 without it ours runs alone. Close other programs first: a number that was taken beside
 other work is of no use.
+
+"Times as good" is times as fast, or times as little memory. "Limit" is the share of the
+rate of one large product of matrices that a net reaches, a training step counted as
+three predictions; for losses and metrics the share of the rate at which the machine
+moves memory, where logits have to be read, and a gradient written. A convolution can be
+computed with fewer additions than it is counted with. GiB is the largest memory of the
+process.
 """
 
 import argparse
 import datetime
 import importlib.metadata
+import itertools
 import os
 import platform
 import re
@@ -21,36 +29,50 @@ import sys
 from pathlib import Path
 
 from benchmarks.comparisons import comparisons
-from benchmarks.harness import Comparison, Found, measure, times_as_fast
+from benchmarks.harness import (
+    Comparison,
+    Found,
+    amount_of,
+    measure,
+    share_of_limit,
+    times_as_good,
+)
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("keras", "tensorflow", "numpy")
 OF_PEERS = ("torch", "torchvision", "segmentation-models-pytorch", "albumentations")
 
 
-def row(comparison: Comparison, found: list[Found]) -> str:
-    """A comparison as rows of a table in Markdown."""
+def row(comparison: Comparison, found: list[Found], shares: list[float] | None) -> str:
+    """A comparison as rows of a table in Markdown.
+
+    Args:
+        comparison: What was compared.
+        found: What was measured of each side.
+        shares: Which share of the limit each side reaches, where there is a limit.
+    """
     ours, *others = found
-    digits = 3 if comparison.unit == "s" else 0
+    digits = {"s": 3, "GiB": 2, "GB/s": 1}.get(comparison.unit, 0)
     rows = []
-    for each in found:
+    for each, share in itertools.zip_longest(found, shares or []):
         name = comparison.name if each is ours else ""
-        ratio = f"{times_as_fast(comparison, ours, each):.2f}" if others else ""
+        ratio = f"{times_as_good(comparison, ours, each):.2f}" if others else ""
         cells = [
             name,
             each.side,
             f"{each.median:,.{digits}f} {comparison.unit}",
             f"{min(each.values):,.{digits}f} to {max(each.values):,.{digits}f}",
             "" if each is ours else ratio,
-            f"{each.peak_mib / 1024:.1f}",
+            "" if share is None else f"{share:.0%}",
+            f"{each.peak_gib:.1f}",
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 HEAD = """\
-| what | side | median | lowest, highest | keras_seg, times as fast | peak GiB |
-|---|---|--:|--:|--:|--:|"""
+| what | side | median | lowest, highest | keras_seg, times as good | limit | GiB |
+|---|---|--:|--:|--:|--:|--:|"""
 
 
 def machine() -> str:
@@ -115,15 +137,29 @@ def main() -> None:
         return
     lines = [f"Measured on {machine()}.", "", HEAD]
     print("\n".join(lines))
-    for comparison in chosen:
+    limits: dict[str, Found] = {}
+    for comparison in with_limits(chosen, comparisons(root)):
         found = measure(
             comparison, options.rounds, say=lambda text: print(text, file=sys.stderr)
         )
-        lines.append(row(comparison, found))
+        limits[comparison.name] = found[0]
+        shares = None
+        if comparison.amount:
+            limit, amount = limits[comparison.amount.limit], amount_of(comparison)
+            shares = [share_of_limit(comparison, f, amount, limit) for f in found]
+        lines.append(row(comparison, found, shares))
         print(lines[-1], flush=True)
     if options.write:
         text = "\n".join(["# Results", "", *__doc__.splitlines()[4:], "", *lines, ""])
         PAGE.write_text(text)
+
+
+def with_limits(chosen: list[Comparison], every: list[Comparison]) -> list[Comparison]:
+    """What was chosen, and before it the limits that it needs."""
+    needed = {comparison.amount.limit for comparison in chosen if comparison.amount}
+    names = {comparison.name for comparison in chosen}
+    missing = [each for each in every if each.name in needed - names]
+    return missing + chosen
 
 
 if __name__ == "__main__":

@@ -2,12 +2,24 @@
 
 from typing import Any
 
-from benchmarks.harness import Comparison, Side
-from benchmarks.subjects.nets import NETS
+from benchmarks.harness import Amount, Comparison, Side
+from benchmarks.subjects.limits import FLOATS
+from benchmarks.subjects.limits import SIDE as MATRIX
+from benchmarks.subjects.nets import IN_KERASHUB, NETS
 
 #: Of a training step, and of a prediction.
 STEP: dict[str, Any] = {"images": 4, "side": 256}
 PREDICTION: dict[str, Any] = {"images": 1, "side": 512}
+#: Passes of a net: a training step has the gradients of maps and of kernels too.
+PASSES = {"step": 3, "prediction": 1}
+#: Whose memory is measured, whose steps also in half precision, and what is exported.
+WEIGHED = ("unet", "unet, resnet34", "unet, efficientnet_lite0")
+HALVED = ("unet", "unet, resnet34")
+EXPORTED = ("unet", "unet, resnet34", "unet, efficientnet_lite0", "fcn8s")
+#: Tiles fit into it without a rest: 3 times 5.
+LARGE: dict[str, Any] = {"height": 1280, "width": 2048}
+
+PRODUCT, MEMORY = "limit: matrix product", "limit: memory"
 
 
 def comparisons(root: str | None) -> list[Comparison]:
@@ -17,11 +29,27 @@ def comparisons(root: str | None) -> list[Comparison]:
         root: The folder VOCdevkit/VOC2012; without it there are none of the pipeline.
     """
     return [
+        *limits(),
         *(pipeline(root) if root else []),
         *(of_net(net, "step", STEP) for net in NETS),
+        *(half_precision(net) for net in HALVED),
         *(of_net(net, "prediction", PREDICTION) for net in NETS),
+        *(export(net) for net in EXPORTED),
+        tiles("unet, resnet34"),
+        *(memory(net, "step", STEP) for net in WEIGHED),
+        *(memory(net, "prediction", PREDICTION) for net in WEIGHED),
         *pixels(),
         *start(root),
+    ]
+
+
+def limits() -> list[Comparison]:
+    """What the machine can do at most."""
+    product = [Side("TensorFlow", "matrix_product")]
+    moves = [Side("NumPy, a thread a core", "memory")]
+    return [
+        Comparison(PRODUCT, "limits", product, 2 * MATRIX**3 / 1e9, "GFLOP/s"),
+        Comparison(MEMORY, "limits", moves, 2 * 4 * FLOATS / 1e9, "GB/s"),
     ]
 
 
@@ -68,7 +96,58 @@ def of_net(net: str, kind: str, arguments: dict[str, Any]) -> Comparison:
     sides = [Side("keras_seg", f"our_{kind}", given)]
     if NETS[net][1]:
         sides.append(Side("PyTorch", f"their_{kind}", given, peer=True))
-    return Comparison(f"{kind}: {net}", "nets", sides)
+    if net in IN_KERASHUB:
+        sides.append(Side("KerasHub", f"hub_{kind}", given, needs="keras_hub"))
+    of_turn = Amount(PRODUCT, "nets", "gflop", given | {"passes": PASSES[kind]})
+    return Comparison(f"{kind}: {net}", "nets", sides, amount=of_turn)
+
+
+def half_precision(net: str) -> Comparison:
+    """Seconds of a step in bfloat16 where it is safe."""
+    given = {"net": net, **STEP, "policy": "mixed_bfloat16"}
+    sides = [
+        Side("keras_seg", "our_step", given),
+        Side("PyTorch, autocast", "their_step", given, peer=True),
+    ]
+    return Comparison(f"step in bfloat16: {net}", "nets", sides)
+
+
+def export(net: str) -> Comparison:
+    """Seconds of a prediction in the runtimes of the exports."""
+    given = {"net": net, **PREDICTION}
+    runtimes = {
+        "onnx": "ONNX Runtime",
+        "saved_model": "SavedModel",
+        "litert": "LiteRT",
+    }
+    sides = [
+        Side(f"keras_seg in {name}", "exported", given | {"format": format})
+        for format, name in runtimes.items()
+    ]
+    sides.append(Side("PyTorch", "eager", given, peer=True))
+    of_turn = Amount(PRODUCT, "nets", "gflop", given)
+    return Comparison(f"export: {net}", "exports", sides, amount=of_turn)
+
+
+def tiles(net: str) -> Comparison:
+    """Seconds of the mask of a large image."""
+    given = {"net": net, **LARGE}
+    sides = [
+        Side("keras_seg", "our_tiles", given),
+        Side("the whole image at once", "whole", given),
+        Side("PyTorch", "their_tiles", given, peer=True),
+    ]
+    return Comparison(f"tiles: {net}", "tiles", sides)
+
+
+def memory(net: str, kind: str, arguments: dict[str, Any]) -> Comparison:
+    """The largest memory of a process that does nothing but a step or a prediction."""
+    given = {"net": net, **arguments}
+    sides = [
+        Side("keras_seg", "peak", given | {"function": f"our_{kind}"}),
+        Side("PyTorch", "peak", given | {"function": f"their_{kind}"}, peer=True),
+    ]
+    return Comparison(f"memory of a {kind}: {net}", "nets", sides, unit="GiB")
 
 
 def pixels() -> list[Comparison]:
@@ -83,6 +162,7 @@ def pixels() -> list[Comparison]:
                 Side("Keras's cross-entropy", "loss_of_keras"),
                 Side("PyTorch's cross-entropy", "loss_of_torch", peer=True),
             ],
+            amount=Amount(MEMORY, "pixels", "gigabytes", {"times": 2}),
         )
         for name in names
     ]
@@ -96,6 +176,7 @@ def pixels() -> list[Comparison]:
                 Side("Keras's MeanIoU", "metric_of_keras"),
                 Side("torchmetrics", "metric_of_torch", peer=True),
             ],
+            amount=Amount(MEMORY, "pixels", "gigabytes", {"times": 1}),
         )
         for name in ("MeanIoU", "SegmentationScores")
     ]

@@ -1,5 +1,6 @@
 """Sides that take turns: each in a process of its own, one at a time."""
 
+import importlib.util
 import json
 import os
 import statistics
@@ -18,15 +19,34 @@ class Side(NamedTuple):
     Attributes:
         name: What the table calls it.
         function: Its name in the module of the subject. It returns a function that does
-            one turn, and that may return the seconds that count.
+            one turn, and that may return what counts: the seconds, or the GiB.
         arguments: Of the function; they are written as JSON.
         peer: Whether it runs in the Python that `KERAS_SEG_PEERS` names.
+        needs: A package without which it is left out.
     """
 
     name: str
     function: str
     arguments: dict[str, Any] = {}  # noqa: RUF012 # a default that nobody changes
     peer: bool = False
+    needs: str | None = None
+
+
+class Amount(NamedTuple):
+    """How much of something limited a turn takes: of a machine's additions, say.
+
+    Attributes:
+        limit: The name of the comparison that measures the limit.
+        module: The file in `benchmarks/subjects` that knows how much.
+        function: Its name there. It returns a number, in the unit of the limit without
+            "/s".
+        arguments: Of the function.
+    """
+
+    limit: str
+    module: str
+    function: str
+    arguments: dict[str, Any] = {}  # noqa: RUF012 # a default that nobody changes
 
 
 class Comparison(NamedTuple):
@@ -37,14 +57,17 @@ class Comparison(NamedTuple):
         module: The file in `benchmarks/subjects`.
         sides: Ours, and the others.
         work: How much a turn does, in units; 1 where a turn's time is what counts.
-        unit: Of the numbers in the table: "images/s", or "s" for the time of a turn.
+        unit: Of the numbers in the table: "images/s", "s" for the time of a turn, or
+            "GiB", of which less is better too.
+        amount: What of the machine a turn can't do without.
     """
 
     name: str
     module: str
     sides: Sequence[Side]
-    work: int = 1
+    work: float = 1
     unit: str = "s"
+    amount: Amount | None = None
 
 
 class Found(NamedTuple):
@@ -52,7 +75,7 @@ class Found(NamedTuple):
 
     side: str
     values: list[float]
-    peak_mib: float
+    peak_gib: float
 
     @property
     def median(self) -> float:
@@ -60,7 +83,9 @@ class Found(NamedTuple):
 
 
 def python_of(side: Side) -> str | None:
-    """The interpreter of a side; None if it isn't there."""
+    """The interpreter of a side; None if it, or what the side needs, isn't there."""
+    if side.needs and importlib.util.find_spec(side.needs) is None:
+        return None
     return os.environ.get("KERAS_SEG_PEERS") if side.peer else sys.executable
 
 
@@ -78,7 +103,7 @@ def measure(
         RuntimeError: if a side fails, with the last lines that it wrote.
     """
     sides = [side for side in comparison.sides if python_of(side)]
-    processes = [_start(comparison, side) for side in sides]
+    processes = [_start(comparison.module, side) for side in sides]
     try:
         for side, process in zip(sides, processes, strict=True):
             say(f"{comparison.name}: {side.name} gets ready")
@@ -97,27 +122,60 @@ def measure(
     return [
         Found(
             side.name,
-            [_in_units(comparison, turn["seconds"]) for turn in taken],
-            max(turn["peak_mib"] for turn in taken),
+            [_in_units(comparison, turn["value"]) for turn in taken],
+            max(turn["peak_gib"] for turn in taken),
         )
         for side, taken in zip(sides, turns, strict=True)
     ]
 
 
-def times_as_fast(comparison: Comparison, ours: Found, other: Found) -> float:
-    """How many times as fast the first is as the second, by medians."""
+def times_as_good(comparison: Comparison, ours: Found, other: Found) -> float:
+    """How many times as fast the first is, or as small, as the second, by medians."""
     ratio = ours.median / other.median
-    return 1 / ratio if comparison.unit == "s" else ratio
+    return ratio if _is_rate(comparison) else 1 / ratio
 
 
-def _in_units(comparison: Comparison, seconds: float) -> float:
-    return seconds if comparison.unit == "s" else comparison.work / seconds
+def amount_of(comparison: Comparison) -> float:
+    """What of the machine a turn of a comparison can't do without."""
+    amount = comparison.amount
+    assert amount is not None
+    side = Side("the amount", amount.function, amount.arguments)
+    process = _start(amount.module, side)
+    try:
+        return _answer(process, side)["amount"]
+    finally:
+        process.kill()
+        process.communicate()
 
 
-def _start(comparison: Comparison, side: Side) -> subprocess.Popen:
+def share_of_limit(
+    comparison: Comparison, found: Found, amount: float, limit: Found
+) -> float:
+    """Which share of a limit, a rate, a side reaches; by medians.
+
+    Args:
+        comparison: What was compared.
+        found: What was measured of the side.
+        amount: What a turn can't do without, in the unit of the limit without "/s".
+        limit: What was measured of the limit.
+    """
+    rate = _is_rate(comparison)
+    seconds = comparison.work / found.median if rate else found.median
+    return amount / seconds / limit.median
+
+
+def _is_rate(comparison: Comparison) -> bool:
+    return comparison.unit.endswith("/s")
+
+
+def _in_units(comparison: Comparison, value: float) -> float:
+    return comparison.work / value if _is_rate(comparison) else value
+
+
+def _start(module: str, side: Side) -> subprocess.Popen:
     python = python_of(side)
     assert python is not None
-    words = [comparison.module, side.function, json.dumps(side.arguments)]
+    words = [module, side.function, json.dumps(side.arguments)]
     return subprocess.Popen(
         [python, "-m", "benchmarks.worker", *words],
         cwd=ROOT,

@@ -52,10 +52,10 @@ def build(name: str, options: dict[str, Any]) -> keras.Model:
     return getattr(keras_seg, name)(CLASSES, **options)
 
 
-def multiply_adds(model: keras.Model) -> float:
+def multiply_adds(model: keras.Model, side: int = SIDE) -> float:
     """Half of the floating point operations that TensorFlow counts for one image."""
     profiler = tf.compat.v1.profiler
-    image = tf.TensorSpec((1, SIDE, SIDE, 3))
+    image = tf.TensorSpec((1, side, side, 3))
     graph = tf.function(model).get_concrete_function(image).graph
     options = profiler.ProfileOptionBuilder.float_operation()
     with contextlib.redirect_stdout(io.StringIO()):

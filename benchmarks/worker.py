@@ -2,15 +2,16 @@
 
 It makes a function ready, and then runs it once for each line that it reads, while the
 other sides wait. The names of a side are its module in `benchmarks/subjects`, and a
-function there that returns what is to be timed.
+function there that returns what is to be timed, or a number.
 """
 
 import importlib
 import json
 import os
-import resource
 import sys
 import time
+
+from benchmarks.memory import peak_gib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 #: What a side prints by itself goes to standard error; answers have standard output.
@@ -27,15 +28,17 @@ def main(module: str, function: str, arguments: str) -> None:
     os.dup2(2, 1)
     side = getattr(importlib.import_module(f"benchmarks.subjects.{module}"), function)
     run = side(**json.loads(arguments))
+    if not callable(run):
+        answer(amount=run)
+        return
     run()  # the first one traces, compiles, and fills buffers
     answer(ready=True)
     for _ in sys.stdin:
         start = time.perf_counter()
-        seconds = run()
+        value = run()
+        spent = time.perf_counter() - start
         # A side that measures for itself says so.
-        spent = time.perf_counter() - start if seconds is None else seconds
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answer(seconds=spent, peak_mib=peak / 1024)
+        answer(value=spent if value is None else value, peak_gib=peak_gib())
 
 
 if __name__ == "__main__":

@@ -4,8 +4,21 @@ import importlib
 
 import pytest
 
-from benchmarks.comparisons import comparisons
-from benchmarks.harness import Comparison, Found, Side, measure, times_as_fast
+from benchmarks.__main__ import row, with_limits
+from benchmarks.comparisons import MEMORY, PRODUCT, comparisons
+from benchmarks.harness import (
+    Comparison,
+    Found,
+    Side,
+    amount_of,
+    measure,
+    share_of_limit,
+    times_as_good,
+)
+from benchmarks.scaling import law, line, power
+from benchmarks.subjects import tiles
+from keras_seg.inference import sides as free
+from keras_seg.inference.tiles import spans
 
 
 def importing(name, statement):
@@ -21,7 +34,7 @@ def test_sides_take_turns_and_are_timed():
     assert [len(each.values) for each in found] == [3, 3]
     assert min(found[0].values) >= 0.3
     assert min(found[1].values) > 0
-    assert all(each.peak_mib > 1 for each in found)
+    assert all(0.001 < each.peak_gib < 1 for each in found)
     assert said == ["nothing: slow gets ready", "nothing: quick gets ready"]
 
 
@@ -44,8 +57,8 @@ def test_a_ratio_above_1_is_a_quicker_first_side():
         Comparison("x", "start", [], 8, "/s"),
     )
     two, four = Found("a", [1.0, 2.0, 9.0], 1), Found("b", [4.0], 1)
-    assert times_as_fast(of_time, two, four) == 2  # 2 s beside 4 s
-    assert times_as_fast(of_rate, two, four) == 0.5  # 2 beside 4 a second
+    assert times_as_good(of_time, two, four) == 2  # 2 s beside 4 s
+    assert times_as_good(of_rate, two, four) == 0.5  # 2 beside 4 a second
 
 
 def test_every_side_has_its_function():
@@ -54,3 +67,67 @@ def test_every_side_has_its_function():
         assert not comparison.sides[0].peer, comparison.name
         for side in comparison.sides:
             assert callable(getattr(module, side.function)), side
+        if amount := comparison.amount:
+            module = importlib.import_module(f"benchmarks.subjects.{amount.module}")
+            assert callable(getattr(module, amount.function))
+
+
+def test_the_share_of_a_limit_is_a_rate_over_a_rate():
+    """A turn of 6 GFLOP in 2 s is 3 GFLOP/s, half of what the machine can do."""
+    limit, found = Found("limit", [6.0], 1), Found("ours", [2.0], 1)
+    of_time = Comparison("x", "start", [])
+    assert share_of_limit(of_time, found, 6.0, limit) == 0.5
+    of_rate = Comparison("x", "start", [], work=8, unit="images/s")  # 8 images in 4 s
+    assert share_of_limit(of_rate, found, 6.0, limit) == 0.25
+
+
+def test_the_amount_of_a_loss_is_the_bytes_of_its_logits_and_their_gradient():
+    (loss,) = [c for c in comparisons(None) if c.name == "loss: Dice"]
+    assert amount_of(loss) == 2 * 8 * 512 * 512 * 21 * 4 / 1e9
+
+
+def test_limits_are_measured_before_what_needs_them():
+    every = comparisons(None)
+    names = [each.name for each in with_limits(every, every)]
+    assert names == [each.name for each in every]
+    chosen = [each for each in every if each.name in ("step: unet", "metric: MeanIoU")]
+    names = [each.name for each in with_limits(chosen, every)]
+    assert names == [PRODUCT, MEMORY, "step: unet", "metric: MeanIoU"]
+
+
+def test_memory_counts_less_as_better_and_is_what_a_side_says():
+    of_memory = Comparison("x", "start", [], unit="GiB")
+    one, two = Found("ours", [1.0], 1), Found("other", [2.0], 2)
+    assert times_as_good(of_memory, one, two) == 2
+    first, second = row(of_memory, [one, two], None).splitlines()
+    assert first == "| x | ours | 1.00 GiB | 1.00 to 1.00 |  |  | 1.0 |"
+    assert second == "|  | other | 2.00 GiB | 2.00 to 2.00 | 2.00 |  | 2.0 |"
+
+
+def test_a_side_whose_package_is_missing_is_left_out():
+    sides = [importing("ours", "pass"), Side("x", "none", needs="no_such_package")]
+    found = measure(Comparison("x", "start", sides), 1, say=lambda _: None)
+    assert [each.side for each in found] == ["ours"]
+
+
+@pytest.mark.parametrize("side", [100, 512, 1280, 2048])
+def test_both_sides_of_tiles_have_the_same_tiles(side):
+    starts = tiles.starts(side)
+    ours = spans(side, free.Side(), tiles.TILE, 1 - tiles.STEP / tiles.TILE)
+    assert ours == [(start, min(start + tiles.TILE, side)) for start in starts]
+
+
+def test_laws_are_found_in_points_that_follow_them():
+    x = [1, 10, 100, 1000]
+    assert power(x, [3 * v**2 for v in x]) == pytest.approx(2)
+    assert line(x, [2 + 5 * v for v in x]) == pytest.approx((2, 5))
+    assert law(x, [float("nan"), *(4.0 * v for v in x[1:])]) == "0 + 4 x; x^1.00"
+    assert law(x, [float("nan")] * 4) == ""
+
+
+def test_a_line_fits_small_points_as_well_as_large_ones():
+    """Relative errors: 10 % of the smallest weighs as much as 10 % of the largest."""
+    a, b = line([1, 1000], [1.0, 1000.0])
+    assert (a, b) == pytest.approx((0, 1), abs=1e-9)
+    off = line([1, 500, 1000], [1.1, 500, 1000])
+    assert off[0] + off[1] == pytest.approx(1.1, rel=0.02)

@@ -1,4 +1,4 @@
-"""A training step and a prediction of a net: ours beside the same net in PyTorch.
+"""A training step and a prediction of a net: ours beside the same net elsewhere.
 
 PyTorch runs eagerly with channels-last memory, as its users run it on a CPU. Ours is
 what `fit` and `predict` run, without XLA.
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak_gib
+
 CLASSES = 21
-#: Ours: builder and arguments. Theirs: function of this file, and arguments.
+#: Ours: builder and arguments. Theirs: function of `peers.py`, and arguments.
 NETS: dict[str, tuple[tuple[str, dict], tuple[str, dict] | None]] = {
     "unet": (("unet", {}), ("paper_unet", {})),
     "unet, efficientnet_lite0": (
@@ -60,8 +62,12 @@ NETS: dict[str, tuple[tuple[str, dict], tuple[str, dict] | None]] = {
     ),
     "attention_unet": (("attention_unet", {}), None),
     "bisenet_v2": (("bisenet_v2", {}), None),
-    "fcn8s": (("fcn8s", {}), None),
+    "fcn8s": (("fcn8s", {}), ("vgg_fcn8s", {})),
 }
+
+
+#: Of those, what KerasHub has too.
+IN_KERASHUB = ("segformer, mit_b0",)
 
 
 def batch(images: int, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,12 +78,53 @@ def batch(images: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels, rng.integers(0, CLASSES, shape)
 
 
-def our_step(net: str, images: int, side: int) -> Callable[[], Any]:
-    """A step of `fit`."""
+def ours(net: str) -> Any:
+    """A net of keras_seg."""
     import keras_seg
 
     builder, arguments = NETS[net][0]
-    model = getattr(keras_seg, builder)(CLASSES, **arguments)
+    return getattr(keras_seg, builder)(CLASSES, **arguments)
+
+
+def theirs(net: str) -> Any:
+    """The same net in PyTorch."""
+    import torch
+
+    from benchmarks.subjects import peers
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    found = NETS[net][1]
+    assert found is not None
+    function, arguments = found
+    made = getattr(peers, function)(CLASSES, **arguments)
+    return made.to(memory_format=torch.channels_last)
+
+
+def gflop(net: str, images: int, side: int, passes: int = 1) -> float:
+    """Additions and multiplications of a net, in thousands of millions.
+
+    Args:
+        net: Which one.
+        images: How many.
+        side: Their height and width.
+        passes: 1 for a prediction. A training step takes three: forward, and the
+            gradients of maps and of kernels.
+    """
+    from benchmarks.models import multiply_adds
+
+    return 2 * multiply_adds(ours(net), side) * images * passes / 1e9
+
+
+def our_step(
+    net: str, images: int, side: int, policy: str = "float32"
+) -> Callable[[], Any]:
+    """A step of `fit`."""
+    import keras
+
+    import keras_seg
+
+    keras.config.set_dtype_policy(policy)
+    model = ours(net)
     model.compile("adam", keras_seg.losses.WeightedCrossEntropy(), jit_compile=False)
     x, y = batch(images, side)
 
@@ -89,10 +136,7 @@ def our_step(net: str, images: int, side: int) -> Callable[[], Any]:
 
 def our_prediction(net: str, images: int, side: int) -> Callable[[], Any]:
     """A batch of `predict`."""
-    import keras_seg
-
-    builder, arguments = NETS[net][0]
-    model = getattr(keras_seg, builder)(CLASSES, **arguments)
+    model = ours(net)
     x, _ = batch(images, side)
 
     def predict() -> None:
@@ -101,11 +145,14 @@ def our_prediction(net: str, images: int, side: int) -> Callable[[], Any]:
     return predict
 
 
-def their_step(net: str, images: int, side: int) -> Callable[[], Any]:
-    """Forward, backward, and Adam."""
+def their_step(
+    net: str, images: int, side: int, policy: str = "float32"
+) -> Callable[[], Any]:
+    """Forward, backward, and Adam; of another policy with autocast to bfloat16."""
     import torch
 
-    model = _theirs(net).train()
+    model = theirs(net).train()
+    half = torch.autocast("cpu", torch.bfloat16, enabled=policy != "float32")
     optimizer = torch.optim.Adam(model.parameters())
     loss = torch.nn.CrossEntropyLoss(ignore_index=255)
     x, y = batch(images, side)
@@ -114,7 +161,9 @@ def their_step(net: str, images: int, side: int) -> Callable[[], Any]:
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(_logits(model(pixels)), masks).backward()
+        with half:
+            logits = logits_of(model(pixels))
+        loss(logits.float(), masks).backward()
         optimizer.step()
 
     return step
@@ -124,84 +173,86 @@ def their_prediction(net: str, images: int, side: int) -> Callable[[], Any]:
     """A forward pass without gradients."""
     import torch
 
-    model = _theirs(net).eval()
+    model = theirs(net).eval()
     x, _ = batch(images, side)
     pixels = torch.from_numpy(x).permute(0, 3, 1, 2) / 127.5 - 1
 
     def predict() -> None:
         with torch.inference_mode():
-            _logits(model(pixels))
+            logits_of(model(pixels))
 
     return predict
 
 
-def _theirs(net: str) -> Any:
-    import torch
+def hub_step(net: str, images: int, side: int) -> Callable[[], Any]:
+    """A step of `fit` of KerasHub's net."""
+    import keras
 
-    torch.set_num_threads(os.cpu_count() or 1)
-    theirs = NETS[net][1]
-    assert theirs is not None
-    function, arguments = theirs
-    return globals()[function](**arguments).to(memory_format=torch.channels_last)
+    model = hub(net, side)
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=255
+    )
+    model.compile("adam", loss, jit_compile=False)
+    x, y = batch(images, side)
+    x = x / 255  # its nets expect images that were normalised before
+
+    def step() -> None:
+        model.train_on_batch(x, y)
+
+    return step
 
 
-def _logits(outputs: Any) -> Any:
+def hub_prediction(net: str, images: int, side: int) -> Callable[[], Any]:
+    """A batch of `predict` of KerasHub's net."""
+    model = hub(net, side)
+    model.compile(jit_compile=False)
+    x = batch(images, side)[0] / 255
+
+    def predict() -> None:
+        model.predict_on_batch(x)
+
+    return predict
+
+
+def hub(net: str, side: int) -> Any:
+    """SegFormer-B0 of KerasHub, which takes images of one size."""
+    import keras_hub
+
+    assert net == "segformer, mit_b0"
+    encoder = keras_hub.models.MiTBackbone(
+        image_shape=(side, side, 3),
+        num_layers=4,
+        hidden_dims=[32, 64, 160, 256],
+        layerwise_depths=[2, 2, 2, 2],
+        layerwise_num_heads=[1, 2, 5, 8],
+        layerwise_sr_ratios=[8, 4, 2, 1],
+        layerwise_patch_sizes=[7, 3, 3, 3],
+        layerwise_strides=[4, 2, 2, 2],
+        max_drop_path_rate=0.1,
+    )
+    backbone = keras_hub.models.SegFormerBackbone(encoder, projection_filters=256)
+    model = keras_hub.models.SegFormerImageSegmenter(
+        backbone=backbone, num_classes=CLASSES, preprocessor=None
+    )
+    assert model.output_shape == (None, side, side, CLASSES)
+    return model
+
+
+def logits_of(outputs: Any) -> Any:
     return outputs["out"] if isinstance(outputs, dict) else outputs
 
 
-def smp_net(net: str, encoder: str) -> Any:
-    """A net of segmentation_models_pytorch."""
-    import segmentation_models_pytorch as smp
+def peak(function: str, **arguments: Any) -> Callable[[], float]:
+    """The largest memory of a process that does a step or a prediction, in GiB.
 
-    return getattr(smp, net)(encoder, encoder_weights=None, classes=CLASSES)
+    Args:
+        function: Of this file.
+        **arguments: Of the function.
+    """
+    run = globals()[function](**arguments)
 
+    def turn() -> float:
+        run()
+        return peak_gib()
 
-def torchvision_net(net: str) -> Any:
-    """A net of torchvision."""
-    import torchvision
-
-    build = getattr(torchvision.models.segmentation, net)
-    return build(weights=None, weights_backbone=None, num_classes=CLASSES)
-
-
-def paper_unet() -> Any:
-    """The U-Net of the paper with padded convolutions."""
-    import torch
-    from torch import nn
-
-    widths = (64, 128, 256, 512, 1024)
-
-    def double(inner: int, outer: int) -> Any:
-        return nn.Sequential(
-            nn.Conv2d(inner, outer, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outer, outer, 3, padding=1),
-            nn.ReLU(inplace=True),
-        )
-
-    class UNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-            self.down = nn.ModuleList(
-                double(i, o) for i, o in zip((3, *widths), widths, strict=False)
-            )
-            self.scale = nn.ModuleList(
-                nn.ConvTranspose2d(below, above, 2, stride=2) for below, above in pairs
-            )
-            self.up = nn.ModuleList(double(2 * above, above) for _, above in pairs)
-            self.logits = nn.Conv2d(widths[0], CLASSES, 1)
-
-        def forward(self, x: Any) -> Any:
-            skips = []
-            for level, convolutions in enumerate(self.down):
-                x = convolutions(nn.functional.max_pool2d(x, 2) if level else x)
-                skips.append(x)
-            skips.pop()
-            for scale, convolutions in zip(self.scale, self.up, strict=True):
-                x = convolutions(torch.cat([skips.pop(), scale(x)], dim=1))
-            return self.logits(x)
-
-    net = UNet()
-    assert sum(p.numel() for p in net.parameters()) == 31_033_045
-    return net
+    return turn

@@ -1,5 +1,6 @@
 """Losses and metrics of 8 x 512 x 512 pixels and 21 classes, as graphs."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,11 @@ def arrays(*, ignored: bool) -> tuple[np.ndarray, np.ndarray]:
     masks = rng.integers(0, CLASSES, SHAPE)
     logits = rng.normal(size=(*SHAPE, CLASSES)).astype(np.float32)
     return np.where(rng.random(SHAPE) < 0.1 * ignored, 255, masks), logits
+
+
+def gigabytes(times: int) -> float:
+    """What it takes to read all logits, or (twice) to write a gradient of them too."""
+    return times * 4 * math.prod(SHAPE) * CLASSES / 1e9
 
 
 def our_loss(name: str) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""Source -> tf.data: batches for `fit`, and whole examples in order."""
+"""Source -> tf.data: batches for `fit`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,12 +12,7 @@ from keras_seg.data.augment import StandardAugmentation
 from keras_seg.data.checks import check_ids, check_mask, check_same_size
 from keras_seg.data.errors import read_in_order
 from keras_seg.data.geometry import letterbox as letterbox_geometry
-from keras_seg.data.order import (
-    example_of,
-    examples_of_shard,
-    steps_in_order,
-    steps_of_epochs,
-)
+from keras_seg.data.order import example_of, examples_of_shard, steps_of_epochs
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
 from keras_seg.data.suggestions import Hint, refuse
 from keras_seg.data.tracing import converted, unconverted
@@ -54,50 +49,6 @@ class Examples(Protocol):
 
     def _values(self, dtype: tf.DType) -> Values:
         """What the numbers of images of a dtype are."""
-
-
-def pairs(source: Examples) -> tf.data.Dataset:
-    """Make a dataset of all images and masks, whole, in order, once.
-
-    Returns:
-        A dataset of `[height, width, channels]`, in the dtype of the source, and int32
-        `[height, width]`.
-    """
-    return _in_order(source, source._read).map(_with_int32)
-
-
-def masks(source: Examples) -> tf.data.Dataset:
-    """Make a dataset of all masks, whole, in order, once; images aren't read.
-
-    Returns:
-        A dataset of int32 `[height, width]`.
-    """
-    return _in_order(source, source._ids).map(
-        unconverted(lambda mask: tf.cast(mask, tf.int32))
-    )
-
-
-def whole_images(source: Examples) -> tf.data.Dataset:
-    """Make a dataset of whole images at their own sizes, one at a time, to validate on.
-
-    `fit(validation_data=source.whole_images())`, `evaluate(source.whole_images())` and
-    a metric of `predict_mask(model, image)` over all examples then give the same
-    numbers, for nothing is padded, resized or left out.
-
-    On a GPU, Keras compiles with XLA, anew for each size of image: where sizes are
-    many, `compile(..., jit_compile=False)` is faster.
-
-    Returns:
-        A dataset of (images, masks): `[1, height, width, channels]`, in the dtype of
-        the source, and int32 `[1, height, width]`, all examples in order, once.
-
-    Example:
-        >>> from keras_seg.data import shapes
-        >>> shapes(3, size=(20, 30)).whole_images().element_spec[1].shape
-        TensorShape([1, 20, 30])
-    """
-    refuse(source.problem)
-    return pairs(source).batch(1, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def batches(
@@ -264,7 +215,7 @@ def batches(
         data = data.map(
             unconverted(lambda image, *others: (values.filled(image), *others))
         )
-    data = data.map(_with_int32)
+    data = data.map(with_int32)
     data = data.apply(tf.data.experimental.assert_cardinality(number))
     return data.prefetch(tf.data.AUTOTUNE)
 
@@ -306,15 +257,8 @@ def _augmented(
     return values.cast(image), mask
 
 
-def _in_order(source: Examples, read: Callable[[Index], Any]) -> tf.data.Dataset:
-    """What `read` makes of each index."""
-    n = len(source)
-    data = read_in_order(steps_in_order(n), read, lambda index: source.names[index])
-    return data.apply(tf.data.experimental.assert_cardinality(n))
-
-
 @unconverted
-def _with_int32(image: Image, mask: Mask, *weight: Any) -> tuple:
+def with_int32(image: Image, mask: Mask, *weight: Any) -> tuple:
     """The public dtype of masks; until then single bytes, which are quick to move."""
     return image, tf.cast(mask, tf.int32), *weight
 

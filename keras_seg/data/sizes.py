@@ -9,19 +9,25 @@ from keras_seg.labels import IGNORE, Image, Mask, Tensor
 
 
 def pad_to(
-    image: Image, mask: Mask, size: tuple[int, int] | None, padding: Any = 0
+    image: Image,
+    mask: Mask,
+    size: tuple[int, int] | None,
+    padding: Any = 0,
+    *,
+    multiple_of: int = 32,
 ) -> tuple[Image, Mask]:
     """Pad an example at the bottom and right, the mask with IGNORE.
 
     Args:
         image: `[h, w, C]`, not larger than `size`.
         mask: `[h, w]`.
-        size: (height, width) to pad to. None for the next multiples of 32, so that
-            there are few sizes to compile for.
+        size: (height, width) to pad to. None for the next multiples, so that there are
+            few sizes to compile for.
         padding: What the image is padded with.
+        multiple_of: Of how many pixels these are multiples.
     """
     if size is None:
-        room = -tf.shape(mask) % 32
+        room = -tf.shape(mask) % multiple_of
     else:
         # Nothing is cut off here, but for a size that is known when this is traced,
         # before `require_fits` can speak.

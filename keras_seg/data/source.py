@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import check_seed, is_number
 from keras_seg.data import batches as _batches
+from keras_seg.data import whole as _whole
 from keras_seg.data.arguments import (
     Numbered,
     as_indices,
@@ -117,9 +118,9 @@ class Source(Reading):
 
     # To tf.data; see the functions.
     batches = _batches.batches
-    whole_images = _batches.whole_images
-    dataset = _batches.pairs
-    masks = _batches.masks
+    whole_images = _whole.whole_images
+    dataset = _whole.pairs
+    masks = _whole.masks
 
     def __init__(
         self,
