@@ -543,3 +543,12 @@ def test_each_page_of_a_stack_has_a_mask(grey_run, tmp_path, monkeypatch, capsys
         expected = keras_seg.predict_mask(model, stack[k][..., None])
         found = np.asarray(Image.open(f"out/volume_{k:02}.png"))
         assert np.array_equal(found, expected)
+
+    # A run that was trained on one page of each file takes that page.
+    run = Path(shutil.copytree(grey_run, "run"))
+    described = json.loads((run / "run.json").read_text()) | {"page": 7}
+    (run / "run.json").write_text(json.dumps(described))
+    assert predict(run, "volume.tif", out="one") == 0
+    assert files_in("one") == ["volume.png", "volume_overlay.jpg"]
+    expected = keras_seg.predict_mask(model, stack[7][..., None])
+    assert np.array_equal(mask_of("one/volume.png"), expected)
