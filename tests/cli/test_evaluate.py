@@ -59,10 +59,16 @@ def test_table_and_file_have_all_scores_of_the_python_function(copy, voc_tree, c
     worst = [(image["name"], image["loss"]) for image in written["images_by_loss"]]
     assert worst == [(image.name, image.loss) for image in scores.worst_images()]
     assert len(worst) == 5
+    # Long lists come last, after what people read.
+    assert [*written][-2:] == ["confusion_matrix", "images_by_loss"]
     # Of these the table has a line each, and then the next command.
-    found = re.findall(r"^(\S+): loss ([\d.]+), mean IoU [\d.]+$", said, re.MULTILINE)
-    assert found == [(name, f"{loss:.3f}") for name, loss in worst]
-    losses = [float(loss) for _, loss in found]
+    line = r"^(\S+): loss ([\d.]+), mean IoU ([\d.]+)$"
+    found = re.findall(line, said, re.MULTILINE)
+    assert found == [
+        (image.name, f"{image.loss:.3f}", f"{image.mean_iou:.3f}")
+        for image in scores.worst_images()
+    ]
+    losses = [float(loss) for _, loss, _ in found]
     assert losses == sorted(losses, reverse=True)
     assert said.endswith(f"Wrote {copy}/metrics.json\nNext: keras-seg report {copy}\n")
 

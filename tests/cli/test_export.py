@@ -24,7 +24,11 @@ def test_an_export_has_what_the_model_says_and_replaces_only_with_overwrite(
     assert "Choose another --out, or add --overwrite." in error
     assert "overwrite=True" not in error
     assert (out / "notes.txt").read_text() == "mine"
-    assert main(["export", str(run), "--out", str(out), "--overwrite"]) == 0
+    copy = shutil.copytree(run, tmp_path / "run")
+    described = json.loads((copy / "run.json").read_text())
+    described["palette"][1] = [1, 2, 3]  # not VOC's
+    (copy / "run.json").write_text(json.dumps(described))
+    assert main(["export", str(copy), "--out", str(out), "--overwrite"]) == 0
     assert not (out / "notes.txt").exists()
 
     loaded = tf.saved_model.load(str(out))
@@ -34,6 +38,8 @@ def test_an_export_has_what_the_model_says_and_replaces_only_with_overwrite(
     assert np.array_equal(mask[0], keras_seg.predict_mask(model, image[0]))
     names = out / "assets.extra/class_names.txt"
     assert names.read_text().splitlines()[:2] == ["background", "aeroplane"]
+    about = json.loads((out / "assets.extra/keras_seg.json").read_text())
+    assert about["palette"] == described["palette"]
 
 
 def test_a_file_needs_the_ending_of_its_format(run, tmp_path, capsys):
@@ -47,27 +53,31 @@ def test_a_file_needs_the_ending_of_its_format(run, tmp_path, capsys):
     assert "format='onnx' or 'litert'" in capsys.readouterr().err
 
 
+def test_ranges_are_measured_on_images_from_all_over_the_training_split(
+    run, voc_tree, tmp_path, monkeypatch
+):
+    seen = {}
+    monkeypatch.setattr(keras_seg, "export", lambda *_, **given: seen.update(given))
+    words = ["export", str(run), "--format", "onnx", "--out", str(tmp_path / "n.onnx")]
+    assert main([*words, "--size", "32,48"]) == 0
+    assert (seen["examples"], seen["quantize"], seen["size"]) == (None, None, (32, 48))
+    assert main([*words, "--quantize", "int8", "--calibration", "3"]) == 0
+    assert (seen["format"], seen["quantize"]) == ("onnx", "int8")
+    source = keras_seg.data.voc(voc_tree, "train")
+    for k, example in zip((0, 2, 5), seen["examples"], strict=True):  # of six
+        np.testing.assert_array_equal(example, source[k][0])
+
+
 @pytest.mark.slow  # conversion and calibration
 def test_an_int8_file_is_calibrated_scored_and_predicts(run, tmp_path, capsys):
     out = tmp_path / "net.onnx"
     words = ["--format", "onnx", "--quantize", "int8", "--calibration", "3"]
-    seen = []
-    export = keras_seg.export
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            keras_seg,
-            "export",
-            lambda *a, **k: seen.append(k["examples"]) or export(*a, **k),
-        )
-        assert main(["export", str(run), "--out", str(out), *words]) == 0
+    assert main(["export", str(run), "--out", str(out), *words]) == 0
     said = capsys.readouterr().out
     assert f"Wrote {out}: " in said
     assert "the model's class at" in said
     root = json.loads((run / "run.json").read_text())["root"]
     source = keras_seg.data.voc(root, "train")
-    for k, example in zip((0, 2, 5), seen[0], strict=True):  # from all over six
-        assert np.array_equal(example, source[k][0])
-
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     assert main(["evaluate", str(copy), "--export", str(out)]) == 0

@@ -464,6 +464,44 @@ def test_scenes_get_a_geotiff_and_small_tiffs_a_png(color_run, scenes, capsys):
     assert np.array_equal(tifffile.imread("out/large.tif"), large)
 
 
+def test_scenes_go_through_the_model_as_the_options_say(color_run, scenes):
+    tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff]")
+    pixels, _ = scenes
+    words = ["--tile", "16", "--overlap", "0", "--flips", "--scales", "0.5,1"]
+    assert predict(color_run, "in/north", *words) == 0
+    found = tifffile.imread("out/geo.tif")
+    options = {"tile": 16, "overlap": 0.0, "flips": True, "scales": (0.5, 1.0)}
+    model = model_of(color_run)
+    assert np.array_equal(found, keras_seg.predict_mask(model, pixels, **options))
+    for name in options:
+        others = {k: v for k, v in options.items() if k != name}
+        mask = keras_seg.predict_mask(model, pixels, **others)
+        assert not np.array_equal(found, mask)
+
+
+def test_bands_and_no_data_of_a_run_are_those_of_scenes_and_photos(color_run, scenes):
+    tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff]")
+    run = shutil.copytree(color_run, "run")
+    described = json.loads(Path(run, "run.json").read_text())
+    described |= {"bands": "3,0,1", "nodata": 7}
+    Path(run, "run.json").write_text(json.dumps(described))
+    place = [(33550, 12, 3, (10.0, 10.0, 0.0)), (33922, 12, 6, (0.0,) * 6)]
+    pixels = RNG.integers(0, 256, (30, 41, 4), np.uint8)
+    pixels[5:9, 20:] = 7
+    for name, tags in (("scene", place), ("photo", [])):
+        tifffile.imwrite(
+            f"in/north/{name}.tif", pixels, photometric="rgb", extratags=tags
+        )
+        Path("in/north/geo.tif").unlink(missing_ok=True)
+    assert predict(run, "in/north") == 0
+    seen = pixels[..., [3, 0, 1]].copy()
+    seen[5:9, 20:] = 0
+    expected = keras_seg.predict_mask(model_of(Path(run)), seen)
+    expected[5:9, 20:] = 255
+    assert np.array_equal(tifffile.imread("out/scene.tif"), expected)
+    assert np.array_equal(mask_of("out/photo.png"), expected)
+
+
 def test_a_scene_that_is_broken_is_left_out_by_name(color_run, scenes, capsys):
     contents = Path("in/north/geo.tif").read_bytes()
     Path("in/north/geo.tif").write_bytes(contents[:-40])
@@ -505,3 +543,12 @@ def test_each_page_of_a_stack_has_a_mask(grey_run, tmp_path, monkeypatch, capsys
         expected = keras_seg.predict_mask(model, stack[k][..., None])
         found = np.asarray(Image.open(f"out/volume_{k:02}.png"))
         assert np.array_equal(found, expected)
+
+    # A run that was trained on one page of each file takes that page.
+    run = Path(shutil.copytree(grey_run, "run"))
+    described = json.loads((run / "run.json").read_text()) | {"page": 7}
+    (run / "run.json").write_text(json.dumps(described))
+    assert predict(run, "volume.tif", out="one") == 0
+    assert files_in("one") == ["volume.png", "volume_overlay.jpg"]
+    expected = keras_seg.predict_mask(model, stack[7][..., None])
+    assert np.array_equal(mask_of("one/volume.png"), expected)

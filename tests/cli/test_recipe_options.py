@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_seg
 from keras_seg.cli import main, train_recipe
@@ -157,8 +158,22 @@ def test_early_stopping_counts_validated_epochs_only():
     assert stop.stopped_epoch == 5
 
 
-def test_cached_images_train_as_read_ones(seen):
-    read, cached = (seen(*words) for words in ([], ["--cache"]))
+def test_images_are_cached_and_operations_deterministic_on_request_only(
+    seen, monkeypatch
+):
+    held, asked = [], []
+    hold = keras_seg.data.cached
+    monkeypatch.setattr(
+        keras_seg.data, "cached", lambda x: held.append(len(x)) or hold(x)
+    )
+    # Not the function itself, which can't be undone.
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: asked.append(True)
+    )
+    read = seen()
+    assert (held, asked) == ([], [])
+    cached = seen("--cache", "--deterministic")
+    assert (held, asked) == ([6, 5], [True])
     (image, mask), (image2, mask2) = (next(iter(x.batches)) for x in (read, cached))
     np.testing.assert_array_equal(image, image2)
     np.testing.assert_array_equal(mask, mask2)

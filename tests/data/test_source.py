@@ -790,6 +790,14 @@ def test_shards_share_no_example_and_lose_none():
     assert turns == whole
 
 
+def test_a_shard_goes_on_after_as_many_of_its_own_batches():
+    for index in range(3):
+        arguments = {"shard": (index, 3), "shuffle": True, "repeat": True}
+        whole = order(numbered(7).batches(2, **arguments).take(6))
+        rest = numbered(7).batches(2, first_step=2, **arguments)
+        assert order(rest.take(4)) == whole[4:]
+
+
 def rotated(shards, first):
     """Shards in the order in which they take the steps from the first one."""
     return [shards[(first + turn) % len(shards)] for turn in range(len(shards))]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,12 @@ from keras_seg.cli.data_options import DataOptions
 from keras_seg.cli.options import parser
 from keras_seg.files import locked
 from keras_seg.training.run_files import METRICS, file_of_split
-from keras_seg.training.runs import check_folder, claimed_folder, free_folder
+from keras_seg.training.runs import (
+    RunRecord,
+    check_folder,
+    claimed_folder,
+    free_folder,
+)
 
 RUN = {"class_names": ["a", "b"], "palette": [[0, 0, 0], [9, 9, 9]]}
 NAMES = ("metrics.json", "curves.png", "samples.png", "history.csv", "model.keras")
@@ -149,6 +155,21 @@ def test_new_folders_get_the_next_number(tmp_path):
 def test_scores_of_each_split_have_a_file(tmp_path, split, name):
     path = file_of_split(tmp_path, METRICS, split)
     assert (path.name, path.parent) == (name, tmp_path)
+
+
+def test_a_run_that_goes_on_adds_to_what_run_json_says(tmp_path):
+    earlier = {"started": "then", "seconds": 1000.0, "epochs_done": 3}
+    earlier |= {"best": {"epoch": 2, "val_mean_iou": 0.5}}
+    now = {"started": "now", "state": "training", "epochs": 4}
+    best = SimpleNamespace(epoch=2)
+    record = RunRecord(tmp_path, now, best, None, None, earlier)
+    record.on_epoch_end(3, {"val_mean_iou": 0.4})  # the fourth, no better
+    record.end("finished")
+    said = json.loads((tmp_path / "run.json").read_text())
+    assert said["best"] == earlier["best"]
+    assert (said["started"], said["epochs_done"]) == ("then", 4)
+    assert 1000 <= said["seconds"] < 1100
+    assert said["state"] == "finished"
 
 
 def test_run_json_knows_every_option_of_a_data_set():

@@ -82,6 +82,18 @@ def pictures(figure):
     return [Image.open(io.BytesIO(base64.b64decode(part))) for part in data]
 
 
+def swatches(element):
+    """Colours of the squares in an element, and the words after each."""
+    found = re.findall(r"rgb\((\d+),(\d+),(\d+)\)\"></i>(.*?)(?=<i|$)", element, re.S)
+    return {" ".join(text_of(text).split()): [*map(int, rgb)] for *rgb, text in found}
+
+
+def key(page):
+    """Colours that the page gives to right, wrong and ignored pixels."""
+    colors = swatches(re.search(r'<span class="key">(.*?)</span>', page, re.S)[1])
+    return [colors[word] for word in ("right", "wrong", "ignored")]
+
+
 def shown(value):
     return "absent" if np.isnan(value) else f"{value:.3f}"
 
@@ -161,11 +173,53 @@ def test_the_pictures_are_truth_prediction_and_where_they_differ(page, model, so
         for expected, mask in zip((truth, prediction, errors), masks, strict=True):
             found = np.asarray(mask)[::times, ::times]
             np.testing.assert_array_equal(found, expected)
-        colors = np.asarray(masks[0].convert("RGB"))[::times, ::times]
         labelled = truth != IGNORE
-        np.testing.assert_array_equal(colors[labelled], source.palette[truth[labelled]])
+        for ids, mask in ((truth, masks[0]), (prediction, masks[1])):
+            colors = np.asarray(mask.convert("RGBA"))[::times, ::times, :3]
+            expected = source.palette[ids[labelled]]
+            np.testing.assert_array_equal(colors[labelled], expected)
+        colors = np.asarray(masks[2].convert("RGBA"))[::times, ::times, :3]
+        np.testing.assert_array_equal(colors, np.array(key(page))[errors])
         opacity = np.asarray(masks[1].convert("RGBA"))[::times, ::times, 3]
         np.testing.assert_array_equal(opacity > 0, prediction > 0)
+
+
+def test_classes_have_their_color_and_their_iou_in_an_image_beside_their_name(
+    page, model, source
+):
+    for name, figure in figures(page).items():
+        image, truth = source[[*source.names].index(name)]
+        labelled = truth != IGNORE
+        prediction = keras_seg.predict_mask(model, image)
+        expected = {}
+        for k in range(len(NAMES)):
+            a, b = truth[labelled] == k, prediction[labelled] == k
+            if (a | b).any():
+                iou = (a & b).sum() / (a | b).sum()
+                expected[f"{NAMES[k]} {iou:.2f}"] = source.palette[k].tolist()
+        legend = re.search(r'class="legend">(.*?)</p>', figure, re.S)[1]
+        assert swatches(legend) == expected
+    (body,) = re.findall(r'id="classes".*?<tbody>(.*?)</tbody>', page, re.S)
+    heads = re.findall(r'<th scope="row">(.*?)</th>', body, re.S)
+    colors = {name: color for head in heads for name, color in swatches(head).items()}
+    assert colors == dict(zip(NAMES, source.palette.tolist(), strict=True))
+
+
+def test_the_most_frequent_confusions_are_true_class_prediction_and_share(page, scores):
+    matrix = scores.confusion_matrix
+    expected = [
+        (matrix[i, j] / matrix[i].sum(), NAMES[i], NAMES[j], f"{matrix[i, j]:,}")
+        for i, j in np.argwhere(matrix)
+        if i != j and matrix[i, j] >= 0.01 * matrix[i].sum()
+    ]
+    expected = sorted(expected, key=lambda row: -row[0])[:8]
+    (body,) = re.findall(r"predicted as</th>.*?<tbody>(.*?)</tbody>", page, re.S)
+    found = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in body.split("<tr>")[1:]]
+    assert len(expected) > 2
+    for row, (share, *words) in zip(found, expected, strict=True):
+        truth, prediction, percent, pixels = (text_of(cell).strip() for cell in row)
+        assert [truth, prediction, pixels] == words
+        assert float(percent.split()[0]) == pytest.approx(100 * share, rel=0.01)
 
 
 def test_nothing_is_fetched(page):
@@ -253,7 +307,7 @@ def test_curves_and_settings_are_shown(model, source, scores, tmp_path):
     )
     run = {"model": "unet", "epochs": 4, "epochs_done": 2, "state": "interrupted"}
     run |= {"widths": [4, 8], "ema": None, "cache": True, "root": "<i>data</i>"}
-    run |= {"versions": {"keras": "3.15.1"}, "best": {"epoch": 2}}
+    run |= {"versions": {"keras": "3.15.1"}, "best": {"epoch": 1}}
     report(
         tmp_path / "page.html",
         model,
@@ -274,6 +328,7 @@ def test_curves_and_settings_are_shown(model, source, scores, tmp_path):
     assert lines == {"training": [0.1, 0.2], "validation": [None, 0.25]}
     said = " ".join(text_of(page).split())
     assert "interrupted after 2 of 4 epochs" in said
+    assert "1 is the best epoch, of 2 that were trained" in said
     for name, value in (("widths", "4, 8"), ("cache", "yes"), ("keras", "3.15.1")):
         assert f" {name} {value} " in said
     assert "Not set: ema" in said
