@@ -130,7 +130,7 @@ def nets(classes: int) -> dict[str, float]:
             layer.count_params() for layer in model.layers if isinstance(layer, kind)
         )
 
-    thin = {"widths": (1,) * 5, "head_width": 1}
+    thin: dict[str, Any] = {"widths": (1,) * 5, "head_width": 1}
     deconvolution = keras.layers.Conv2DTranspose
     unet = keras_seg.unet(classes, widths=(64, 128))
     return {
@@ -274,13 +274,13 @@ SWEEPS: dict[str, Callable[[], None]] = {
 # Laws
 
 
-def power(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def power(x: Any, y: Any) -> tuple[float, float]:
     """(c, p) of y = c x^p, by least squares of logarithms."""
     p, c = np.polyfit(np.log(x), np.log(y), 1)
     return float(np.exp(c)), float(p)
 
 
-def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def line(x: Any, y: Any) -> tuple[float, float]:
     """(a, b) of y = a + b x, by least squares of relative errors."""
     found = np.array(y, np.float64)
     terms = np.stack([np.ones(len(found)), np.array(x, np.float64)], axis=1)
