@@ -3,10 +3,11 @@
     python -m benchmarks.scaling                    # all, as tables in Markdown
     python -m benchmarks.scaling images pixels      # some
 
-Each point is measured in a process of its own. Times are seconds of processor time, of
-all threads together, which other work on the machine disturbs little; memory is the
-largest of the process, less what it has after its imports. Names of a million files are
-hard links to a few. docs/scaling.md has the numbers, and what they mean.
+A point whose memory is measured has a process of its own. Times are seconds of
+processor time, of all threads together, which other work on the machine disturbs
+little; memory is the largest of the process, less what it has after its imports. Names
+of a million files are hard links to a few. docs/scaling.md has the numbers, and what
+they mean.
 """
 
 import argparse
@@ -29,9 +30,11 @@ from benchmarks.memory import peak_gib
 
 IMAGES = (1_000, 10_000, 100_000, 1_000_000)
 CLASSES = (2, 8, 21, 64, 150, 254, 1000)
-CLASSES_OF_NETS = (2, 21, 150, 1000)
+CLASSES_OF_NETS = (2, 8, 21, 64, 150)  # FCN-32s of 1,000 has 16 GB
 SIDES = (256, 512, 1024, 2048)
 STEP_SIDES = (128, 256, 512)
+#: Sizes to trace with.
+SMALL = (32, 64)
 #: Files that have many names; ext4 gives a file 65,000 at most.
 FILES = 32
 BATCH, BATCHES = 8, 50
@@ -55,7 +58,7 @@ class Clock:
         return self._last - before
 
 
-# Points: each runs in a process of its own, and returns its numbers by name.
+# Points: each returns its numbers by name.
 
 
 def images(folder: str) -> dict[str, float]:
@@ -117,20 +120,28 @@ def classes(classes: int, side: int = 256) -> dict[str, float]:
 
 def nets(classes: int) -> dict[str, float]:
     """Numbers that nets learn for their classes alone."""
+    import keras
+
     import keras_seg
 
-    made = {
-        "fcn32s": keras_seg.fcn32s(classes, widths=(1,) * 5, head_width=1),
-        "fcn8s": keras_seg.fcn8s(classes, widths=(1,) * 5, head_width=1),
-        "unet": keras_seg.unet(classes),
+    def weights(model: Any, kind: Any) -> float:
+        """Megabytes of the layers of a kind."""
+        return 4e-6 * sum(
+            layer.count_params() for layer in model.layers if isinstance(layer, kind)
+        )
+
+    thin: dict[str, Any] = {"widths": (1,) * 5, "head_width": 1}
+    deconvolution = keras.layers.Conv2DTranspose
+    unet = keras_seg.unet(classes, widths=(64, 128))
+    return {
+        "fcn32s, deconvolutions, MB": weights(
+            keras_seg.fcn32s(classes, **thin), deconvolution
+        ),
+        "fcn8s, deconvolutions, MB": weights(
+            keras_seg.fcn8s(classes, **thin), deconvolution
+        ),
+        "unet, score, MB": 4e-6 * unet.get_layer("score").count_params(),
     }
-    counts = {name: model.count_params() for name, model in made.items()}
-    of_classes = {
-        "fcn32s, transposed convolutions": counts["fcn32s"],
-        "fcn8s, transposed convolutions": counts["fcn8s"],
-        "unet, last convolution": made["unet"].get_layer("score").count_params(),
-    }
-    return {f"{name}, MB": 4e-6 * count for name, count in of_classes.items()}
 
 
 def prediction(side: int) -> dict[str, float]:
@@ -139,18 +150,18 @@ def prediction(side: int) -> dict[str, float]:
 
     model = keras_seg.unet(21, encoder="efficientnet_lite0")
     image = np.zeros((1, side, side, 3), np.float32)
-    small = np.zeros((1, 32, 32, 3), np.float32)
-    model.predict_on_batch(small)  # traces
+    for small in SMALL:  # after two sizes it is traced for all
+        model.predict_on_batch(image[:, :small, :small])
     before, clock = peak_gib(), Clock()
     model.predict_on_batch(image)
     return {
         "prediction, CPU s": clock.look(),
         "prediction, GiB": peak_gib() - before,
-        "mask by tiles of 512, GiB": _by_tiles(model, side),
+        "mask by tiles of 512, GiB": _by_tiles(side),
     }
 
 
-def _by_tiles(model: Any, side: int) -> float:
+def _by_tiles(side: int) -> float:
     """What tiles need, in another process, since a peak doesn't fall."""
     if side <= 512:
         return math.nan
@@ -162,7 +173,8 @@ def tiles(side: int) -> dict[str, float]:
     import keras_seg
 
     model = keras_seg.unet(21, encoder="efficientnet_lite0")
-    keras_seg.predict_mask(model, np.zeros((32, 32, 3), np.uint8))
+    for small in SMALL:
+        keras_seg.predict_mask(model, np.zeros((small, small, 3), np.uint8))
     before = peak_gib()
     image = np.zeros((side, side, 3), np.uint8)
     keras_seg.predict_mask(model, image, tile=512)
@@ -177,7 +189,8 @@ def step(side: int) -> dict[str, float]:
     model.compile("adam", keras_seg.losses.WeightedCrossEntropy(), jit_compile=False)
     x = np.zeros((4, side, side, 3), np.float32)
     y = np.zeros((4, side, side), np.int32)
-    model.train_on_batch(x[:, :32, :32], y[:, :32, :32])  # traces
+    for small in SMALL:
+        model.train_on_batch(x[:, :small, :small], y[:, :small, :small])
     before, clock = peak_gib(), Clock()
     model.train_on_batch(x, y)
     return {"step, CPU s": clock.look(), "step, GiB": peak_gib() - before}
@@ -231,35 +244,43 @@ def sweep_images() -> None:
             many_names(Path(name), count, have=have)
             have = count
             rows.append(point("images", folder=name))
-            show("images", IMAGES[: len(rows)], rows, last=count == IMAGES[-1])
+            print(count, rows[-1], file=sys.stderr, flush=True)
+    show("images", IMAGES, rows)
 
 
-def sweep(what: str, function: str, values: Sequence[int], argument: str) -> None:
-    """Points of one argument."""
-    rows = [point(function, **{argument: value}) for value in values]
-    if argument == "side":
-        values = [value**2 for value in values]
-    show(what, values, rows)
+def sweep_sides(what: str, function: str, sides: Sequence[int]) -> None:
+    """Images of more and more pixels."""
+    rows = []
+    for side in sides:
+        rows.append(point(function, side=side))
+        print(side, rows[-1], file=sys.stderr, flush=True)
+    show(what, [side**2 for side in sides], rows)
+
+
+def sweep_classes(function: Callable[[int], Any], values: Sequence[int]) -> None:
+    """More and more classes, in this process: its memory isn't measured."""
+    show("classes", values, [function(value) for value in values])
 
 
 SWEEPS: dict[str, Callable[[], None]] = {
     "images": sweep_images,
-    "classes": lambda: sweep("classes", "classes", CLASSES, "classes"),
-    "nets": lambda: sweep("classes", "nets", CLASSES_OF_NETS, "classes"),
-    "pixels": lambda: sweep("pixels", "prediction", SIDES, "side"),
-    "steps": lambda: sweep("pixels of each of four", "step", STEP_SIDES, "side"),
+    "classes": lambda: sweep_classes(classes, CLASSES),
+    "nets": lambda: sweep_classes(nets, CLASSES_OF_NETS),
+    "pixels": lambda: sweep_sides("pixels", "prediction", SIDES),
+    "steps": lambda: sweep_sides("pixels of each of four", "step", STEP_SIDES),
 }
 
 
 # Laws
 
 
-def power(x: Sequence[float], y: Sequence[float]) -> float:
-    """The exponent p of y = c x^p that fits best, in logarithms."""
-    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+def power(x: Any, y: Any) -> tuple[float, float]:
+    """(c, p) of y = c x^p, by least squares of logarithms."""
+    p, c = np.polyfit(np.log(x), np.log(y), 1)
+    return float(np.exp(c)), float(p)
 
 
-def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def line(x: Any, y: Any) -> tuple[float, float]:
     """(a, b) of y = a + b x, by least squares of relative errors."""
     found = np.array(y, np.float64)
     terms = np.stack([np.ones(len(found)), np.array(x, np.float64)], axis=1)
@@ -268,17 +289,8 @@ def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     return float(a), float(b)
 
 
-def show(
-    what: str,
-    values: Sequence[int],
-    rows: Sequence[dict[str, float]],
-    *,
-    last: bool = True,
-) -> None:
+def show(what: str, values: Sequence[int], rows: Sequence[dict[str, float]]) -> None:
     """Print a table in Markdown, and below it the laws of its columns."""
-    if not last:
-        print(what, f"{values[-1]:,}", rows[-1], file=sys.stderr, flush=True)
-        return
     names = list(rows[0])
     print("|", " | ".join([what, *names]), "|")
     print("|--:" * (len(names) + 1) + "|")
@@ -290,13 +302,17 @@ def show(
 
 
 def law(x: Sequence[float], y: Sequence[float]) -> str:
-    """What fits points: a line, and the exponent of a power."""
+    """A line or a power, whichever is never as far off, and how far that is."""
     known = [(a, b) for a, b in zip(x, y, strict=True) if b > 0]
-    if len(known) < 2:
+    if len(known) < 3:
         return ""
-    xs, ys = zip(*known, strict=True)
+    xs, ys = (np.array(values, np.float64) for values in zip(*known, strict=True))
     a, b = line(xs, ys)
-    return f"{a:.2g} + {b:.2g} x; x^{power(xs, ys):.2f}"
+    c, p = power(xs, ys)
+    laws = {f"{a:.2g} + {b:.2g} x": a + b * xs, f"{c:.2g} x^{p:.2f}": c * xs**p}
+    off = {words: np.abs(found / ys - 1).max() for words, found in laws.items()}
+    best = min(off, key=lambda words: round(off[words], 3))
+    return f"{best}, +-{off[best]:.0%}"
 
 
 def main() -> None:

@@ -119,9 +119,11 @@ def test_both_sides_of_tiles_have_the_same_tiles(side):
 
 def test_laws_are_found_in_points_that_follow_them():
     x = [1, 10, 100, 1000]
-    assert power(x, [3 * v**2 for v in x]) == pytest.approx(2)
+    assert power(x, [3 * v**2 for v in x]) == pytest.approx((3, 2))
     assert line(x, [2 + 5 * v for v in x]) == pytest.approx((2, 5))
-    assert law(x, [float("nan"), *(4.0 * v for v in x[1:])]) == "0 + 4 x; x^1.00"
+    assert law(x, [3.0 * v**2 for v in x]) == "3 x^2.00, +-0%"
+    assert law(x, [2.0 + 5 * v for v in x]) == "2 + 5 x, +-0%"
+    assert law(x, [float("nan"), *(v**0.5 for v in x[1:])]) == "1 x^0.50, +-0%"
     assert law(x, [float("nan")] * 4) == ""
 
 
