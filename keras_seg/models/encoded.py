@@ -22,6 +22,7 @@ from keras_seg.models.encoders.encoder import (
 )
 from keras_seg.models.inputs import image_input
 from keras_seg.models.weights import torchvision
+from keras_seg.models.weights.by_order import ENDING
 from keras_seg.models.weights.files import check_weights
 from keras_seg.models.weights.nets import endings_of, load_net
 
@@ -157,7 +158,7 @@ def start(
     encoder_weights, weights = check_weights(
         encoder_weights,
         weights,
-        endings=(".keras",) if encoder is None else endings_of(net),
+        endings=(".keras", ENDING) if encoder is None else endings_of(net),
         encoder_endings=encoder_endings(encoder),
         names=torchvision.names(net),
     )

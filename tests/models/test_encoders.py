@@ -458,7 +458,17 @@ def test_weights_of_an_encoder_come_from_a_file_of_it(monkeypatch, tmp_path):
     saved.save(tmp_path / "encoder.keras")
     whole = keras.Sequential([keras.Input((32, 32, 3)), saved], name="whole")
     whole.save(tmp_path / "whole.keras")
-    for file in ("encoder.keras", "whole.keras"):
+    backbone = saved.get_layer("tiny")
+    # Layers behind the last features of a backbone aren't used.
+    more = keras.layers.Conv2D(2, 1, name="top")(backbone.outputs[-1])
+    keras.Model(backbone.inputs, more).save(tmp_path / "backbone.keras")
+    saved.save_weights(tmp_path / "encoder.weights.h5")
+    for file in (
+        "encoder.keras",
+        "whole.keras",
+        "backbone.keras",
+        "encoder.weights.h5",
+    ):
         loaded = encoder("mobilenetv2", weights=str(tmp_path / file))
         for a, b in zip(loaded.get_weights(), saved.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -486,7 +496,7 @@ def test_weights_are_refused_before_a_net_is_built(name, monkeypatch, tmp_path):
     monkeypatch.setattr(keras, "Input", None)  # which every net begins with
     monkeypatch.setattr(keras.applications, "MobileNetV2", lambda **_: 1 / 0)
     other = {"mobilenetv2": "a.pth", "efficientnet_lite0": "a.h5"}[name]
-    for weights in ("noisy", "", str(tmp_path / other), "a.weights.h5"):
+    for weights in ("noisy", "", str(tmp_path / other)):
         with pytest.raises(ValueError, match=r"Expected `weights`.*Received"):
             encoder(name, weights=weights)
     with pytest.raises(FileNotFoundError, match=r"none\.keras"):

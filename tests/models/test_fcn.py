@@ -290,13 +290,14 @@ def test_transposed_convolutions_of_other_strides_start_anew(tmp_path):
 
 def test_weights_of_an_equal_net_come_back_without_a_word(tmp_path):
     saved = scored_at_random(fcn8s(3, **THIN))
-    path = tmp_path / "net.keras"
-    saved.save(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        loaded = fcn8s(3, **THIN, weights=path)
-    for weight, wanted in zip(loaded.get_weights(), saved.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, wanted)
+    saved.save(tmp_path / "net.keras")
+    saved.save_weights(tmp_path / "net.weights.h5")
+    for file in ("net.keras", "net.weights.h5"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            loaded = fcn8s(3, **THIN, weights=tmp_path / file)
+        for a, b in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_weights_of_another_net_name_the_file(tmp_path):

@@ -31,10 +31,11 @@ def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, tmp_path):
     saved = build()
     rng = np.random.default_rng(0)
     saved.set_weights([rng.uniform(size=w.shape) for w in saved.get_weights()])
-    path = tmp_path / "model.keras"
+    path, by_order = tmp_path / "model.keras", tmp_path / "model.weights.h5"
     saved.save(path)
-    # A path, a string, or the folder of a run.
-    for weights in (path, str(path), tmp_path):
+    saved.save_weights(by_order)
+    # A path, a string, the folder of a run, or weights alone.
+    for weights in (path, str(path), tmp_path, by_order):
         loaded = build(weights=weights)
         for weight, wanted in zip(
             loaded.get_weights(), saved.get_weights(), strict=True
@@ -48,9 +49,11 @@ def test_weights_come_back_from_a_trained_model_without_its_dropout(tmp_path):
     saved.compile("adam", "mse")
     saved.fit(np.ones((1, 8, 8, 3)), np.ones((1, 8, 8, 3)), verbose=0)
     saved.save(tmp_path / "model.keras")
-    loaded = random_unet(weights=tmp_path / "model.keras")
-    for weight, wanted in zip(loaded.get_weights(), saved.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, wanted)
+    saved.save_weights(tmp_path / "model.weights.h5")
+    for file in ("model.keras", "model.weights.h5"):
+        loaded = random_unet(weights=tmp_path / file)
+        for a, b in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_weights_of_another_unet_name_the_file(tmp_path):
@@ -94,9 +97,16 @@ def test_unknown_endings_say_which_are_known():
             random_unet(weights=path)
 
 
-def test_files_that_keras_reads_by_order_are_left_to_keras():
-    with pytest.raises(ValueError, match=r"then read .*model\.load_weights\(path\)"):
-        random_unet(weights="model.weights.h5")
+def test_weights_alone_must_be_those_of_an_equal_net(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    random_unet(widths=(4, 6, 8, 10)).save_weights(path)  # it has all and more
+    with pytest.raises(ValueError, match=r"model\.weights\.h5: .*Missing: .*Left over"):
+        random_unet(weights=path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"model\.weights\.h5: .*`save_weights`"):
+        random_unet(weights=path)
+    with pytest.raises(ValueError, match=r"`\.keras` file with fresh_head"):
+        random_unet(weights=path, fresh_head=True)
 
 
 def test_what_differs_inside_an_encoder_is_told_by_its_layer():

@@ -27,11 +27,12 @@ from keras_seg.models.blocks import outputs
 from keras_seg.models.encoders.vgg16 import VGG16_WIDTHS, vgg16
 from keras_seg.models.initializers import Bilinear
 from keras_seg.models.layers import UpsampleBilinear, crop_to
+from keras_seg.models.weights.by_order import ENDING
 from keras_seg.models.weights.files import check_weights
 from keras_seg.models.weights.vgg16 import load_fcn, load_vgg16
 
 _ENDINGS = {
-    "endings": (".keras", ".caffemodel"),
+    "endings": (".keras", ENDING, ".caffemodel"),
     "encoder_endings": (".keras", ".caffemodel"),
 }
 

@@ -33,6 +33,7 @@ from keras_seg.models.encoders.mit import MIT, mit_backbone
 from keras_seg.models.encoders.resnet import RESNETS, resnet
 from keras_seg.models.layers import PadToMultiple, ReverseChannels
 from keras_seg.models.weights.by_name import copy_weights, load_encoder
+from keras_seg.models.weights.by_order import ENDING, load_by_order
 from keras_seg.models.weights.files import check_file
 from keras_seg.models.weights.tensors import TENSOR_FILES
 
@@ -90,7 +91,8 @@ def encoder(
             height or width.
         weights: Only with a name. None for a random start, "imagenet", or a file: a
             `.keras` file of such an encoder, or of a model with one as its layer
-            "encoder"; an `.h5` file that Keras offers for its backbone; the `.pth` file
+            "encoder", or of its backbone alone; a `.weights.h5` file of such an
+            encoder; an `.h5` file that Keras offers for its backbone; the `.pth` file
             of an EfficientNet-Lite; a `.pth` or `.safetensors` file of a ResNet, or of
             a net with one, by torchvision's names; a `.bin` or `.safetensors` file of a
             MiT or a SegFormer, by Hugging Face's names (MiT has no "imagenet").
@@ -170,6 +172,8 @@ def encoder(
         made = _assemble(features, input_shape, backbone.normalization)
     if weights is not None and weights.endswith(".keras"):
         load_encoder(made, weights)
+    elif weights is not None and weights.endswith(ENDING):
+        load_by_order(made, weights)
     return made
 
 
@@ -236,10 +240,10 @@ def check_encoder(name_or_model: Any, weights: str | None) -> None:
 def encoder_endings(name_or_model: Any) -> tuple[str, ...]:
     """The endings of the files of weights that this backbone has."""
     if not isinstance(name_or_model, str) or name_or_model.startswith(PREFIX):
-        return (".keras",)
+        return (".keras", ENDING)
     if plain(name_or_model) in (*_MIT, *RESNETS):
-        return (".keras", *TENSOR_FILES)
-    return (".keras", ".pth" if plain(name_or_model) in _LITE else ".h5")
+        return (".keras", ENDING, *TENSOR_FILES)
+    return (".keras", ENDING, ".pth" if plain(name_or_model) in _LITE else ".h5")
 
 
 def _by_name(name: str, channels: int, weights: str | None) -> Backbone:
@@ -247,7 +251,8 @@ def _by_name(name: str, channels: int, weights: str | None) -> Backbone:
     if weights not in (None, "imagenet"):
         endings = encoder_endings(name)
         check_file("weights", weights or "", endings, words="'imagenet', ")
-    start = None if weights is None or weights.endswith(".keras") else weights
+    of_keras = weights is not None and weights.endswith((".keras", ENDING))
+    start = None if of_keras else weights
     if name.startswith(PREFIX):
         return kerashub_preset(name.removeprefix(PREFIX), channels, start)
     if plain(name) in _MIT:

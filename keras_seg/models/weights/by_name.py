@@ -22,7 +22,8 @@ def load_encoder(encoder: keras.Model, path: str) -> None:
 
     Args:
         encoder: The encoder to change.
-        path: The file of an equal encoder, or of a model with one as layer "encoder".
+        path: The file of an equal encoder, of a model with one as layer "encoder", or
+            of its backbone alone.
             One for RGB can be given to one for other channels (`weights.channels`).
 
     Raises:
@@ -31,11 +32,17 @@ def load_encoder(encoder: keras.Model, path: str) -> None:
     saved = _encoder_of(load_model(path))
     wanted = dict(layers_with_weights(encoder))
     reverse = any(layer.name == "to_bgr" for layer in saved.layers)
+    named = named_weights(saved)
+    inside = [layer.name for layer in encoder.layers if isinstance(layer, keras.Model)]
+    if inside and not wanted.keys() & named.keys():
+        # Of the backbone alone, which may have layers behind those of the features.
+        named = {f"{inside[0]}/{name}": values for name, values in named.items()}
+        named = {name: named[name] for name in named.keys() & wanted.keys()} or named
     named = {
         name: fit_channels(wanted[name], values, reverse=reverse)
         if name in wanted
         else values
-        for name, values in named_weights(saved).items()
+        for name, values in named.items()
     }
     assign(encoder, named, where=path)
     copy_normalization(saved, encoder)

@@ -5,6 +5,8 @@
 
 import os
 
+from keras_seg.models.weights.by_order import ENDING
+
 #: The model's file in the folder that `keras-seg train` writes.
 _MODEL = "model.keras"
 
@@ -13,7 +15,7 @@ def check_weights(
     encoder_weights: str | os.PathLike | None,
     weights: str | os.PathLike | None,
     *,
-    endings: tuple[str, ...] = (".keras",),
+    endings: tuple[str, ...] = (".keras", ENDING),
     encoder_endings: tuple[str, ...] = (".keras",),
     names: tuple[str, ...] = (),
 ) -> tuple[str | None, str | None]:
@@ -74,17 +76,12 @@ def check_file(
         FileNotFoundError: if there is no such file.
     """
     path = os.fspath(path)
-    # Of .weights.h5, too, whose layers have no names that could be compared.
-    if not path.endswith(endings) or path.endswith(".weights.h5"):
-        hint = ""
-        if path.endswith(".weights.h5"):
-            hint = (
-                f". Build the model without `{argument}`, then read the file with "
-                "Keras: model.load_weights(path)"
-            )
+    if path.endswith(ENDING) and ENDING not in endings:
+        endings = tuple(ending for ending in endings if ending != ".h5")
+    if not path.endswith(endings):
         raise ValueError(
             f"Expected `{argument}` to be None, {words}or the path of a file "
-            f"({', '.join(endings)}). Received: {path!r}{hint}"
+            f"({', '.join(endings)}). Received: {path!r}"
         )
     if not os.path.isfile(path):
         raise FileNotFoundError(

@@ -15,6 +15,7 @@ from keras_seg.models.weights.by_name import (
     named_weights,
     tell,
 )
+from keras_seg.models.weights.by_order import ENDING, load_by_order
 from keras_seg.models.weights.caffe import kernel, read_caffemodel
 from keras_seg.models.weights.channels import fit_channels
 from keras_seg.models.weights.imagenet import with_downloads
@@ -57,11 +58,15 @@ def load_fcn(model: keras.Model, path: str) -> None:
 
     Args:
         model: The FCN to change.
-        path: A `.keras` file, or a `.caffemodel` of the authors.
+        path: A `.keras` file, or a `.caffemodel` of the authors; or the `.weights.h5`
+            file of an equal FCN.
 
     Raises:
         ValueError: naming the file, if it is of another kind or holds another net.
     """
+    if path.endswith(ENDING):
+        load_by_order(model, path)
+        return
     is_caffe = path.endswith(".caffemodel")
     if is_caffe:
         named = _of_caffe(model, path)
