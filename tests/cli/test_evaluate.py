@@ -34,6 +34,11 @@ def test_scores_of_another_split_get_a_file_of_their_own(copy, capsys):
     assert (scores["images"], scores["split"]) == (1, "few")
     assert re.search("^images +1$", capsys.readouterr().out, re.MULTILINE)
     assert json.loads((copy / "metrics.json").read_text()) == before
+    # Of a run that was trained on a list, "train" is still that of the data set.
+    described = json.loads((copy / "run.json").read_text()) | {"train_split": "few"}
+    (copy / "run.json").write_text(json.dumps(described))
+    assert main(["evaluate", str(copy), "--root", str(few), "--split", "train"]) == 0
+    assert json.loads((copy / "metrics_train.json").read_text())["images"] == 6
     (copy / "metrics.json").unlink()
     assert main(["evaluate", str(copy), "--split", "val"]) == 0
     assert json.loads((copy / "metrics.json").read_text())["images"] == 5

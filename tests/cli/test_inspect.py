@@ -130,6 +130,20 @@ def test_the_contact_sheet_shows_the_examples_that_it_names_and_every_class(
     assert sheet.class_names == ("a", "b", "c", "d")
 
 
+def test_the_contact_sheet_shows_both_splits(tmp_path, monkeypatch):
+    write_pairs(tmp_path / "train", [stripes(0, 1)] * 2)
+    write_pairs(tmp_path / "val", [stripes(1, 0)] * 3)
+    import keras_seg.cli.inspect  # noqa: F401 - the command imports it when it runs
+
+    sheet = Sheet(monkeypatch)
+    options = ["--images", f"{tmp_path}/{{split}}/images", "--data", "folder"]
+    options += ["--masks", f"{tmp_path}/{{split}}/masks", "--names", "a,b"]
+    main(["inspect", *options, "--sheet", str(tmp_path / "sheet.png")])
+    assert {title.split(":")[0] for title, _, _ in sheet.pictures} == {"train", "val"}
+    for title, _, mask in sheet.pictures:
+        assert mask[0, 0] == title.startswith("val")
+
+
 def test_a_sheet_that_cannot_be_written_is_no_fault_of_the_data(
     voc_tree, tmp_path, capsys
 ):

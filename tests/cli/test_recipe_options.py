@@ -66,6 +66,14 @@ def test_crops_are_not_larger_than_all_images(given_to_fit, voc_tree):
     assert json.loads((found.out / "run.json").read_text())["size"] == 64
 
 
+def test_crops_may_be_as_large_as_the_largest_image():
+    images = [np.zeros((*size, 3), "uint8") for size in ((30, 70), (100, 40), (50, 50))]
+    masks = [image[..., 0] for image in images]
+    training = keras_seg.data.arrays(images, masks, class_names=("a", "b"))
+    given = vars(parser().parse_args(["train", "--data", "voc"]))
+    assert train_recipe.with_defaults(given, training)["size"] == 128
+
+
 def test_defaults_with_an_encoder_are_others():
     plain, pretrained = options(), options("--encoder", "x", "--encoder-weights", "w")
     assert (plain["schedule"], plain["encoder_rate"]) == ("cosine", None)
@@ -74,6 +82,7 @@ def test_defaults_with_an_encoder_are_others():
     given = options("--encoder", "x", "--encoder-rate", "0", "--schedule", "constant")
     assert (given["encoder_rate"], given["schedule"]) == (0, "constant")
     assert options("--epochs", "3")["warmup"] == 3 * (80 // 16) // 10
+    assert options("--epochs", "300")["warmup"] == 100  # at most
     dilated = options("--model", "deeplab_v3", "--encoder-weights", "w")
     assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.1)
 
@@ -143,19 +152,49 @@ def test_callbacks_that_are_asked_for(seen):
     (stop,) = [x for x in callbacks if type(x).__name__ == "_EarlyStopping"]
     assert (stop.monitor, stop.patience) == ("val_mean_iou", 3)
     swap, checkpoint = callbacks[names.index("SwapEMAWeights")], callbacks[-1]
+    assert swap.swap_on_epoch  # so that what validates sees the average
     assert checkpoint.callbacks == [swap, stop]
 
 
-def test_early_stopping_counts_validated_epochs_only():
+def test_early_stopping_counts_validated_epochs_without_a_higher_score():
     stop = train_recipe.callbacks(options("--early-stop", "2"))["early_stop"]
     stop.set_model(keras.Sequential())
     stop.on_train_begin()
-    logs = {"val_mean_iou": 0.5}
-    for epoch, told in enumerate([logs, {}, logs, {}, {}]):
-        stop.on_epoch_end(epoch, told)
+    for epoch, score in enumerate([0.4, None, 0.5, None, None, 0.5]):
+        stop.on_epoch_end(epoch, {} if score is None else {"val_mean_iou": score})
     assert not stop.stopped_epoch
-    stop.on_epoch_end(5, logs)
-    assert stop.stopped_epoch == 5
+    stop.on_epoch_end(6, {"val_mean_iou": 0.4})
+    assert stop.stopped_epoch == 6
+
+
+def test_the_network_is_built_with_what_was_asked_for(
+    voc_tree, tmp_path, monkeypatch, capsys
+):
+    given = {}
+
+    def build(name, num_classes, **arguments):
+        given.update(arguments, model=name, num_classes=num_classes)
+        raise ValueError("This is all.")
+
+    monkeypatch.setattr("keras_seg.cli.train.build_model", build)
+    monkeypatch.setattr("keras_seg.cli.train._look_at_some", lambda *_: None)
+    words = ["--data", "voc", "--root", str(voc_tree), "--out", str(tmp_path / "run")]
+    words += ["--model", "unet", "--encoder", "a", "--encoder-weights", "b"]
+    words += ["--normalization", "group", "--upsampling", "bilinear"]
+    assert main(["train", *words]) == 1
+    assert "This is all." in capsys.readouterr().err
+    expected = {
+        "model": "unet",
+        "num_classes": 21,
+        "channels": 3,
+        "value_range": (0, 255),
+        "encoder": "a",
+        "encoder_weights": "b",
+        "weights": None,
+        "normalization": "group",
+        "upsampling": "bilinear",
+    }
+    assert {name: given[name] for name in expected} == expected
 
 
 def test_images_are_cached_and_operations_deterministic_on_request_only(
@@ -218,3 +257,8 @@ def test_an_encoder_is_frozen_as_asked_for():
     assert trained("--freeze-encoder") == (0, outside, [])
     assert trained("--freeze-encoder", "2") == (inside, outside, ["freeze_encoder"])
     assert trained("--freeze-batch-norm") == (inside // 2, outside, [])
+    given = options("--encoder", "x", "--encoder-rate", "0.25")
+    assert train_recipe.build_optimizer(model, given).encoder_rate == 0.25
+    # What was frozen for good isn't trained after the first epochs either.
+    given = options("--encoder", "x", "--freeze-encoder", "2", "--freeze-batch-norm")
+    assert not train_recipe.callbacks(given)["freeze_encoder"].batch_normalization

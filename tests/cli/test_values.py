@@ -1,16 +1,19 @@
 """Images of 16 bits on the command line: from --value-range to a mask."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_seg
-from keras_seg.cli import main
+from keras_seg.cli import main, train
 from keras_seg.cli.data_options import data_source
 from keras_seg.cli.options import parser
+from keras_seg.cli.output import Output
 from keras_seg.models.inputs import value_range_of
+from keras_seg.training.callbacks import Validate
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def words(cells):
 
 
 def test_a_measured_range_is_the_models_and_that_of_all_later_commands(
-    words, tiny, given_to_fit, cells, tmp_path, capsys
+    words, tiny, given_to_fit, cells, tmp_path, monkeypatch
 ):
     seen = given_to_fit(*words, *tiny, "--value-range", "percentiles")
     (low,), (high,) = value_range_of(seen.model)
@@ -62,6 +65,16 @@ def test_a_measured_range_is_the_models_and_that_of_all_later_commands(
         seen.model, np.asarray(Image.open(image))[..., None]
     )
     np.testing.assert_array_equal(np.asarray(Image.open(out / "3.png")), expected)
+
+    (validate,) = (x for x in seen.arguments["callbacks"] if isinstance(x, Validate))
+    assert validate.source.value_range == ((low,), (high,))
+    exported = []
+    monkeypatch.setattr(keras_seg, "export", lambda *_, **x: exported.append(x))
+    assert main(["export", str(seen.out), "--out", str(tmp_path / "served")]) == 0
+    scored = SimpleNamespace(scores=SimpleNamespace(images=10))
+    source = validate.source
+    train._finish(seen.out, source, source, scored, "val", Output(quiet=True))
+    assert [given["dtype"] for given in exported] == ["uint16", "uint16"]
 
 
 @pytest.mark.parametrize(

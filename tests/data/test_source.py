@@ -727,6 +727,13 @@ def test_a_seed_is_that_of_the_order_and_that_of_the_augmentation():
     assert not equal(one, other)
 
 
+def test_an_example_is_augmented_anew_in_each_epoch():
+    batches = data.shapes(1, size=(24, 24)).batches(
+        1, size=(16, 16), augment=data.standard_augmentation(), repeat=True
+    )
+    assert len({images.numpy().tobytes() for images, _ in batches.take(4)}) == 4
+
+
 FORMS = pytest.mark.parametrize("repeat", [False, True], ids=["finite", "endless"])
 AUGMENTED = {"size": (16, 16), "augment": data.standard_augmentation(), "shuffle": True}
 

@@ -279,6 +279,13 @@ def test_scores_of_classes_are_shares_of_their_pixels(model, source):
         metric.update_state(mask[None], prediction[None])
         truth.append(mask[mask != 255])
         found.append(prediction[mask != 255])
+        is_true, is_found = (
+            np.arange(CLASSES) == x[-1][:, None] for x in (truth, found)
+        )
+        hits, unions = (is_true & is_found).sum(0), (is_true | is_found).sum(0)
+        # In batches a tie may fall to the other side.
+        assert np.abs(scores.image_hits[k] - hits).sum() <= 2 < hits.sum()
+        assert np.abs(scores.image_unions[k] - unions).sum() <= 2
     assert scores.boundary_iou == pytest.approx(float(metric.result()), abs=2e-3)
     truth, found = np.concatenate(truth), np.concatenate(found)
     for c, name in enumerate(NAMES):

@@ -330,6 +330,16 @@ def test_a_history_begins_anew_with_each_fit(tmp_path):
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
 
 
+def test_a_history_goes_on_after_the_epochs_that_are_kept(tmp_path):
+    path = tmp_path / "history.csv"
+    # The third epoch was stopped before its checkpoint was written.
+    path.write_text("epoch,loss\n1,0.5\n2,0.25\n3,9.0\n")
+    history = CSVHistory(path, keep_epochs=2)
+    history.on_train_begin()
+    history.on_epoch_end(2, {"loss": 0.125})
+    assert path.read_text().split() == ["epoch,loss", "1,0.5", "2,0.25", "3,0.125"]
+
+
 def test_tensorboard_takes_our_metrics(tmp_path):
     pytest.importorskip("tensorboard", reason="pip install 'keras-seg[tensorboard]'")
     fit_shapes([keras.callbacks.TensorBoard(tmp_path)], epochs=1)

@@ -108,8 +108,11 @@ def test_a_dilated_network_gets_its_encoder_head_and_fresh_scores(monkeypatch):
     }
     images = {"input_shape": (None, None, 3), "value_range": (0, 255)}
     assert seen == arguments | images
-    _, arguments = build_model("deeplab_v3", 6, encoder="resnet18")
-    assert arguments["encoder"] == "resnet18"
+    _, arguments = build_model(
+        "deeplab_v3", 6, encoder="resnet18", encoder_weights="a.pth"
+    )
+    assert (arguments["encoder"], seen["encoder"]) == ("resnet18", "resnet18")
+    assert (arguments["encoder_weights"], seen["encoder_weights"]) == ("a.pth", "a.pth")
     assert (arguments["auxiliary"], arguments["fresh_head"]) == (0.0, False)
 
 
