@@ -23,7 +23,7 @@ def _collections_pass_over_what_was_imported():
     gc.collect()
     gc.freeze()
     yield
-    gc.unfreeze()
+    gc.freeze()  # pytest collects five times more before it ends
 
 
 @pytest.fixture(scope="session", autouse=True)

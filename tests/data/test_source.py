@@ -970,6 +970,7 @@ assert not {"tensorflow_datasets", "jinja2"} & {*sys.modules}
 """
 
 
+@pytest.mark.slow
 def test_a_script_imports_neither_tfds_nor_jinja_and_ends_with_an_open_iterator():
     """Its threads call Python, which they can't while the interpreter is taken down."""
     subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=300)

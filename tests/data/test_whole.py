@@ -59,7 +59,9 @@ def scored(model, dataset):
     return value, metric.confusion_matrix
 
 
-@pytest.mark.parametrize("builder", ["unet", "deeplab_v3"])
+@pytest.mark.parametrize(
+    "builder", ["unet", pytest.param("deeplab_v3", marks=pytest.mark.slow)]
+)
 def test_a_net_that_pads_to_32_itself_has_the_same_scores(builder):
     model = getattr(keras_seg, builder)(3, encoder=tiny())
     source = examples()

@@ -520,7 +520,10 @@ def metrics_model(metrics, **options):
     return model
 
 
-OPTIONS = [{"jit_compile": True}, {"steps_per_execution": 2}]
+OPTIONS = [
+    pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+    {"steps_per_execution": 2},
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: next(iter(options)))

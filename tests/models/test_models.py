@@ -317,6 +317,7 @@ def own_kinds_of_layers(model):
     return {kind for kind in kinds if kind.__module__.startswith("keras_seg.")}
 
 
+@pytest.mark.slow
 def test_saved_models_load_by_themselves(tmp_path):
     # In one process more, where only keras_seg is known: models that together hold
     # every kind of our own layers.
@@ -370,7 +371,7 @@ def test_logits_are_float32_under_a_mixed_policy(name, policy):
     np.testing.assert_allclose(found, expected, atol=0.1 * np.ptp(expected))
 
 
-@some_models
+@pytest.mark.parametrize("name", of(MODELS, slow=MODELS.keys() - {HEAVY[0]}))
 def test_xla_gives_the_same_logits(name, compiled):
     x = keras.ops.cast(images(17, 31), "float32")
     found = compiled(fixed(name))(x)

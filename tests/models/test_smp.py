@@ -253,5 +253,7 @@ def test_backbones_that_smp_has_otherwise_are_refused(tmp_path):
 
 def test_the_paper_s_nets_take_no_files_of_smp(tmp_path):
     for net in ("unet", "unet_plus_plus"):
-        with pytest.raises(ValueError, match=r"Expected `weights`.*\(\.keras\)"):
+        with pytest.raises(
+            ValueError, match=r"Expected `weights`.*\(\.keras, \.weights\.h5\)"
+        ):
             build(net, tmp_path, encoder=None)
