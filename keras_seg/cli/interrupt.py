@@ -19,6 +19,7 @@ still, it also leaves out Python's last steps.
 """
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -105,7 +106,14 @@ def _watch() -> None:
     for number in handled:
         signal.signal(number, _handle)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
     threading.Thread(target=_follow, args=(reader, handled), daemon=True).start()
+
+
+def _unraisable(otherwise: Callable[[Any], Any], unraisable: Any) -> None:
+    """Say nothing of an interruption that is lost in a callback: `check` raises it."""
+    if not (_received and issubclass(unraisable.exc_type, KeyboardInterrupt)):
+        otherwise(unraisable)
 
 
 def _handle(number: int, frame: Any) -> None:

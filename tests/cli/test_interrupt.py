@@ -116,6 +116,21 @@ def test_an_interruption_that_was_swallowed_is_not_lost(swallows):
     assert took < 3
 
 
+def test_an_interruption_of_a_destructor_is_not_reported_and_not_lost():
+    # JAX has such a callback of garbage collection.
+    body = """
+            type("Held", (), {"__del__": lambda self: time.sleep(60)})()
+            interrupt.check()
+"""
+    process = started(FINISHING.replace("BODY", body).replace("LAST", ""))
+    process.send_signal(signal.SIGTERM)
+    code, out, error, took = ended(process)
+    assert (code, out) == (143, "saved\n")
+    assert error.startswith("\nTerminated.")
+    assert error.count("\n") == 2
+    assert took < 3
+
+
 def test_a_second_signal_ends_a_process_that_does_not_finish():
     code = FINISHING.replace("BODY", "time.sleep(60)").replace("LAST", "time.sleep(60)")
     process = started(code)
