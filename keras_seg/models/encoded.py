@@ -22,7 +22,7 @@ from keras_seg.models.encoders.encoder import (
 )
 from keras_seg.models.inputs import image_input
 from keras_seg.models.weights import torchvision
-from keras_seg.models.weights.by_order import ENDING
+from keras_seg.models.weights.by_order import ENDING, load_by_order
 from keras_seg.models.weights.files import check_weights
 from keras_seg.models.weights.nets import endings_of, load_net
 
@@ -105,7 +105,14 @@ def started(
         net: The name of the builder, by which files are known.
         fresh_head: Whether the scores in the file are left out.
     """
-    if weights is not None:
+    if weights is not None and weights.endswith(ENDING):
+        if fresh_head:
+            raise ValueError(
+                f"{weights}: Expected a `.keras` file with fresh_head=True: this one "
+                "doesn't say which weights are those of the scores."
+            )
+        load_by_order(model, weights)
+    elif weights is not None:
         load_net(trained_part(model), weights, net, fresh_head=fresh_head)
     return model
 

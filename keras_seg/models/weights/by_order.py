@@ -9,8 +9,6 @@ from collections import Counter
 import h5py
 import keras
 
-from keras_seg.models.weights.by_name import finalize
-
 #: How the names of such files end.
 ENDING = ".weights.h5"
 
@@ -26,7 +24,8 @@ def load_by_order(model: keras.Model, path: str) -> None:
         ValueError: naming the file, if it can't be read, or is of another model.
     """
     found = _shapes_in(path)
-    expected = Counter(tuple(w.shape) for w in model.weights)
+    # Without those of auxiliary heads, which a file has elsewhere.
+    expected = Counter(tuple(w.shape) for x in model.layers for w in x.weights)
     if found != expected:
         missing, left = expected - found, found - expected
         raise ValueError(
@@ -44,8 +43,6 @@ def load_by_order(model: keras.Model, path: str) -> None:
             f"arrays of the same shapes in another order: {reason}. A `.keras` file is "
             "read by the names of layers."
         ) from None
-    for layer in model.layers:
-        finalize(layer)
 
 
 def _shapes_in(path: str) -> Counter[tuple[int, ...]]:

@@ -76,8 +76,6 @@ def check_file(
         FileNotFoundError: if there is no such file.
     """
     path = os.fspath(path)
-    if path.endswith(ENDING) and ENDING not in endings:
-        endings = tuple(ending for ending in endings if ending != ".h5")
     if not path.endswith(endings):
         raise ValueError(
             f"Expected `{argument}` to be None, {words}or the path of a file "

@@ -16,7 +16,7 @@ from keras_seg.models.weights.by_name import (
     named_weights,
     tell,
 )
-from keras_seg.models.weights.by_order import ENDING, load_by_order
+from keras_seg.models.weights.by_order import ENDING
 from keras_seg.models.weights.by_rule import Tensors, inside, named_by_rule
 from keras_seg.models.weights.encoders import encoder_rule, fixed_weights, has
 from keras_seg.models.weights.rules import RULES
@@ -84,22 +84,13 @@ def load_net(
 
     Args:
         model: The net to change; with its auxiliary head, if that is to be set too.
-        path: A file of another project's net, or the `.keras` or `.weights.h5` file of
-            an equal one.
+        path: A file of another project's net, or the `.keras` file of an equal one.
         net: The name of its builder.
         fresh_head: Whether the scores in the file are left out, and start anew.
 
     Raises:
         ValueError: naming the file, if it is of another kind, or holds another net.
     """
-    if path.endswith(ENDING):
-        if fresh_head:
-            raise ValueError(
-                f"{path}: Expected a `.keras` file with fresh_head=True: this one "
-                "doesn't say which weights are those of the scores."
-            )
-        load_by_order(model, path)
-        return
     if path.endswith(".keras"):
         saved = load_model(path)
         named = named_weights(saved)
