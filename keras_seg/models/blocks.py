@@ -6,6 +6,7 @@ from typing import Any
 from keras import layers
 
 from keras_seg.labels import Image, Logits
+from keras_seg.models.batch_normalization import BatchNormalization
 from keras_seg.models.layers import UpsampleBilinear, UpsampleNearest, crop_to
 
 NORMALIZATIONS = ("none", "batch", "group")
@@ -64,7 +65,7 @@ def normalize(x: Any, normalization: str, *, name: str) -> Any:
     a new layer are still far from the images'.
     """
     if normalization == "batch":
-        return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
+        return BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
     groups = math.gcd(x.shape[-1], 32)
     return layers.GroupNormalization(groups, epsilon=1e-5, name=name)(x)
 

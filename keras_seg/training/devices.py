@@ -93,6 +93,7 @@ def synchronize_batch_normalization(model: keras.Model) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer._moments = functools.partial(_moments, layer._reduction_axes)
+            layer.is_local = False
 
 
 def _moments(axes: list[int], x: Any, mask: Any = None) -> tuple[Any, Any]:

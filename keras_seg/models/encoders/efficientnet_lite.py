@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.models.batch_normalization import BatchNormalization
 from keras_seg.models.weights.by_name import assign
 from keras_seg.models.weights.channels import fit_channels
 from keras_seg.models.weights.files import check_file
@@ -142,7 +143,7 @@ def _convolve(x: Any, filters: int, kernel: int, *, name: str, strides: int = 1)
 
 
 def _normalize(x: Any, *, name: str) -> Any:
-    return layers.BatchNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
+    return BatchNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
 
 
 def _scaled(filters: int, width: float) -> int:
