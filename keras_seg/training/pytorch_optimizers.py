@@ -70,10 +70,13 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         decay = self._decays[index]
         if decay and self.is_decay_in_gradient:
             gradient = gradient + decay * variable
-        step = self.direction(gradient, index)
-        if decay and not self.is_decay_in_gradient:
-            step = step + decay * variable
-        self.assign_sub(variable, rate * step)
+        elif decay:
+            self.assign_sub(variable, rate * decay * variable)
+        self.take_step(variable, gradient, index, rate)
+
+    def take_step(self, variable: Any, gradient: Tensor, index: int, rate: Any) -> None:
+        """Subtract the direction, times the rate of the variable."""
+        self.assign_sub(variable, rate * self.direction(gradient, index))
 
     def stateless_apply(
         self,
@@ -144,12 +147,37 @@ class AdamW(GroupedOptimizer):
         m, v = (moments[index] for moments in self._moments)
         self.assign_add(m, 0.1 * (gradient - m))
         self.assign_add(v, 0.001 * (ops.square(gradient) - v))
+        m_sum, v_root = (ops.cast(x, gradient.dtype) for x in self._corrections(index))
+        return m / m_sum / (ops.sqrt(v) / v_root + 1e-8)
+
+    def take_step(self, variable: Any, gradient: Tensor, index: int, rate: Any) -> None:
+        if keras.backend.backend() != "tensorflow" or gradient.dtype != tf.float32:
+            super().take_step(variable, gradient, index, rate)
+            return
+        # One pass over all numbers where the formulas make ten. It takes
+        # lr * m / (sqrt(v) + epsilon), which is the direction times the rate.
+        m_sum, v_root = self._corrections(index)
+        m, v = (moments[index] for moments in self._moments)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(m),
+            v=_handle(v),
+            beta1_power=0.0,
+            beta2_power=0.0,
+            lr=rate * v_root / m_sum,
+            beta1=0.9,
+            beta2=0.999,
+            epsilon=1e-8 * v_root,
+            grad=gradient,
+        )
+
+    def _corrections(self, index: int) -> tuple[Tensor, Tensor]:
+        """What m and sqrt(v) are divided by in this update of a variable."""
         self.assign_add(self._updates[index], 1.0)
         t = ops.convert_to_tensor(self._updates[index])
         # 1 - beta ** t without cancellation.
         m_sum, v_sum = (-ops.expm1(t * math.log(beta)) for beta in (0.9, 0.999))
-        scale = ops.cast(ops.sqrt(v_sum), gradient.dtype)
-        return m / ops.cast(m_sum, gradient.dtype) / (ops.sqrt(v) / scale + 1e-8)
+        return m_sum, ops.sqrt(v_sum)
 
 
 @keras.saving.register_keras_serializable(package="keras_seg")
@@ -179,6 +207,13 @@ class SGD(GroupedOptimizer):
         m = self._moments[index]
         self.assign(m, 0.9 * m + gradient)
         return m
+
+
+def _handle(variable: Any) -> Any:
+    """What an operation of TensorFlow changes; under a strategy the replica's own."""
+    if isinstance(variable, keras.Variable):
+        variable = variable.value
+    return variable.handle
 
 
 def _is_decayed(variable: keras.Variable) -> bool:
