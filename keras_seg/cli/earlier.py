@@ -36,7 +36,7 @@ class TrainOptions(DataOptions, kw_only=True):
     encoder_weights: str | None = None
     weights: str | None = None
     freeze_encoder: bool | int | None = None
-    freeze_batch_norm: bool = False
+    freeze_batch_norm: bool | None = None
     normalization: str | None = None
     upsampling: str | None = None
     auxiliary: float | None = None
@@ -184,8 +184,9 @@ def command_of(run: Mapping[str, Any]) -> str | None:
     for name, value in given.items():
         if _as_option(value) == defaults.get(name):
             continue
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
+        flag = name.replace("_", "-")
+        words.append(f"--no-{flag}" if value is False else f"--{flag}")
+        if not isinstance(value, bool):
             values = value if isinstance(value, list | tuple) else [value]
             words.append(",".join(map(str, values)))
     return shlex.join(words)

@@ -99,9 +99,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--freeze-batch-norm",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         help="keep the scale, shift and statistics of the encoder's batch "
-        "normalization, also where the encoder is trained",
+        "normalization, also where the encoder is trained (default: with "
+        "--encoder-weights)",
     )
     add(
         "--normalization",

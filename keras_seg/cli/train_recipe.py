@@ -9,7 +9,8 @@ import keras
 from keras_seg import data
 from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
-from keras_seg.training.freezing import FreezeEncoder, freeze_batch_normalization
+from keras_seg.models.encoders.frozen import freeze_batch_normalization
+from keras_seg.training.freezing import FreezeEncoder
 from keras_seg.training.optimizers import optimizer
 from keras_seg.training.recipe import (
     ARGUMENTS,
@@ -34,6 +35,8 @@ _OF_PHOTOS: dict[str, Any] = {
     "batch_size": 8,
     "learning_rate": 1e-3,
 }
+# Of an encoder that was trained before, relative to the decoder's: docs/accuracy.md.
+_RATE_OF_TRAINED = 0.03
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -95,7 +98,9 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
         values["size"] = _size_of_crops(training, values["size"])
     values["schedule"] = "poly" if values["encoder"] else "cosine"
     if values["encoder"]:
-        values["encoder_rate"] = 0.1 if options["encoder_weights"] else 1.0
+        is_trained = options["encoder_weights"] is not None
+        values["encoder_rate"] = _RATE_OF_TRAINED if is_trained else 1.0
+        values["freeze_batch_norm"] = is_trained
     return {**options} | {k: v for k, v in values.items() if options[k] is None}
 
 
@@ -118,10 +123,11 @@ def build_optimizer(
     model: keras.Model, options: Mapping[str, Any]
 ) -> keras.optimizers.Optimizer:
     """Freeze what is never trained, and make the optimizer of the rest."""
-    if options["freeze_batch_norm"]:
-        freeze_batch_normalization(model.get_layer("encoder"))
-    if options["freeze_encoder"] is True:
-        model.get_layer("encoder").trainable = False
+    if options["encoder"] is not None:
+        encoder = model.get_layer("encoder")
+        freeze_batch_normalization(encoder, bool(options["freeze_batch_norm"]))
+        if options["freeze_encoder"] is True:
+            encoder.trainable = False
     rate = options["encoder_rate"]
     made = optimizer(
         model,

@@ -1,5 +1,8 @@
 """Training: what `fit` lacks, and the folder of a run."""
 
+from keras_seg.models.encoders.frozen import (
+    freeze_batch_normalization as freeze_batch_normalization,
+)
 from keras_seg.training.checkpoint import Checkpoint as Checkpoint
 from keras_seg.training.devices import mirrored as mirrored
 from keras_seg.training.devices import (
@@ -19,6 +22,7 @@ __all__ = [
     "ProgressTable",
     "StopOnNaN",
     "TensorBoard",
+    "freeze_batch_normalization",
     "mirrored",
     "optimizer",
     "synchronize_batch_normalization",

@@ -5,9 +5,8 @@ from typing import Any
 import keras
 
 from keras_seg.arguments import is_whole
+from keras_seg.models.encoders.frozen import freeze_batch_normalization
 from keras_seg.training.pytorch_optimizers import GroupedOptimizer
-
-__all__ = ["FreezeEncoder", "freeze_batch_normalization"]
 
 
 class FreezeEncoder(keras.callbacks.Callback):
@@ -25,8 +24,9 @@ class FreezeEncoder(keras.callbacks.Callback):
     Args:
         epochs: Epochs in which the encoder is frozen. With `initial_epoch=` of `fit`
             they count from the beginning of the whole training.
-        batch_normalization: Whether that of the encoder is trained later; if not, its
-            scale, shift and statistics stay.
+        batch_normalization: Whether that of the encoder is trained later too. By
+            default its scale, shift and statistics stay, as in every encoder that is
+            made with weights.
 
     Raises:
         ValueError: for fewer epochs than 1; when `fit` begins, for a model without a
@@ -41,7 +41,7 @@ class FreezeEncoder(keras.callbacks.Callback):
         model.fit(batches, epochs=20, callbacks=[FreezeEncoder(epochs=2)])
     """
 
-    def __init__(self, epochs: int, *, batch_normalization: bool = True):
+    def __init__(self, epochs: int, *, batch_normalization: bool = False):
         super().__init__()
         if not is_whole(epochs, 1):
             raise ValueError(f"Expected `epochs` to be 1 or more. Received: {epochs!r}")
@@ -77,8 +77,8 @@ class FreezeEncoder(keras.callbacks.Callback):
 
     def _train_encoder(self, trains: bool) -> None:
         self._encoder.trainable = trains
-        if not self.batch_normalization:
-            freeze_batch_normalization(self._encoder)
+        if trains:
+            freeze_batch_normalization(self._encoder, not self.batch_normalization)
 
 
 def _check_leaves_out(optimizer: Any) -> None:
@@ -94,17 +94,3 @@ def _check_leaves_out(optimizer: Any) -> None:
         f"{received}. To freeze it for the whole training, set its `trainable` to "
         "False before the optimizer is made."
     )
-
-
-def freeze_batch_normalization(encoder: keras.Model) -> None:
-    """Keep scale, shift and statistics of an encoder's batch normalization.
-
-    With batches of few images the statistics of one batch say less than those of
-    ImageNet.
-
-    Args:
-        encoder: The layer "encoder" of a model, or any model.
-    """
-    for layer in encoder._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False

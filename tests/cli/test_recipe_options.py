@@ -77,14 +77,20 @@ def test_crops_may_be_as_large_as_the_largest_image():
 def test_defaults_with_an_encoder_are_others():
     plain, pretrained = options(), options("--encoder", "x", "--encoder-weights", "w")
     assert (plain["schedule"], plain["encoder_rate"]) == ("cosine", None)
-    assert (pretrained["schedule"], pretrained["encoder_rate"]) == ("poly", 0.1)
+    assert (pretrained["schedule"], pretrained["encoder_rate"]) == ("poly", 0.03)
     assert options("--encoder", "x")["encoder_rate"] == 1
+    # Statistics of ImageNet stay, where there are some and nobody says otherwise.
+    assert pretrained["freeze_batch_norm"] is True
+    assert not plain["freeze_batch_norm"]
+    assert not options("--encoder", "x")["freeze_batch_norm"]
+    words = ["--encoder", "x", "--encoder-weights", "w", "--no-freeze-batch-norm"]
+    assert options(*words)["freeze_batch_norm"] is False
     given = options("--encoder", "x", "--encoder-rate", "0", "--schedule", "constant")
     assert (given["encoder_rate"], given["schedule"]) == (0, "constant")
     assert options("--epochs", "3")["warmup"] == 3 * (80 // 16) // 10
     assert options("--epochs", "300")["warmup"] == 100  # at most
     dilated = options("--model", "deeplab_v3", "--encoder-weights", "w")
-    assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.1)
+    assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.03)
 
 
 def test_a_segformer_has_an_encoder_without_being_told(

@@ -157,6 +157,7 @@ def test_an_error_of_the_report_does_not_fail_a_training(run, monkeypatch, capsy
         "train --data voc --root /a/VOC2012 --widths 4,8 --scale 0.5,1.5 --cache",
         "train --encoder resnet18 --freeze-encoder --learning-rate 3e-4",
         "train --encoder resnet18 --freeze-encoder 2 --epochs 7 --deterministic",
+        "train --encoder resnet18 --encoder-weights w --no-freeze-batch-norm",
         "train --data folder --images '/a b/{split}' --masks /m --names x,y --ids 0,1",
     ],
 )

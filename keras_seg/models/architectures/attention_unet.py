@@ -56,7 +56,7 @@ def attention_unet(
         encoder: None for the paper's path down, or what `models.encoder` takes or
             makes, with the levels "P2" to "P5" and perhaps "P1".
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+            file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, or the folder of a run of `keras-seg train`.
         fresh_head: Whether the scores of `weights` are left out, for other classes.

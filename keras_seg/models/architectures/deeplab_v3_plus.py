@@ -55,7 +55,7 @@ def deeplab_v3_plus(
             `keras.Model`, with the levels "P2" and "P5", and "P4" for an auxiliary
             head.
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+            file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's DeepLabV3Plus; the
             `.keras` file of an equal net; or the folder of a run of `keras-seg train`.

@@ -44,7 +44,7 @@ def fcn(
         encoder: What `models.encoder` takes or makes: the name of a backbone or a
             `keras.Model`, with the level "P5", and "P4" for an auxiliary head.
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+            file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None; "coco_voc" for
             torchvision's, trained on COCO with the 21 classes of VOC, for "resnet50"
             and "resnet101"; a `.pth` or `.safetensors` file of torchvision's net; the

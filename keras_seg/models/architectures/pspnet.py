@@ -48,7 +48,7 @@ def pspnet(
         encoder: What `models.encoder` takes or makes: the name of a backbone or a
             `keras.Model`, with the level that is pooled.
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+            file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's PSPNet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.

@@ -61,7 +61,7 @@ def unet(
             "P5" and perhaps "P1". To freeze it with its batch-norm statistics, set
             `model.get_layer("encoder").trainable = False`.
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+            file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None; with an encoder a `.pth`
             or `.safetensors` file of segmentation_models_pytorch's Unet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.

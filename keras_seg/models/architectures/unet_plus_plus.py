@@ -60,7 +60,7 @@ def unet_plus_plus(
             height or width; the output always has the size of the input.
         encoder: None for the paper's path down, or what `models.encoder` takes or
             makes, with the levels "P2" to "P5" and perhaps "P1".
-        encoder_weights: Weights of the encoder, as `weights` of `models.encoder`.
+        encoder_weights: As `weights` of `models.encoder`; batch norm is frozen then.
         weights: Weights of the whole net to start from: None; with an encoder a `.pth`
             or `.safetensors` file of smp's UnetPlusPlus; the `.keras` file of an equal
             net; or the folder of a run of `keras-seg train`.

@@ -47,7 +47,7 @@ def upernet(
         encoder: What `models.encoder` takes or makes: the name of a backbone or a
             `keras.Model`, with the levels "P2" to "P5".
         encoder_weights: Weights of the encoder to start from: None, "imagenet" or a
-            file, as `weights` of `models.encoder`.
+            file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's UPerNet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.

@@ -12,6 +12,7 @@ from keras_seg.models.arguments import check_input_shape, check_word
 from keras_seg.models.encoders.backbone import Backbone, Normalization, PerChannel
 from keras_seg.models.encoders.dilation import dilate
 from keras_seg.models.encoders.efficientnet_lite import efficientnet_lite
+from keras_seg.models.encoders.frozen import freeze_batch_normalization
 from keras_seg.models.encoders.keras_applications import (
     builders,
     keras_application,
@@ -104,6 +105,8 @@ def encoder(
             RGB, and one of a single channel those of the image repeated to RGB if the
             backbone has one mean and deviation for all channels (MobileNet and
             EfficientNet-Lite, say; those of ImageNet in ResNet and MiT differ).
+            Batch normalization keeps the scale, shift and statistics of the file in
+            training: `training.freeze_batch_normalization(encoder, False)` trains it.
         output_stride: How many times smaller than the image features may get: 32, 16
             or 8. What would make them smaller is dilation instead; the weights are the
             same. Levels keep their names: with 8, "P4" and "P5" are as large as "P3".
@@ -174,6 +177,8 @@ def encoder(
         load_encoder(made, weights)
     elif weights is not None and weights.endswith(ENDING):
         load_by_order(made, weights)
+    if weights is not None:
+        freeze_batch_normalization(made)
     return made
 
 
