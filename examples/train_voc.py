@@ -44,7 +44,7 @@ def main(
     model.summary()
     model.compile(
         optimizer=keras.optimizers.Adam(1e-3),
-        loss=keras_seg.losses.WeightedCrossEntropy(),
+        loss=keras_seg.losses.Dice() + keras_seg.losses.WeightedCrossEntropy(),
         metrics=[keras_seg.metrics.MeanIoU(train.num_classes)],
         jit_compile=False,  # whole images have many sizes: XLA would compile for each
     )

@@ -169,10 +169,10 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--loss",
-        default="cross_entropy",
+        default="dice+cross_entropy",
         metavar="L",
         help="cross_entropy, focal, top_k, dice, jaccard, tversky, lovasz, "
-        "boundary_f1, or a sum, as dice+cross_entropy or 0.5*lovasz+cross_entropy",
+        "boundary_f1, or a sum with factors, as 0.5*lovasz+cross_entropy",
     )
     add(
         "--class-weights",

@@ -33,7 +33,7 @@ def optimizer(
     schedule: str = "poly",
     warmup: int = 0,
     weight_decay: float = 1e-4,
-    encoder_rate: float = 0.1,
+    encoder_rate: float = 0.03,
     ema: float | None = None,
     accumulate: int = 1,
     clip: float | None = None,
