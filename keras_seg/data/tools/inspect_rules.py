@@ -1,5 +1,6 @@
 """Findings in a data set -> problems, with likely causes and remedies."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,8 @@ from keras_seg.data.tools.inspect_facts import Example, Findings
 from keras_seg.data.tools.inspect_values import USED, ImageValues
 from keras_seg.labels import shown_range
 
+# Pixels of an image of which a crop shows little, and the side of tiles of it.
+_LARGE, _TILE = 2**24, 1024
 # Examples that say something about a whole split.
 _ENOUGH = 16
 _VOID_NAMES = ("void", "ignore", "ignored", "unlabeled", "unlabelled")
@@ -226,6 +229,25 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
         remedy = {"value_range": "percentiles"}
         message += f" A measured range spreads them: {spelled(remedy)}."
     return [Problem("small_range", split, "", message, serious=False, arguments=remedy)]
+
+
+def problems_of_sizes(split: str, findings: Findings) -> list[Problem]:
+    """Images so large that an epoch would see little of them.
+
+    Args:
+        split: Name of the split.
+        findings: What was found in its images.
+    """
+    height, width = max(findings.sizes, key=math.prod, default=(0, 0))
+    if height * width <= _LARGE:
+        return []
+    remedy: Arguments = {"tiles": _TILE}
+    message = (
+        f"Images have up to {height:,} x {width:,} pixels. An epoch reads one crop of "
+        "each, and validation reads them whole. Tiles that are examples themselves, "
+        f"read one by one: {spelled(remedy)}."
+    )
+    return [Problem("large_images", split, "", message, False, remedy)]
 
 
 def problems_of_alpha(split: str, examples: int, opaque: bool) -> Problem:
