@@ -5,7 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keras_seg.data.checks import check_same_size
-from keras_seg.data.id_hints import cause_of_many_values, cause_of_unknown_ids
+from keras_seg.data.id_hints import (
+    cause_of_large_numbers,
+    cause_of_many_values,
+    cause_of_unknown_ids,
+)
 from keras_seg.data.readers.colors import cause_of_unknown_colors, shown_color
 from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
@@ -155,7 +159,8 @@ def _hint(findings: Findings, num_classes: int) -> Hint:
     if not findings.translated:
         return cause_of_unknown_ids(findings.ids, strays, num_classes)
     # Arguments are given already, and labels aren't the ids in the files.
-    return Hint(
+    numbered = cause_of_large_numbers(strays, num_classes)
+    return numbered or Hint(
         cause_of_many_values(strays, num_classes)
         or f"Add {shown_ids(strays)} to `ignore`, or to the ids of a class in `ids`.",
         {},
