@@ -220,6 +220,13 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
         values: What was found in its images.
     """
     likely = values.likely_range
+    if values.has_few_levels:
+        message = (
+            f"Images have values from {values.low.min():g} to {values.high.max():g} "
+            "only: a model sees next to nothing. Likely cause: 12 or 16 bits that were "
+            "cut to 8. Give the files that these were made of."
+        )
+        return [Problem("few_levels", split, "", message, serious=False)]
     if likely is None:
         return []
     remedy: Arguments = {"value_range": likely}
@@ -237,12 +244,7 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
 
 
 def problems_of_sizes(split: str, findings: Findings) -> list[Problem]:
-    """Images so large that an epoch would see little of them.
-
-    Args:
-        split: Name of the split.
-        findings: What was found in its images.
-    """
+    """Images so large that an epoch would see little of them."""
     height, width = max(findings.sizes, key=math.prod, default=(0, 0))
     if height * width <= _LARGE:
         return []
