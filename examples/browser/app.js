@@ -3,7 +3,7 @@
 const status = document.querySelector("#status");
 const viewer = document.querySelector("segmentation-viewer");
 const side = document.querySelector("#side");
-let model = null; // { session, names, colors, shape }
+let model = null; // { session, names, colors, shape, bands }
 let photo = null; // ImageBitmap
 
 // Threads need two headers that `python -m http.server` doesn't send.
@@ -17,12 +17,14 @@ async function openModel(name, bytes) {
     throw new Error(`Expected an ONNX file. Received: ${name} (${error.message ?? error})`);
   });
   const shape = session.inputMetadata[0].shape.map((n) => (n > 0 ? Number(n) : null));
-  if (![1, 3].includes(shape[3]) || !session.outputNames.includes("mask")) {
+  const parsed = (key) => JSON.parse(about[key] ?? "null") ?? undefined;
+  const bands = parsed("bands"); // of red, green and blue
+  const shows = bands ? Math.max(...bands) < 3 : [1, 3].includes(shape[3]);
+  if (!shows || !session.outputNames.includes("mask")) {
     throw new Error("Expected a model that keras-seg exported, of colour or grey images.");
   }
-  const parsed = (key) => JSON.parse(about[key] ?? "null") ?? undefined;
   await model?.session.release();
-  model = { session, shape, names: parsed("class_names"), colors: parsed("palette") };
+  model = { session, shape, bands, names: parsed("class_names"), colors: parsed("palette") };
   document.querySelector("#model-name").textContent = name;
   side.disabled = shape[1] !== null && shape[2] !== null;
   say("Ready. Choose a photo.");
@@ -85,10 +87,10 @@ function input(canvas) {
   const channels = model.shape[3];
   const pixels = new Uint8Array(width * height * channels);
   for (let k = 0, at = 0; k < rgba.length; k += 4) {
-    if (channels === 1) {
+    if (channels === 1 && !model.bands) {
       pixels[at++] = Math.round(0.299 * rgba[k] + 0.587 * rgba[k + 1] + 0.114 * rgba[k + 2]);
     } else {
-      for (let c = 0; c < 3; c++) pixels[at++] = rgba[k + c];
+      for (const c of model.bands ?? [0, 1, 2]) pixels[at++] = rgba[k + c];
     }
   }
   return new ort.Tensor("uint8", pixels, [1, height, width, channels]);

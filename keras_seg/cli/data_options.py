@@ -17,6 +17,7 @@ from keras_seg.data import Source
 from keras_seg.data.readers.files import listed, read_lines
 from keras_seg.data.readers.pairing import OrphansError
 from keras_seg.data.suggestions import MissingFilesError, SuggestionError
+from keras_seg.data.tools.tiles import split_by_strips
 
 #: What stands for "train" or "val" in the paths of folders.
 SPLIT = "{split}"
@@ -67,6 +68,8 @@ class DataOptions(msgspec.Struct):
     binary: bool | None = None
     instances: str | None = None
     border: int | None = None
+    tiles: int | None = None
+    tile_overlap: float | None = None
     train_split: str | None = None
     val_split: str | None = None
 
@@ -100,6 +103,20 @@ def data_source(
     Raises:
         ValueError: for options that are missing, or belong to another data set.
     """
+    size, overlap = options.get("tiles"), options.get("tile_overlap")
+    if size is None and overlap is not None:
+        raise ValueError("Expected --tiles with --tile-overlap.")
+    source = _whole_examples(options, split, stems)
+    if size is None:
+        return source
+    # Pixels that are in two tiles would be scored twice.
+    return data.tiles(source, size, (overlap or 0.0) if split == "train" else 0.0)
+
+
+def _whole_examples(
+    options: Mapping[str, Any], split: str, stems: Sequence[str] | None
+) -> Source:
+    """The data set that options name, before its images are cut into tiles."""
     kind = options["data"]
     needed, possible = _OPTIONS[kind]
     for name in needed:
@@ -175,7 +192,9 @@ def _coco(options: Mapping[str, Any], split: str, name: str) -> Source:
         classes=classes if classes in ("voc", "coco") else _words(classes),
         **{key: options[key] for key in chosen if options.get(key) is not None},
     )
-    return source if apart or split == "all" else _held_out(source, split)
+    if apart or split == "all":
+        return source
+    return _held_out(source, split, strips=options.get("tiles") is not None)
 
 
 def _check_split(pattern: str, split: str, name: str) -> None:
@@ -214,9 +233,13 @@ def _check_layout(root: str, annotations: str) -> None:
     )
 
 
-def _held_out(source: Source, split: str) -> Source:
-    """Four fifths for "train", a fifth for "val", the same in every command."""
-    train, val = source.split(0.8, seed=0)
+def _held_out(source: Source, split: str, *, strips: bool) -> Source:
+    """Four fifths for "train", a fifth for "val", the same in every command.
+
+    With `strips` one or two examples are divided themselves.
+    """
+    by_strips = strips and len(source) in (1, 2)
+    train, val = split_by_strips(source) if by_strips else source.split(0.8, seed=0)
     try:
         return {"train": train, "val": val}[split]
     except KeyError:
@@ -264,7 +287,7 @@ def _folder(
         raise OrphansError(error.images, error.masks, error.pairs, patterns) from None
     if apart or any(lists.values()) or split not in ("train", "val"):
         return source
-    return _held_out(source, split)
+    return _held_out(source, split, strips=options.get("tiles") is not None)
 
 
 def _names(names: str) -> list[str]:

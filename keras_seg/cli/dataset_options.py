@@ -2,7 +2,15 @@
 
 import argparse
 
-from keras_seg.cli.option_types import area, bands, nodata, page_of_file, positive
+from keras_seg.cli.option_types import (
+    area,
+    bands,
+    nodata,
+    overlap,
+    page_of_file,
+    positive,
+    side,
+)
 
 DATA = ("shapes", "voc", "coco", "folder")
 #: Options that are paths.
@@ -144,6 +152,20 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         metavar="VALUE",
         help="folder: value of pixels without data in images, which are ignored; nan "
         "for NaN and infinity",
+    )
+    add(
+        "--tiles",
+        type=side,
+        metavar="PIXELS",
+        help="cut large images into tiles of this height and width, which are examples "
+        "themselves; only the pixels of a tile are read (default: whole images)",
+    )
+    add(
+        "--tile-overlap",
+        type=overlap,
+        metavar="F",
+        help="with --tiles: share of a tile to train on that the next one has too "
+        "(default: 0)",
     )
     add(
         "--train-split",

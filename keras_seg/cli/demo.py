@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from keras_seg.cli.image_options import bands_of
 from keras_seg.demo import Answers, serving
 from keras_seg.training.run_files import RUN, load_model, read_run
 
@@ -25,4 +26,5 @@ def _opened(path: Path) -> Answers:
     if is_export and not (path / RUN).is_file():
         return Answers(path)
     run = read_run(path)
-    return Answers(load_model(path), run["class_names"], run["palette"])
+    model, bands = load_model(path), bands_of(run)
+    return Answers(model, run["class_names"], run["palette"], bands=bands)

@@ -7,6 +7,7 @@ import numpy as np
 import keras_seg
 from keras_seg.cli.data_options import DataOptions, data_source
 from keras_seg.cli.dataset_options import PATHS
+from keras_seg.cli.image_options import bands_of
 from keras_seg.cli.output import Output
 from keras_seg.training.run_files import load_model, read_run
 
@@ -32,6 +33,7 @@ def export(options: argparse.Namespace) -> None:
         class_names=run["class_names"],
         palette=run["palette"],
         dtype=run.get("image", {}).get("dtype"),
+        bands=bands_of(run),
         overwrite=options.overwrite,
     )
     result = {"export": str(options.out), "format": options.format}

@@ -21,7 +21,7 @@ from keras_seg.cli.earlier import (
     options_to_resume,
     restore,
 )
-from keras_seg.cli.image_options import with_measured_range
+from keras_seg.cli.image_options import bands_of, with_measured_range
 from keras_seg.cli.messages import translated
 from keras_seg.cli.output import Output, advice
 from keras_seg.cli.report import report_training
@@ -58,6 +58,7 @@ from keras_seg.training.run_files import (
     SAVED_MODEL,
     TENSORBOARD,
     load_model,
+    read_run,
 )
 from keras_seg.training.runs import (
     RunRecord,
@@ -317,6 +318,7 @@ def _finish(
         class_names=training.class_names,
         palette=training.palette,
         dtype=training.dtype,
+        bands=bands_of(read_run(out)),
         overwrite=True,
     )
     return scores, model

@@ -62,6 +62,7 @@ def cause_of_unknown_ids(
     """
     strays, occurring = sorted(unknown), {*counts.ids} - {IGNORE}
     arguments: Arguments
+    numbered = cause_of_large_numbers(strays, num_classes)
     blurred = cause_of_many_values(strays, num_classes)
     if counts.number_objects and num_classes == 2:
         arguments = {"ids": [0, range(1, _end(strays))]}
@@ -70,6 +71,8 @@ def cause_of_unknown_ids(
             f"{spelled(arguments)}.",
             arguments,
         )
+    if numbered is not None:
+        return numbered
     if blurred and not _shared_by_many(counts, strays):
         return Hint(blurred, {})
     if 0 not in occurring and occurring == {*range(1, num_classes + 1)}:
@@ -98,6 +101,25 @@ def cause_of_unknown_ids(
         f"{spelled({'ignore': strays[0] if strays else 0})}; a class that is missing "
         "in `class_names`; ids that start at 1 or have holes, which `ids` lists.",
         {},
+    )
+
+
+def cause_of_large_numbers(strays: Collection[int], num_classes: int) -> Hint | None:
+    """Explain many values of which some need 16 bits: no blur and no grey makes them.
+
+    Args:
+        strays: Ids that are no class and aren't ignored.
+        num_classes: Number of classes.
+    """
+    if len(strays) <= _MANY or max(strays) <= 255:
+        return None
+    arguments: Arguments = {"ids": [0, range(1, 65536)]} if num_classes == 2 else {}
+    remedy = spelled(arguments or {"instances": "border"})
+    if max(strays) > 65535:  # which `ids` can't name
+        arguments, remedy = {}, "`binary=True` or `instances='border'`, without `ids`"
+    return Hint(
+        f"So many numbers, up to {max(strays)}, are those of objects: {remedy}.",
+        arguments,
     )
 
 

@@ -10,8 +10,11 @@ import keras
 import numpy as np
 from PIL import Image
 
+from keras_seg.data.decode.bands import check_bands_for
+from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.predict import predict_mask
+from keras_seg.labels import shown_range
 from keras_seg.palette import color_map
 
 # Pixels of the longer side that the page shows; larger photos are predicted whole.
@@ -29,13 +32,15 @@ class Answers:
             "class 0" and so on.
         palette: A colour (red, green, blue) per class. None means that of an export,
             else VOC's.
+        bands: Numbers of the channels that the model takes of a photo, 0 to 2 for red,
+            green and blue. None means those of an export, else all.
 
     Attributes:
-        channels: 3 for a model of photos, 1 for one of grey images.
+        channels: Of the photos: 1 for a model of grey images, else 3.
 
     Raises:
-        ValueError: for a model of other images, or as many names or colours as it
-            hasn't classes.
+        ValueError: for a model of images that a page can't show, or as many names or
+            colours as it hasn't classes.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class Answers:
         model: Model,
         class_names: Sequence[str] | None = None,
         palette: Any = None,
+        *,
+        bands: Sequence[int] | None = None,
     ):
         net = as_net(model)
         # A net of a Keras model lives as long as that; a file is opened once.
@@ -58,7 +65,20 @@ class Answers:
                 f"Expected {count} class names and colours, one per class. Received: "
                 f"{len(self.class_names)} names, and colours {self.palette.shape}"
             )
+        _check_takes_bytes(net)
         channels = net.input_shape[-1]
+        self._bands = net.bands
+        if bands is not None:
+            self._bands = check_bands_for(bands, channels)
+        if self._bands is not None:
+            if max(self._bands) > 2:
+                numbers = ", ".join(map(str, self._bands))
+                raise ValueError(
+                    "Expected a model of red, green and blue, the channels 0 to 2 of a "
+                    f"photo. Received: one of channels {numbers}, which a page can't "
+                    "show. Try: keras-seg predict."
+                )
+            channels = 3
         if channels not in (1, 3):
             raise ValueError(
                 "Expected a model of colour or grey images, of 3 channels or 1. "
@@ -80,6 +100,8 @@ class Answers:
             height of the photo; `seconds` that predicting took.
         """
         image = photo if photo.ndim == 3 else photo[..., None]
+        if self._bands is not None:
+            image = image[..., list(self._bands)]
         begin = time.perf_counter()
         mask = predict_mask(self._model, image)
         seconds = time.perf_counter() - begin
@@ -98,6 +120,16 @@ class Answers:
             "size": [width, height],
             "seconds": round(seconds, 3),
         }
+
+
+def _check_takes_bytes(net: Net) -> None:
+    """Raise for a model of images that aren't of 8 bits, as photos on a page are."""
+    if not 1 < np.max(net.value_range[1]) < 1020:  # as `check_range` refuses bytes
+        raise ValueError(
+            "Expected a model of images of 8 bits. Received: one of images in "
+            f"{shown_range(net.value_range)}, which a page can't show. Try: keras-seg "
+            "predict."
+        )
 
 
 def _url(picture: Image.Image, kind: str, **options: Any) -> str:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_seg.arguments import check_choice, is_whole
+from keras_seg.data.decode.bands import check_bands_for
 from keras_seg.exports import litert, onnx, saved_model
 from keras_seg.exports.comparison import (
     agreement,
@@ -76,6 +77,7 @@ def export(
     dtype: str | None = None,
     class_names: Iterable[str] | None = None,
     palette: Any = None,
+    bands: Iterable[int] | None = None,
     overwrite: bool = False,
 ) -> Export:
     """Write a model for serving: raw images in, class ids out.
@@ -109,6 +111,9 @@ def export(
             `assets.extra/class_names.txt`, one a line).
         palette: A colour (red, green, blue) per class, written into the file. None
             means VOC's.
+        bands: Numbers of the channels that the model takes of an image file, from 0 on
+            and in this order, as `data.folder` had them; written into the file, for
+            those who read images. None means all.
         overwrite: Whether to replace what is at `path`.
 
     Returns:
@@ -121,8 +126,9 @@ def export(
             installs them.
         ValueError: for another format, "int8" without examples, a model of one output
             channel, of more than 255, or one whose last layer doesn't show whether its
-            outputs are logits, for names that aren't one line for each class, a model
-            that gives NaN, or one that takes none of the sizes tried.
+            outputs are logits, for names that aren't one line for each class, `bands`
+            that aren't as many as the model's channels, a model that gives NaN, or one
+            that takes none of the sizes tried.
         RuntimeError: if the outputs of model and export differ, or on another backend
             than TensorFlow.
 
@@ -146,6 +152,7 @@ def export(
         None if class_names is None else check_names(class_names, served.num_classes)
     )
     colors = None if palette is None else check_palette(palette, served.num_classes)
+    picked = None if bands is None else check_bands_for(bands, served.input_shape[-1])
     if in_bytes or examples is not None:
         examples = check_examples(examples, served)
     if os.path.lexists(path) and not overwrite:
@@ -159,7 +166,9 @@ def export(
         versions = litert.check_packages()
 
     def describe_and_write(served: Served) -> Export:
-        about = describe(served, names, colors, quantize=quantize, **versions)
+        about = describe(
+            served, names, colors, quantize=quantize, bands=picked, **versions
+        )
         return _write(served, path, format, quantize, examples, about)
 
     try:

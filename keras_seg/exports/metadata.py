@@ -19,6 +19,7 @@ def describe(
     palette: Any,
     *,
     quantize: str | None,
+    bands: tuple[int, ...] | None = None,
     **versions: str,
 ) -> dict[str, Any]:
     """Make what is written into a file, by name; every value fits into JSON.
@@ -28,15 +29,20 @@ def describe(
         names: A name per class, or None.
         palette: A colour per class; None means VOC's.
         quantize: None, "float16" or "int8".
+        bands: Numbers of the channels that it takes of an image file; None for all.
         **versions: Of packages that made it, beside this one, Keras and TensorFlow.
     """
     colors = color_map(served.num_classes) if palette is None else palette
-    named = {} if names is None else {"class_names": names}
+    named: dict[str, Any] = {} if names is None else {"class_names": names}
+    colors_in = "RGB where it has 3 channels"
+    if bands is not None:
+        named["bands"] = list(bands)
+        colors_in = f"its channels {', '.join(map(str, bands))}, counted from 0"
     return named | {
         "palette": np.asarray(colors).tolist(),
         "value_range": [np.asarray(side).tolist() for side in served.value_range],
         "input": f"image: {served.image.dtype.name} [batch, height, width, channels], "
-        "as read from a file, RGB where it has 3 channels. The model normalises it.",
+        f"as read from a file, {colors_in}. The model normalises it.",
         "output": "mask: uint8 [batch, height, width], class ids, 255 where the model "
         "gives no number. probabilities: float32 [batch, height, width, classes].",
         "size": list(served.input_shape[:2]),

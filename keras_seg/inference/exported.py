@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.data.decode.bands import check_bands_for
 from keras_seg.inference.nets import Net
 from keras_seg.inference.ranges import as_dtype
 from keras_seg.labels import IGNORE, check_value_range
@@ -47,6 +48,9 @@ class ExportedNet(Net):
             self._load(os.fspath(path))
             low, high = self.metadata.get("value_range", (0, 255))
             self.value_range = check_value_range((low, high))
+            bands = self.metadata.get("bands")
+            if bands is not None:
+                self.bands = check_bands_for(bands, self.input_shape[-1])
         except ImportError:
             raise
         except Exception as error:  # whatever a runtime raises for odd bytes

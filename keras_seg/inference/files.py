@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_seg.arguments import check_integer
 from keras_seg.data.decode.array_file import Page, array_head, is_array_file
-from keras_seg.data.decode.bands import check_bands, pick_bands, require_bands
+from keras_seg.data.decode.bands import check_bands_for, pick_bands, require_bands
 from keras_seg.data.decode.image import pixels_of, read_image
 from keras_seg.data.values import Values, check_nodata, missing
 from keras_seg.inference.blocks import batch_that_fits, blocks, check_tile, masks
@@ -65,7 +65,7 @@ def predict_files(
         probabilities: Whether `use` is also given the probabilities of the classes,
             float16 `[height, width, num_classes]`.
         bands: Numbers of the channels that the model takes of each image, from 0 on, as
-            `data.folder` had them. None for all.
+            `data.folder` had them. None for those that an export names, else for all.
         page: Which page of TIFFs, as of `data.folder`.
         nodata: The value of pixels without data, as of `data.Source`: their mask is
             255. None takes that of a TIFF's tag GDAL_NODATA, if any.
@@ -87,7 +87,6 @@ def predict_files(
             print(path, error or "done")
     """
     passes = check_passes(tile, overlap, flips, scales)
-    picked = None if bands is None else check_bands(bands)
     net = as_net(model)
     if not 2 <= net.num_classes <= 255:
         raise ValueError(
@@ -95,11 +94,9 @@ def predict_files(
             f"{net.num_classes} output channels"
         )
     batch_size = check_integer("batch_size", batch_size, 1)
-    if picked is not None and len(picked) != net.input_shape[-1]:
-        raise ValueError(
-            f"Expected `bands` for a model of {net.input_shape[-1]} channels. Received:"
-            f" {len(picked)} ({', '.join(map(str, picked))})"
-        )
+    picked = net.bands
+    if bands is not None:
+        picked = check_bands_for(bands, net.input_shape[-1])
     check_tile(net, passes)
     workers = os.cpu_count() or 1
     groups: dict[tuple, list] = defaultdict(list)

@@ -38,6 +38,8 @@ class Net:
         input_shape: (height, width, channels) of the images; None is any height or
             width.
         value_range: (low, high) of the images, numbers or one for each channel.
+        bands: Numbers of the channels that it takes of an image file, in this order;
+            None is all, or unknown.
         are_probabilities: Whether `scores` are probabilities, or else logits.
         largest: Pixels of the largest pass that isn't known to be too large.
     """
@@ -45,6 +47,7 @@ class Net:
     num_classes: int
     input_shape: tuple[int | None, int | None, int | None]
     value_range: ValueRange = (0, 255)
+    bands: tuple[int, ...] | None = None
     are_probabilities: bool
     largest: float = math.inf
     _has_spoken = False

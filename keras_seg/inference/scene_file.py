@@ -55,7 +55,7 @@ class Scene:
         path: The file.
         net: The model, whose channels it gets.
         page: Which page.
-        bands: Numbers of the channels to take; None for all.
+        bands: Numbers of the channels to take; None for the model's, else for all.
         nodata: Value of pixels without data; None for the file's.
     """
 
@@ -79,8 +79,8 @@ class Scene:
         self._nodata = facts.nodata if nodata is None else check_nodata(nodata)
         #: Tags of the georeference.
         self.tags = facts.tags
+        bands = net.bands if bands is None else check_bands(bands)
         if bands is not None:
-            bands = check_bands(bands)
             require_bands(bands, head.channels, os.fspath(path))
         found = head.channels if bands is None else len(bands)
         wanted = net.input_shape[-1] or found

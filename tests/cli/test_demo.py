@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,6 +38,23 @@ def test_a_run_is_shown_with_its_own_names_and_colors(own_run):
     assert answers.palette.tolist() == [[10, 20, 30], [200, 0, 0], [0, 150, 250]]
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     assert answers(image)["size"] == [30, 20]
+
+
+def test_the_channels_that_a_run_picked_are_picked_of_a_photo(
+    own_run, tmp_path, capsys
+):
+    run = shutil.copytree(own_run, tmp_path / "picked")
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"bands": "2,0,1"}))
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    told = demo._opened(run)(image)
+    plain = demo._opened(own_run)
+    assert told["mask"] == plain(image[..., [2, 0, 1]])["mask"]
+    assert told["mask"] != plain(image)["mask"]
+    assert told["photo"] == plain(image)["photo"]
+    (run / "run.json").write_text(json.dumps(described | {"bands": "3,0,1"}))
+    assert main(["demo", str(run)]) == 1
+    assert "one of channels 3, 0, 1, which a page can't" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["{}", "{}/model.keras"])

@@ -41,7 +41,8 @@ def words(cells):
 def test_a_measured_range_is_the_models_and_that_of_all_later_commands(
     words, tiny, given_to_fit, cells, tmp_path, monkeypatch
 ):
-    seen = given_to_fit(*words, *tiny, "--value-range", "percentiles")
+    measured = ["--value-range", "percentiles", "--bands", "0"]
+    seen = given_to_fit(*words, *tiny, *measured)
     (low,), (high,) = value_range_of(seen.model)
     trained_on = data_source(vars(parser().parse_args(["train", *words])), "train")
     pixels = np.concatenate([image.ravel() for image, _ in trained_on])
@@ -75,6 +76,7 @@ def test_a_measured_range_is_the_models_and_that_of_all_later_commands(
     source = validate.source
     train._finish(seen.out, source, source, scored, "val", Output(quiet=True))
     assert [given["dtype"] for given in exported] == ["uint16", "uint16"]
+    assert [given["bands"] for given in exported] == [(0,), (0,)]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 tifffile = pytest.importorskip("tifffile", reason="keras-seg[tiff] isn't installed")
 nibabel = pytest.importorskip("nibabel", reason="nibabel isn't installed")
@@ -82,7 +83,7 @@ def files(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_python_of_the_page_runs(files):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 12
+    assert len(blocks) == 13
     names: dict = {}
     for code in blocks:
         exec(code, names)
@@ -120,6 +121,12 @@ def test_the_python_of_the_page_runs(files):
         volume = files["p1" if k < 3 else "p2"][..., k if k < 3 else k - 3]
         assert np.array_equal(image[..., 0], volume)
         assert np.array_equal(mask, volume > 600)
+    deep, cut = (
+        np.stack([np.asarray(Image.open(path)) for path in Path(folder).iterdir()])
+        for folder in ("faint/images", "faint/bytes")
+    )
+    assert (deep.dtype, deep.shape) == (np.uint16, (100, 128, 128))
+    assert np.unique(cut).tolist() == [8]
     augment = names["data"].standard_augmentation()
     images, masks = next(iter(mri.batches(2, size=(16, 16), augment=augment)))
     assert images.shape == (2, 16, 16, 1)

@@ -255,3 +255,18 @@ def test_inspect_tells_values_and_proposes_their_range(deep_folder):
     assert text in str(report)
     again = data.inspect(read_folder(path, value_range=(0, 4095)), verbose=False)
     assert not again.problems
+
+
+def test_inspect_tells_images_whose_16_bits_were_cut_to_8():
+    faint = RNG.integers(2060, 2290, (3, 20, 30, 1)).astype(np.uint16)
+    masks = np.zeros((3, 20, 30), np.uint8)
+    masks[:, :9] = 1
+
+    def problems(images):
+        source = data.arrays(images, masks, class_names=["a", "b"])
+        return data.inspect(source, verbose=False).problems
+
+    (problem,) = problems((faint >> 8).astype(np.uint8))
+    assert (problem.kind, problem.serious) == ("few_levels", False)
+    assert "values from 8 to 8 only" in problem.message
+    assert problems((faint - 2048).astype(np.uint8)) == []

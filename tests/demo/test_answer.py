@@ -90,6 +90,33 @@ def test_a_model_of_other_images_is_refused():
         Answers(OfRed(channels=4))
 
 
+def test_a_model_of_picked_channels_gets_them_of_a_photo():
+    model = OfRed(channels=2)
+    answers = Answers(model, bands=(2, 0))
+    assert answers.channels == 3  # the page gives RGB
+    told = answers(PHOTO)
+    assert np.array_equal(picture(told["mask"]), PHOTO[..., 2] > 127)
+    assert picture(told["photo"]).mode == "RGB"
+    model.bands = (1, 2)  # as an export says
+    assert np.array_equal(picture(Answers(model)(PHOTO)["mask"]), PHOTO[..., 1] > 127)
+    with pytest.raises(ValueError, match=r"`bands` for a model of 2 channels.*1 \(0\)"):
+        Answers(model, bands=(0,))
+
+
+def test_a_model_of_what_photos_do_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"Received: one of channels 3, 0, 1, which a"):
+        Answers(OfRed(), bands=(3, 0, 1))
+    net = OfRed()
+    for value_range in ((0, 4095), (0, 1)):
+        net.value_range = value_range
+        with pytest.raises(
+            ValueError, match=rf"images in 0\.\.{value_range[1]}, which"
+        ):
+            Answers(net)
+    net.value_range = (20, 90)  # measured in photos
+    Answers(net)
+
+
 def test_as_many_names_and_colors_as_classes_are_expected():
     with pytest.raises(ValueError, match=r"Expected 2 class names.*Received: 3 names"):
         Answers(OfRed(), ["a", "b", "c"])

@@ -6,11 +6,13 @@ import sys
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_seg
 from keras_seg.exports.comparison import agreement, compare
 from keras_seg.exports.formats import FORMATS
 from keras_seg.exports.serving import Served
+from keras_seg.inference.files import predict_files
 from keras_seg.inference.opened import as_net
 
 CLASSES = 3
@@ -91,6 +93,37 @@ def test_a_file_says_what_it_is(file_of, format):
     assert about["quantize"] is None
     assert about["versions"]["keras_seg"] == keras_seg.__version__
     assert "uint8 [batch, height, width, channels]" in about["input"]
+    assert "bands" not in about
+
+
+@pytest.mark.parametrize(
+    "format", ["saved_model", "onnx", pytest.param("litert", marks=pytest.mark.slow)]
+)
+def test_a_file_names_the_channels_that_predict_files_then_takes(tmp_path, format):
+    path = tmp_path / f"picked{FORMATS[format][0]}"
+    model = pointwise()
+    keras_seg.export(model, path, format=format, bands=(3, 0, 1))
+    net = as_net(path)
+    assert net.metadata["bands"] == [3, 0, 1]
+    assert net.bands == (3, 0, 1)
+    assert "channels 3, 0, 1, counted from 0" in net.metadata["input"]
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 4), np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "scene.png")
+    found = []
+    ((_, error),) = predict_files(
+        path, [tmp_path / "scene.png"], lambda path, image, mask: found.append(mask)
+    )
+    assert error is None
+    expected = keras_seg.predict_mask(model, pixels[..., [3, 0, 1]])
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def test_channels_that_do_not_fit_the_model_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"`bands` for a model of 3 channels.*2 \(3, 0"
+    ):
+        keras_seg.export(pointwise(), tmp_path / "served", bands=(3, 0))
 
 
 def test_a_saved_model_says_what_it_is_too(tmp_path):

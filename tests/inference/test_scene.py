@@ -1,5 +1,6 @@
 """`predict_scene`: masks of files as masks of arrays, in bounded memory."""
 
+import copy
 import tracemalloc
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 import keras_seg
 from keras_seg import unet
 from keras_seg.data.decode import array_file
+from keras_seg.inference.opened import as_net
 
 tifffile = pytest.importorskip(
     "tifffile", reason="keras-seg[tiff] isn't installed: pip install 'keras-seg[tiff]'"
@@ -167,6 +169,13 @@ def test_bands_and_grey_are_those_of_the_model(model, write):
     path, out = write(np.dstack([IMAGE, IMAGE[::-1, :, :2]]))
     keras_seg.predict_scene(model, path, out, tile=64, bands=(4, 0, 2))
     image = np.dstack([IMAGE[::-1, :, 1], IMAGE[..., 0], IMAGE[..., 2]])
+    assert np.array_equal(
+        tifffile.imread(out), keras_seg.predict_mask(model, image, tile=64)
+    )
+    out.unlink()
+    net = copy.copy(as_net(model))
+    net.bands = (4, 0, 2)  # as an export says
+    keras_seg.predict_scene(net, path, out, tile=64)
     assert np.array_equal(
         tifffile.imread(out), keras_seg.predict_mask(model, image, tile=64)
     )

@@ -36,6 +36,22 @@ def check_bands(bands: Any) -> tuple[int, ...]:
     return tuple(map(int, numbers))
 
 
+def check_bands_for(bands: Any, channels: int | None) -> tuple[int, ...]:
+    """Return the numbers of channels as a tuple, if a model takes so many.
+
+    Args:
+        bands: The numbers.
+        channels: Channels of the model's images; None if it takes any.
+    """
+    numbers = check_bands(bands)
+    if channels not in (None, len(numbers)):
+        raise ValueError(
+            f"Expected `bands` for a model of {channels} channels. Received: "
+            f"{len(numbers)} ({', '.join(map(str, numbers))})"
+        )
+    return numbers
+
+
 def require_bands(bands: tuple[int, ...], channels: int, name: str) -> None:
     """Raise unless an image has these channels.
 

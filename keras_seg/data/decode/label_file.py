@@ -144,7 +144,7 @@ def _ids_or_colors(path: bytes, window: ArrayWindow) -> np.ndarray:
     """Ids of a grey file; numbers of colours, plus `UNKNOWN_COLOR`, of another one."""
     pixels = read_array(path, window)
     if pixels.shape[-1] == 1:
-        return _ids(path, window)
+        return np.minimum(_ids(path, window), UNKNOWN_COLOR - 1)
     if pixels.shape[-1] not in (3, 4) or pixels.dtype != np.uint8:
         raise ValueError(
             "Expected a mask of one channel, or in RGB, 8 bits each. Received: "

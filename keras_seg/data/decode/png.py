@@ -29,9 +29,9 @@ from keras_seg.data.decode.png_header import (
 from keras_seg.data.tracing import traced_once
 from keras_seg.labels import FilePath
 
-#: What `read_label_or_color_png` adds to the number of an unknown colour: more than
-#: any id, which has 16 bits.
-UNKNOWN_COLOR = 2**16
+#: What `read_label_or_color_png` adds to the number of an unknown colour, so that it
+#: is above all ids. These and colours, of 24 bits, are below 2**30.
+UNKNOWN_COLOR = 2**30 - 2**24
 # CRC-32 is linear: what colour type 3 -> 0 changes in the checksum doesn't depend on
 # the rest of the header.
 _CHECKSUM_CHANGE = (0x12, 0xB5, 0xAF, 0xEE)

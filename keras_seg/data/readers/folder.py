@@ -279,6 +279,8 @@ def _mask_reader(pairs: Pairs, classes: _Classes) -> Callable[..., tf.Tensor]:
             ids = read_labels_or_colors(path, color_table, window, are_pngs=are_pngs)
         else:
             ids = read_labels(path, dtype, window, are_pngs=are_pngs)
+            if not are_pngs:  # others may have ids of 32 bits
+                ids = tf.minimum(ids, UNKNOWN_COLOR - 1)
         labels = ids if lookup is None else labels_of(ids, lookup)
         # In a graph the Source checks it, which knows no file.
         if tf.executing_eagerly():

@@ -17,6 +17,7 @@ from keras_seg.data.tools.inspect_rules import (
     problems_of_ids,
     problems_of_names,
     problems_of_shared_files,
+    problems_of_sizes,
     problems_of_split,
     problems_of_values,
 )
@@ -33,9 +34,9 @@ def inspect(
     Found are files that can't be read, ids that are no class (ids of ignored pixels,
     of objects instead of classes, a palette saved as grey, colours, masks resized
     smoothly), masks of 0 and 255 for two classes, images and masks of different sizes,
-    photos that viewers rotate, CMYK photos, alpha channels, images that use a small
-    part of their range, examples without labels, classes that don't occur, and images
-    that are in two splits.
+    images of over 4,096 x 4,096 pixels, photos that viewers rotate, CMYK photos, alpha
+    channels, images that use a small part of their range, examples without labels,
+    classes that don't occur, and images that are in two splits.
 
     Args:
         source: A Source, or one for each split by its name: {"train": ..., "val": ...}.
@@ -121,6 +122,7 @@ def _look_at(
         findings.values.dtype = source.dtype
         findings.values.value_range = source.value_range
         findings.values.is_measured = source._outside == "keep"
+    problems += problems_of_sizes(split, findings)
     problems += problems_of_values(split, findings.values)
     problems += problems_of_ids(split, findings, with_unknown, source.num_classes)
     if with_alpha:

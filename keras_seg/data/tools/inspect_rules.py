@@ -1,10 +1,15 @@
 """Findings in a data set -> problems, with likely causes and remedies."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keras_seg.data.checks import check_same_size
-from keras_seg.data.id_hints import cause_of_many_values, cause_of_unknown_ids
+from keras_seg.data.id_hints import (
+    cause_of_large_numbers,
+    cause_of_many_values,
+    cause_of_unknown_ids,
+)
 from keras_seg.data.readers.colors import cause_of_unknown_colors, shown_color
 from keras_seg.data.readers.id_tables import shown_ids
 from keras_seg.data.source import Source
@@ -13,6 +18,8 @@ from keras_seg.data.tools.inspect_facts import Example, Findings
 from keras_seg.data.tools.inspect_values import USED, ImageValues
 from keras_seg.labels import shown_range
 
+# Pixels of an image of which a crop shows little, and the side of tiles of it.
+_LARGE, _TILE = 2**24, 1024
 # Examples that say something about a whole split.
 _ENOUGH = 16
 _VOID_NAMES = ("void", "ignore", "ignored", "unlabeled", "unlabelled")
@@ -152,7 +159,8 @@ def _hint(findings: Findings, num_classes: int) -> Hint:
     if not findings.translated:
         return cause_of_unknown_ids(findings.ids, strays, num_classes)
     # Arguments are given already, and labels aren't the ids in the files.
-    return Hint(
+    numbered = cause_of_large_numbers(strays, num_classes)
+    return numbered or Hint(
         cause_of_many_values(strays, num_classes)
         or f"Add {shown_ids(strays)} to `ignore`, or to the ids of a class in `ids`.",
         {},
@@ -212,6 +220,13 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
         values: What was found in its images.
     """
     likely = values.likely_range
+    if values.has_few_levels:
+        message = (
+            f"Images have values from {values.low.min():g} to {values.high.max():g} "
+            "only: a model sees next to nothing. Likely cause: 12 or 16 bits that were "
+            "cut to 8. Give the files that these were made of."
+        )
+        return [Problem("few_levels", split, "", message, serious=False)]
     if likely is None:
         return []
     remedy: Arguments = {"value_range": likely}
@@ -226,6 +241,20 @@ def problems_of_values(split: str, values: ImageValues) -> list[Problem]:
         remedy = {"value_range": "percentiles"}
         message += f" A measured range spreads them: {spelled(remedy)}."
     return [Problem("small_range", split, "", message, serious=False, arguments=remedy)]
+
+
+def problems_of_sizes(split: str, findings: Findings) -> list[Problem]:
+    """Images so large that an epoch would see little of them."""
+    height, width = max(findings.sizes, key=math.prod, default=(0, 0))
+    if height * width <= _LARGE:
+        return []
+    remedy: Arguments = {"tiles": _TILE}
+    message = (
+        f"Images have up to {height:,} x {width:,} pixels. An epoch reads one crop of "
+        "each, and validation reads them whole. Tiles that are examples themselves, "
+        f"read one by one: {spelled(remedy)}."
+    )
+    return [Problem("large_images", split, "", message, False, remedy)]
 
 
 def problems_of_alpha(split: str, examples: int, opaque: bool) -> Problem:

@@ -66,6 +66,13 @@ class ImageValues:
             return None
         return guessed_range(low, high)
 
+    @property
+    def has_few_levels(self) -> bool:
+        """Whether several images of 8 bits have fewer levels than 4 bits hold."""
+        if len(self.sample) < 2 or self.dtype != "uint8":
+            return False
+        return float(self.high.max() - self.low.min()) < 2**4
+
     def line(self) -> str:
         """One line of a report; "" if nothing was read."""
         if not self.sample:

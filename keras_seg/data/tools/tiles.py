@@ -1,6 +1,8 @@
 """Large images -> a Source of windows of them, each of which is an example."""
 
 import copy
+import functools
+import operator
 import os
 import struct
 from typing import Any
@@ -79,6 +81,33 @@ def tiles(source: Source, size: int | _Size, overlap: float = 0.0) -> Source:
     tiled._size = lambda index: tuple(windows[index, 2:].tolist())
     tiled._origin = f"tiles of {tile[0]} x {tile[1]} of {source._origin or 'a Source'}"
     return tiled
+
+
+def split_by_strips(source: Source) -> tuple[Source, Source]:
+    """The upper four fifths of each example, and its lowest fifth; no pixel is in both.
+
+    It is for one scene or two, of which none can be left out to validate on.
+
+    Args:
+        source: Examples of five rows or more.
+
+    Returns:
+        Strips to train on, four of an example, and to validate on, one of each.
+
+    Raises:
+        ValueError: for an example of fewer rows.
+    """
+    parts = []
+    for index in range(len(source)):
+        height, width = _size_of(source, index)
+        if height < 5:
+            raise ValueError(
+                f"{source.names[index]}: Expected five rows or more, of which a fifth "
+                f"is held out to validate on. Received: {height}"
+            )
+        parts.append(tiles(source[[index]], (height // 5, width)))
+    train, val = zip(*((part[:4], part[-1:]) for part in parts), strict=True)
+    return functools.reduce(operator.add, train), functools.reduce(operator.add, val)
 
 
 def _check_size(size: Any) -> _Size:

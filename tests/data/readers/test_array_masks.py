@@ -291,3 +291,70 @@ def test_slices_map_ids_and_sums_read_parts_of_masks(write):
     window = tf.constant([5, 7, 21, 13])
     expected = np.minimum(IDS, 1)[5:26, 7:20]
     assert np.array_equal(mapped._ids(tf.constant(0), window), expected)
+
+
+def numbered(count, first=1):
+    """A mask of so many objects of a pixel each, and its largest numbers."""
+    ids = np.zeros(SIZE, np.uint32)
+    ids.ravel()[:count] = np.arange(first, first + count)
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("ids", "ending"), [(numbered(700), "tif"), (numbered(3, 65533), "png")]
+)
+def test_ids_up_to_65535_are_ids_of_a_class_or_ignored(write, ids, ending):
+    two = {"class_names": ["land", "cell"], "ids": [0, range(1, 65536)]}
+    name = f"a.{ending}"
+    assert np.array_equal(
+        mask_of(write(name, ids.astype(np.uint16), arguments=two)), ids > 0
+    )
+    last = int(ids.max())
+    one = {"class_names": ["land", "cell"], "ids": [0, range(1, last)], "ignore": last}
+    expected = np.where(ids == last, 255, ids > 0)
+    source = write(name, ids.astype(np.uint16), arguments=one)
+    assert np.array_equal(mask_of(source), expected)
+    swapped = source.map_ids([1, 0], ["cell", "land"])
+    assert np.array_equal(
+        mask_of(swapped), np.where(expected == 255, 255, 1 - expected)
+    )
+
+
+@pytest.mark.parametrize("ids", [None, [0, range(1, 256)]])
+def test_numbers_of_16_bits_are_no_blur_but_objects(write, ids):
+    arguments = {"class_names": ["land", "cell"], "ids": ids}
+    source = write("a.tif", numbered(700).astype(np.uint16), arguments=arguments)
+    remedy = r"So many numbers, up to 700, are those of objects: `ids=\[0, range\(1, 65"
+    with pytest.raises(ValueError, match=rf"a\.tif: Expected .*{remedy}"):
+        source[0]
+    (problem,) = data.inspect(source, verbose=False).problems
+    assert (problem.kind, problem.serious) == ("unknown_ids", True)
+    assert problem.arguments == {"ids": [0, range(1, 65536)]}
+    source = write(
+        "a.tif",
+        numbered(700).astype(np.uint16),
+        arguments=problem.arguments | {"class_names": ["land", "cell"]},
+    )
+    assert not data.inspect(source, verbose=False).serious
+
+
+@pytest.mark.parametrize("ids", [None, [0, 7]])
+@pytest.mark.parametrize("large", [70_000, 2**24 + 5, 2**32 - 1])
+def test_ids_of_32_bits_are_told_as_ids_not_colors(write, large, ids):
+    mask = np.zeros(SIZE, np.uint32)
+    mask[:3] = large
+    arguments = {"class_names": ["land", "cell"], "ids": ids}
+    source = write("a.tif", mask, arguments=arguments)
+    shown = min(large, 2**30 - 2**24 - 1)  # the largest that is told
+    with pytest.raises(
+        ValueError, match=rf"a\.tif: Expected a mask of.*Received: {shown}"
+    ):
+        source[0]
+    (problem,) = data.inspect(source, verbose=False).problems
+    assert problem.kind == "unknown_ids"
+    assert str(shown) in problem.message
+    palette = {"class_names": None, "palette": [(0, 0, 0), (1, 2, 3)]}
+    with pytest.raises(ValueError, match=rf"Received: {shown}"):
+        write("a.tif", mask, arguments=palette | {"class_names": ["a", "b"]})[0]
+    objects = write("a.tif", mask, arguments={"class_names": None, "binary": True})
+    assert np.array_equal(mask_of(objects), mask > 0)
