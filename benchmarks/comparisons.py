@@ -3,6 +3,7 @@
 from typing import Any
 
 from benchmarks.harness import Amount, Comparison, Side
+from benchmarks.subjects.command import NETS as OF_COMMAND
 from benchmarks.subjects.limits import FLOATS
 from benchmarks.subjects.limits import SIDE as MATRIX
 from benchmarks.subjects.nets import IN_KERASHUB, NETS
@@ -16,6 +17,8 @@ PASSES = {"step": 3, "prediction": 1}
 WEIGHED = ("unet", "unet, resnet34", "unet, efficientnet_lite0")
 HALVED = ("unet", "unet, resnet34")
 EXPORTED = ("unet", "unet, resnet34", "unet, efficientnet_lite0", "fcn8s")
+#: Photos that `keras-seg predict` has to do: opening a model takes as long as some do.
+PHOTOS = 446
 #: Tiles fit into it without a rest: 3 times 5.
 LARGE: dict[str, Any] = {"height": 1280, "width": 2048}
 
@@ -31,6 +34,7 @@ def comparisons(root: str | None) -> list[Comparison]:
     return [
         *limits(),
         *(pipeline(root) if root else []),
+        *(command(root, net) for net in OF_COMMAND if root),
         *(of_net(net, "step", STEP) for net in NETS),
         *(half_precision(net) for net in HALVED),
         *(of_net(net, "prediction", PREDICTION) for net in NETS),
@@ -88,6 +92,19 @@ def pipeline(root: str) -> list[Comparison]:
             unit="images/s",
         ),
     ]
+
+
+def command(root: str, net: str) -> Comparison:
+    """Images per second of `keras-seg predict`, and of its model alone."""
+    at: dict[str, Any] = {"root": root, "net": net, "images": PHOTOS}
+    masks = at | {"words": ["--no-overlays"]}
+    sides = [
+        Side("keras-seg predict --no-overlays", "command", masks),
+        Side("keras-seg predict", "command", at | {"words": []}),
+        Side("its model, batches in memory", "bare", at),
+    ]
+    name = f"keras-seg predict: {net}"
+    return Comparison(name, "command", sides, work=PHOTOS, unit="images/s")
 
 
 def of_net(net: str, kind: str, arguments: dict[str, Any]) -> Comparison:

@@ -85,6 +85,7 @@ def _add_predict_command(add_command: AddCommand) -> None:
         "and an overlay: the photo with the classes in colour, class 0 left as it is. "
         "For a TIFF that is georeferenced, or has over 67 million pixels, it writes a "
         "GeoTIFF of ids, with the image's coordinates. "
+        "Masks have the pixels as they are stored: EXIF orientation is not applied. "
         "Images that can't be read are listed, and the others are done; the exit "
         "status is then 1.",
     )

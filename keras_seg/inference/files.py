@@ -1,6 +1,8 @@
 """Predictions for many image files: in batches, while others are read and written."""
 
+import contextlib
 import os
+import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import ExifTags, Image
 
 from keras_seg.arguments import check_integer
 from keras_seg.data.decode.array_file import Page, array_head, is_array_file
@@ -23,6 +26,18 @@ from keras_seg.labels import IGNORE
 
 # Most pixels of a batch, and of the images that wait for others of their size.
 _BATCH, _WAITING = 2**22, 2**25
+
+# What is said of the first file that isn't taken as it looks, by its channels.
+_TO_RGB = {
+    1: "is grey: the model, which takes RGB, gets its one channel three times.",
+    2: "is grey: the model, which takes RGB, gets its first channel three times.",
+    4: "has a fourth channel (alpha), which is left out: the model takes RGB.",
+}
+_TO_GREY = "has colours: the model, which takes one channel, gets their luminance."
+_TURNED = (
+    "is turned by its EXIF orientation where it is shown. Its mask isn't: it lies on "
+    "the pixels as they are stored, which are what the model sees."
+)
 
 Path = str | os.PathLike
 
@@ -53,7 +68,8 @@ def predict_files(
             of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
         paths: JPEG, PNG, TIFF and other files that `data.folder` reads. A model of one
             channel gets colours as grey, one of three gets grey as RGB; a fourth
-            channel is left out.
+            channel is left out. A warning names the first file of each of these, and
+            the first JPEG that EXIF marks as turned: masks have the stored pixels.
         use: Called in a thread with each path, its image `[height, width, channels]`
             and its mask, uint8 `[height, width]`. What it raises, ends all.
         batch_size: Images that are predicted together, at most.
@@ -193,6 +209,12 @@ def _read_as(
     *sides, channels = net.input_shape
     if any_size:
         sides = [None, None]
+    said: set[str] = set()
+
+    def say_once(path: Path, what: str | None) -> None:
+        if what and what not in said:
+            said.add(what)
+            warnings.warn(f"{os.fspath(path)} {what}", stacklevel=2)
 
     def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         name = tf.constant(os.fsencode(path))
@@ -203,10 +225,13 @@ def _read_as(
             image = pick_bands(read_image(name, channels=found, **asked), bands)
         elif channels == 1 and found in (3, 4):
             image = grey(read_image(name, channels=3, **asked))
+            say_once(path, _TO_GREY)
         elif channels == 1 and found == 2:
             image = read_image(name, channels=2, **asked)[..., :1]
         elif channels in (3, found):
             image = read_image(name, channels=channels, **asked)
+            if found != channels:
+                say_once(path, _TO_RGB.get(found))
         else:
             raise ValueError(
                 f"{os.fspath(path)}: Expected an image of {channels} channels, as the "
@@ -219,6 +244,8 @@ def _read_as(
                     f"the only size that the model takes. Received: {image.shape[0]} x "
                     f"{image.shape[1]}"
                 )
+        if _TURNED not in said and is_turned(path):
+            say_once(path, _TURNED)
         gaps, pixels = gaps_of(path, image), image.numpy()
         known = pixels if gaps is None else pixels[~gaps]
         try:
@@ -249,6 +276,16 @@ def _gaps_of(
         return found if found.any() else None
 
     return gaps
+
+
+def is_turned(path: Path) -> bool:
+    """Whether EXIF data of a JPEG say that viewers turn or mirror it."""
+    if not os.fspath(path).lower().endswith((".jpg", ".jpeg")):
+        return False
+    # What has pixels is fine, even where Pillow fails at its tags, in whatever way.
+    with contextlib.suppress(Exception), Image.open(path) as image:  # its head alone
+        return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+    return False
 
 
 def grey(image: tf.Tensor) -> tf.Tensor:

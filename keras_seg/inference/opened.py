@@ -33,6 +33,10 @@ def as_net(model: Any) -> Net:
         path = Path(model)
         if path.suffix in _FILES and path.is_file():
             return _FILES[path.suffix](path)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"Expected what `export` wrote at {path}. There is nothing."
+            )
         if not (path / "saved_model.pb").is_file():
             raise FileNotFoundError(
                 "Expected the folder of a SavedModel, with saved_model.pb, or a file "

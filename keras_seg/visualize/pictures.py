@@ -62,11 +62,11 @@ def overlay(
     laid = np.empty((*mask.shape, 3), np.uint8)
     for top in range(0, len(mask), _ROWS):
         rows = slice(top, top + _ROWS)
-        opacity = np.full((*mask[rows].shape, 1), alpha)
-        if background is not None:
-            opacity[mask[rows] == background] = 0
-        mixed = (1 - opacity) * image[rows] + opacity * colorize(mask[rows], palette)
-        laid[rows] = np.rint(mixed).astype(np.uint8)
+        laid[rows] = np.round(image[rows])
+        colored = slice(None) if background is None else mask[rows] != background
+        colors = colorize(mask[rows], palette)[colored]
+        mixed = (1 - alpha) * image[rows][colored] + alpha * colors
+        laid[rows][colored] = np.round(mixed)
     return laid
 
 

@@ -190,6 +190,7 @@ def test_bad_images_are_named_and_counted_and_the_others_done(
     assert len(files_in("out")) == 8
 
 
+@pytest.mark.filterwarnings("default")  # as users have it: notes
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "RGB", "1"])
 @pytest.mark.parametrize("which", ["color", "grey"])
 def test_images_of_any_kind_are_made_what_the_model_takes(
@@ -210,6 +211,55 @@ def test_images_of_any_kind_are_made_what_the_model_takes(
     laid = np.asarray(Image.open("out/x_overlay.jpg"))
     expected = as_jpeg(np.broadcast_to(expected, laid.shape))
     assert np.abs(laid - expected).mean() <= 3  # rounding to grey, in a JPEG
+
+
+@pytest.mark.filterwarnings("default")  # as users have it: notes
+@pytest.mark.parametrize(
+    ("which", "mode", "told"),
+    [
+        ("color", "L", "is grey: the model, which takes RGB"),
+        ("color", "LA", "is grey: the model, which takes RGB"),
+        ("color", "RGBA", "has a fourth channel (alpha), which is left out"),
+        ("color", "RGB", None),
+        ("color", "P", None),
+        ("grey", "RGB", "has colours: the model, which takes one channel"),
+        ("grey", "L", None),
+    ],
+)
+def test_images_that_are_changed_are_noted_once(
+    which, mode, told, color_run, grey_run, photos, capsys
+):
+    pixels = RNG.integers(0, 256, (12, 17, 4), np.uint8)
+    Path("in").mkdir()
+    for name in ("x", "y", "z"):
+        Image.fromarray(pixels[..., :3]).convert(mode).save(f"in/{name}.png")
+    run = {"color": color_run, "grey": grey_run}[which]
+    assert predict(run, "in") == 0
+    notes = [
+        line for line in capsys.readouterr().err.splitlines() if line[:5] == "Note:"
+    ]
+    assert len(notes) == (told is not None)
+    if told:
+        assert re.match(rf"Note: in/[xyz]\.png {re.escape(told)}", notes[0])
+
+
+@pytest.mark.filterwarnings("default")  # as users have it: notes
+def test_a_photo_that_exif_turns_is_noted_once_and_its_mask_lies_on_its_stored_pixels(
+    color_run, photos, capsys
+):
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by a quarter
+    image = Image.fromarray(RNG.integers(0, 256, (12, 17, 3), np.uint8))
+    for name in ("a", "b"):
+        image.save(f"photos/{name}.jpg", exif=exif)
+    image.save("photos/c.jpg")
+    assert predict(color_run, "photos/c.jpg") == 0
+    assert "Note" not in capsys.readouterr().err
+    assert predict(color_run, "photos/*.jpg", out="turned") == 0
+    assert capsys.readouterr().err.count("by its EXIF orientation") == 1
+    stored = mask_of("out/c.png")
+    assert stored.shape == (12, 17)
+    assert np.array_equal(mask_of("turned/a.png"), stored)
 
 
 def test_16_bits_are_no_image_for_a_model_of_8(grey_run, photos, capsys):

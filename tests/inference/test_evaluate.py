@@ -371,7 +371,9 @@ def test_a_saved_model_has_the_scores_of_the_model(model, source, tmp_path):
 
 
 def test_what_is_no_saved_model_is_named(model, source, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"the folder of a SavedModel.*nothing"):
+    with pytest.raises(
+        FileNotFoundError, match=r"`export` wrote at .*nothing\. There is nothing"
+    ):
         keras_seg.evaluate(tmp_path / "nothing", source)
     model.save(tmp_path / "model.keras")
     with pytest.raises(FileNotFoundError, match="load_model"):

@@ -174,7 +174,15 @@ def test_bars_are_as_long_as_the_scores(page, scored):
     assert page.locator("#absent").inner_text().endswith(absent)
 
 
-def test_the_diagonal_of_the_matrix_goes_down_from_the_top_left(page):
+def test_the_matrix_has_the_classes_that_occur_its_diagonal_down_from_the_top_left(
+    page, scored
+):
+    _, _, scores = scored
+    present = [k for k, v in enumerate(scores.iou.values()) if not np.isnan(v)]
+    assert 2 < len(present) < len(NAMES)
+    for axis in "xy":
+        labels = page.evaluate(f"Chart.getChart('matrix').scales.{axis}.getLabels()")
+        assert labels == [NAMES[k] for k in present]
     places = page.evaluate(
         """() => {
       const chart = Chart.getChart("matrix"), drawn = chart.getDatasetMeta(0).data;
@@ -182,13 +190,13 @@ def test_the_diagonal_of_the_matrix_goes_down_from_the_top_left(page):
       return cells.map((cell, k) => [cell, drawn[k].getCenterPoint()]);
     }"""
     )
-    area = page.evaluate(
-        "(x => [x.left, x.top, x.width / 21, x.height / 21])"
-        "(Chart.getChart('matrix').chartArea)"
+    left, top, width, height = page.evaluate(
+        "(x => [x.left, x.top, x.width, x.height])(Chart.getChart('matrix').chartArea)"
     )
-    left, top, wide, high = area
+    wide, high = width / len(present), height / len(present)
     assert len(places) > 20
     for (row, column, _), at in places:
+        row, column = present.index(row), present.index(column)
         assert at["x"] == pytest.approx(left + (column + 0.5) * wide, abs=wide / 2)
         assert at["y"] == pytest.approx(top + (row + 0.5) * high, abs=high / 2)
 

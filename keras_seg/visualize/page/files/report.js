@@ -62,18 +62,20 @@ function drawBars() {
   });
 }
 
-/* The confusion matrix: the opacity of a cell is its share of the row. */
+/* The confusion matrix of the classes that occur: the opacity of a cell is its share of the row. */
 function drawMatrix() {
-  const count = data.classes.length;
+  const labels = data.classes.filter((_, k) => data.iou[k] !== null);
+  const count = labels.length;
   const share = ([row, , pixels]) => pixels / data.rowPixels[row];
   const cells = data.cells.filter(([row]) => data.rowPixels[row]);
   const accent = color("--accent");
   const side = (length) => Math.max(1, length / count - (count > 40 ? 0 : 1));
   const axis = (title, position) => ({
-    type: "category", labels: data.classes, offset: true, position,
+    type: "category", labels, offset: true, position,
     title: { display: true, text: title },
-    grid: { offset: true, tickLength: 0 },
-    ticks: { autoSkip: count > 40, callback: (k) => short(data.classes[k]), font: { size: count > 12 ? 10 : 12 } },
+    // Where labels are left out, so are lines, and the others would cross cells.
+    grid: { display: count <= 40, offset: true, tickLength: 0 },
+    ticks: { autoSkip: count > 40, callback: (k) => short(labels[k]), font: { size: count > 12 ? 10 : 12 } },
   });
   return new Chart("matrix", {
     type: "matrix",
