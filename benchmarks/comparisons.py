@@ -6,7 +6,7 @@ from benchmarks.harness import Amount, Comparison, Side
 from benchmarks.subjects.command import NETS as OF_COMMAND
 from benchmarks.subjects.limits import FLOATS
 from benchmarks.subjects.limits import SIDE as MATRIX
-from benchmarks.subjects.nets import IN_KERASHUB, NETS
+from benchmarks.subjects.nets import EVERY, IN_KERASHUB, NETS
 
 #: Of a training step, and of a prediction.
 STEP: dict[str, Any] = {"images": 4, "side": 256}
@@ -111,7 +111,7 @@ def of_net(net: str, kind: str, arguments: dict[str, Any]) -> Comparison:
     """Seconds of a step or a prediction."""
     given = {"net": net, **arguments}
     sides = [Side("keras_seg", f"our_{kind}", given)]
-    if NETS[net][1]:
+    if EVERY[net][1]:
         sides.append(Side("PyTorch", f"their_{kind}", given, peer=True))
     if net in IN_KERASHUB:
         sides.append(Side("KerasHub", f"hub_{kind}", given, needs="keras_hub"))

@@ -1,128 +1,148 @@
 """Parameters, multiply-adds and time of the models: writes docs/models.md.
 
-    python benchmarks/models.py
+    KERAS_SEG_PEERS=peers/bin/python python -m benchmarks.models --write
 
-Time is of one 512 x 512 image in `predict_on_batch`, the median of several rounds in
-which the models take turns; it is the machine's that ran this, the counts are anyone's.
+Times are of a training step and of a prediction, beside the same net in PyTorch in the
+same run, as `python -m benchmarks` takes them; they are the machine's that ran this.
+The counts are anyone's, and with `--rounds 0` alone in the table.
 """
 
-import contextlib
-import io
-import os
-import platform
-import re
-import statistics
-import time
+import argparse
+import sys
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from typing import NamedTuple
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-import keras_seg
+from benchmarks.__main__ import machine
+from benchmarks.comparisons import PREDICTION, STEP, of_net
+from benchmarks.counts import multiply_adds
+from benchmarks.harness import measure
+from benchmarks.subjects.nets import CLASSES, EVERY, ours
 
-SIDE, CLASSES, ROUNDS = 512, 21, 7
+SIDE = PREDICTION["side"]
 COSTS = "## Costs"
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
-MODELS: list[tuple[str, dict[str, Any]]] = [
-    ("fcn32s", {}),
-    ("fcn16s", {}),
-    ("fcn8s", {}),
-    ("fcn8s", {"upsampling": "bilinear"}),
-    ("fcn8s", {"padding": "caffe"}),
-    ("unet", {}),
-    ("unet", {"upsampling": "bilinear"}),
-    ("unet", {"upsampling": "nearest"}),
-    ("unet", {"widths": (16, 32, 64, 128)}),
-    ("unet", {"encoder": "efficientnet_lite0"}),
-    ("unet", {"encoder": "MobileNetV2"}),
-    ("unet", {"encoder": "EfficientNetB0"}),
-    ("unet", {"encoder": "resnet50"}),
-    ("unet", {"encoder": "DenseNet121"}),
-    ("unet", {"encoder": "VGG16"}),
-    ("unet", {"encoder": "ConvNeXtTiny"}),
-]
 
 
-def build(name: str, options: dict[str, Any]) -> keras.Model:
-    """The model of a row."""
-    return getattr(keras_seg, name)(CLASSES, **options)
+class Row(NamedTuple):
+    """What was counted and measured of a net.
+
+    Attributes:
+        net: Its name in `EVERY`.
+        parameters: How many numbers it learns.
+        multiply_adds: Of one image of 512 x 512.
+        step: Seconds of a training step of ours, and of PyTorch's, where it has one.
+        prediction: The same of a prediction.
+    """
+
+    net: str
+    parameters: int
+    multiply_adds: int
+    step: list[float]
+    prediction: list[float]
 
 
-def multiply_adds(model: keras.Model, side: int = SIDE) -> float:
-    """Half of the floating point operations that TensorFlow counts for one image."""
-    profiler = tf.compat.v1.profiler
-    image = tf.TensorSpec((1, side, side, 3))
-    graph = tf.function(model).get_concrete_function(image).graph
-    options = profiler.ProfileOptionBuilder.float_operation()
-    with contextlib.redirect_stdout(io.StringIO()):
-        counted = profiler.profile(graph, options=options | {"output": "none"})
-    return counted.total_float_ops / 2
+def row(net: str, rounds: int) -> Row:
+    """Count, and measure by medians over rounds."""
+    keras.utils.clear_session()
+    model = ours(net, input_shape=(SIDE, SIDE, 3))
+    parameters = sum(v.size for v in model.trainable_variables)
+    operations = multiply_adds(model, (1, SIDE, SIDE, 3))
+    del model  # what is timed has processes of its own
+    step, prediction = (
+        seconds(net, kind, given, rounds)
+        for kind, given in (("step", STEP), ("prediction", PREDICTION))
+    )
+    return Row(net, parameters, operations, step, prediction)
 
 
-def row(name: str, options: dict[str, Any]) -> list[str]:
-    """What doesn't depend on the machine."""
-    other = {k: v for k, v in options.items() if k not in ("encoder", "upsampling")}
-    default = "nearest" if "encoder" in options else "transpose"
-    model = build(name, options)
-    return [
-        f"`{name}`",
-        options.get("encoder", ""),
-        options.get("upsampling", default),
-        ", ".join(f"{k}={v}" for k, v in other.items()),
-        f"{model.count_params():,}",
-        f"{multiply_adds(model) / 1e9:.1f} G",
+def seconds(net: str, kind: str, given: dict, rounds: int) -> list[float]:
+    """Seconds of ours, and of PyTorch's."""
+    if not rounds:
+        return []
+    compared = of_net(net, kind, given)
+    sides = [side for side in compared.sides if side.name != "KerasHub"]
+    found = measure(
+        compared._replace(sides=sides), rounds, say=lambda x: print(x, file=sys.stderr)
+    )
+    return [each.median for each in found]
+
+
+def in_markdown(row: Row) -> str:
+    """A row of the table in Markdown."""
+    (builder, arguments), _ = EVERY[row.net]
+    given = ", ".join(f"{k}={v!r}" for k, v in arguments.items()).replace("'", '"')
+    cells = [
+        f"`{builder}({given})`" if given else f"`{builder}`",
+        f"{row.parameters:,}",
+        f"{row.multiply_adds / 1e9:.1f} G",
     ]
+    for times in (row.step, row.prediction):
+        ms = [f"{1000 * s:,.0f}" for s in times]
+        cells += [*ms, "", ""][:2]
+    return "| " + " | ".join(cells) + " |"
 
 
-def times() -> list[float]:
-    """Milliseconds of each model, the median over rounds in which they take turns."""
-    image = np.zeros((1, SIDE, SIDE, 3), np.float32)
-    models = [build(*entry) for entry in MODELS]
-    taken: list[list[float]] = [[] for _ in models]
-    for turn in range(ROUNDS + 1):
-        for model, spent in zip(models, taken, strict=True):
-            start = time.perf_counter()
-            model.predict_on_batch(image)
-            if turn:  # the first one traces
-                spent.append(1000 * (time.perf_counter() - start))
-    return [statistics.median(spent) for spent in taken]
+HEAD = """\
+| net | parameters | multiply-adds | step, ms | PyTorch's | prediction, ms | PyTorch's |
+|---|--:|--:|--:|--:|--:|--:|"""
 
 
-def page(rows: list[list[str]], spent: list[float]) -> str:
+def section(lines: list[str], rounds: int, measured_on: str) -> str:
     """The last section of docs/models.md."""
-    lines = [
-        "| model | encoder | upsampling | options | parameters | multiply-adds | ms |",
-        "|---|---|---|---|--:|--:|--:|",
-    ]
-    for cells, ms in zip(rows, spent, strict=True):
-        lines.append("| " + " | ".join([*cells, f"{ms:,.0f}"]) + " |")
+    images, side = STEP["images"], STEP["side"]
     table = "\n".join(lines)
     return f"""{COSTS}
 
-What each model costs on one {SIDE} x {SIDE} image with {CLASSES} classes. Written by
-`python benchmarks/models.py`. Multiply-adds are half of the operations that TensorFlow
-counts. Milliseconds are of `predict_on_batch` in float32: medians of {ROUNDS} rounds in
-which the models took turns, on {os.cpu_count()} cores of {_processor()}
-with TensorFlow {tf.__version__} and Keras {keras.__version__}. Compare them with each
-other, not with those of another machine.
+Of nets with {CLASSES} classes. Parameters are the learned ones, without the statistics
+of batch normalization. Multiply-adds are those of convolutions and products of matrices
+for an image of {SIDE} x {SIDE}. A step is `train_on_batch` with {images} images of
+{side} x {side}, a prediction `predict_on_batch` with one of {SIDE} x {SIDE}, both in
+float32. Beside them is the same net of segmentation_models_pytorch or torchvision, and
+U-Net and FCN-8s as in their papers, in PyTorch (eager, channels last). Times are the
+medians of {rounds} rounds in which both took turns, {measured_on}.
+Compare them with each other, not with those of another machine. Written by
+`python -m benchmarks.models --write`.
 
+{HEAD}
 {table}
 """
 
 
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        return re.findall(r"model name\s*: (.*)", text)[0]
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("only", nargs="*", help="parts of names, such as 'resnet34'")
+    add("--rounds", type=int, default=5, help="turns of each side (default 5)")
+    add("--write", action="store_true", help=f"write {PAGE.name}, not only print")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and print or write the table."""
+    options = parse()
+    if options.write and options.only:
+        raise SystemExit("Expected all nets with --write. Received some names only.")
+    chosen = [
+        net
+        for net in sorted(EVERY)
+        if not options.only or any(part in net for part in options.only)
+    ]
+    print(HEAD)
+    lines = []
+    for net in chosen:
+        lines.append(in_markdown(row(net, options.rounds)))
+        print(lines[-1], flush=True)
+    if options.write:
+        before, _, _ = PAGE.read_text().partition(COSTS)
+        PAGE.write_text(before + section(lines, options.rounds, machine()))
 
 
 if __name__ == "__main__":
-    before, _, _ = PAGE.read_text().partition(COSTS)
-    PAGE.write_text(before + page([row(*entry) for entry in MODELS], times()))
-    print(PAGE.read_text())
+    main()

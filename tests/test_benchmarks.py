@@ -15,6 +15,7 @@ from benchmarks.harness import (
     share_of_limit,
     times_as_good,
 )
+from benchmarks.models import Row, in_markdown, section
 from benchmarks.scaling import law, line, power
 from benchmarks.subjects import tiles
 from keras_seg.inference import sides as free
@@ -133,3 +134,18 @@ def test_a_line_fits_small_points_as_well_as_large_ones():
     assert (a, b) == pytest.approx((0, 1), abs=1e-9)
     off = line([1, 500, 1000], [1.1, 500, 1000])
     assert off[0] + off[1] == pytest.approx(1.1, rel=0.02)
+
+
+def test_a_row_of_docs_models_has_pytorch_s_times_where_it_has_the_net():
+    both = Row("unet, resnet34", 24_439_269, 32_010_000_000, [0.5, 1.5], [0.1, 0.2])
+    expected = (
+        '| `unet(encoder="resnet34")` | 24,439,269 | 32.0 G | 500 | 1,500 | 100 | 200 |'
+    )
+    assert in_markdown(both) == expected
+    ours = Row("bisenet_v2", 3_358_883, 12_300_000_000, [0.5], [0.1])
+    assert (
+        in_markdown(ours) == "| `bisenet_v2` | 3,358,883 | 12.3 G | 500 |  | 100 |  |"
+    )
+    page = section([in_markdown(both)], 5, "a machine")
+    assert expected in page
+    assert "5 rounds in which both took turns, a machine." in page.replace("\n", " ")

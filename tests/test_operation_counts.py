@@ -8,11 +8,12 @@ of the input pipeline with a bound for each example.
 import collections
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 import keras_seg
+from benchmarks.counts import of_operation, used
 from keras_seg import data
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.metrics import MeanIoU
@@ -32,45 +33,12 @@ def graph_of(function, *specs):
     return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
-def used(concrete):
-    """Operations of a graph that its results need; TensorFlow drops the others."""
-    graph = concrete.graph
-    waiting = [tensor.op for tensor in graph.outputs] + graph.control_outputs
-    found = set()
-    while waiting:
-        operation = waiting.pop()
-        if operation not in found:
-            found.add(operation)
-            waiting += [tensor.op for tensor in operation.inputs]
-            waiting += operation.control_inputs
-    return found
-
-
 # Multiply-adds
 
 
 def multiply_adds(concrete):
-    """Of all convolutions of a graph, and of their gradients, for one example.
-
-    Each is as many as the elements of the map of the convolution's outputs, times the
-    kernel's pixels and input channels. Of a transposed convolution, the gradient of
-    one, that map is what it takes.
-    """
-    total = 0
-    for operation in used(concrete):
-        shapes = [tensor.shape for tensor in operation.inputs]
-        if operation.type == "Conv2D":
-            outputs, kernel = operation.outputs[0].shape, shapes[1]
-        elif operation.type == "Conv2DBackpropInput":
-            kernel, outputs = shapes[1:]
-        elif operation.type == "Conv2DBackpropFilter":
-            kernel, outputs = operation.outputs[0].shape, shapes[2]
-        else:
-            assert "Conv" not in operation.type, operation.type  # another, not counted
-            assert operation.type not in ("MatMul", "BatchMatMulV2", "Einsum")
-            continue
-        total += outputs.num_elements() * int(np.prod(kernel[:3]))
-    return total / BATCH
+    """Of all operations of a graph, for one example."""
+    return sum(map(of_operation, used(concrete))) / BATCH
 
 
 def conv(side, kernel, inner, outer):
@@ -157,6 +125,23 @@ def test_a_net_has_the_multiply_adds_of_its_paper(net):
     model.optimizer.build(model.trainable_variables)
     step = graph_of(lambda x, y: model.train_step((x, y)), IMAGES, MASKS)
     assert multiply_adds(step) == 3 * sum(expected) - expected[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "expected"),
+    [
+        # A 3 x 3 kernel for each of 5 channels; maps of 4 x 3.
+        (layers.DepthwiseConv2D(3, strides=2, padding="same"), (7, 6, 5), 12 * 9 * 5),
+        # What is transposed is as large as what it takes: 7 x 6 pixels.
+        (layers.Conv2DTranspose(8, 4, strides=2), (7, 6, 5), 42 * 16 * 5 * 8),
+        (layers.Dense(8), (7, 6, 5), 42 * 5 * 8),
+        (lambda x: tf.matmul(x, x, transpose_a=True), (7, 6, 5), 7 * 6 * 5 * 5),
+        (lambda x: tf.einsum("nhwc,nhvc->nhwv", x, x), (7, 6, 5), 7 * 6 * 6 * 5),
+    ],
+)
+def test_multiply_adds_are_those_of_the_formula(function, shape, expected):
+    spec = tf.TensorSpec((BATCH, *shape))
+    assert multiply_adds(graph_of(lambda x: function(x), spec)) == expected
 
 
 def test_an_auxiliary_head_costs_the_training_one_pass_of_the_net():

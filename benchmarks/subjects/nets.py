@@ -65,6 +65,37 @@ NETS: dict[str, tuple[tuple[str, dict], tuple[str, dict] | None]] = {
     "fcn8s": (("fcn8s", {}), ("vgg_fcn8s", {})),
 }
 
+#: More of them, for the table of docs/models.md.
+VARIANTS: dict[str, tuple[tuple[str, dict], tuple[str, dict] | None]] = {
+    "fcn16s": (("fcn16s", {}), None),
+    "fcn32s": (("fcn32s", {}), None),
+    "fcn8s, bilinear": (("fcn8s", {"upsampling": "bilinear"}), None),
+    "fcn8s, caffe": (("fcn8s", {"padding": "caffe"}), None),
+    "unet, bilinear": (("unet", {"upsampling": "bilinear"}), None),
+    "unet, nearest": (("unet", {"upsampling": "nearest"}), None),
+    "unet, narrow": (("unet", {"widths": (16, 32, 64, 128)}), None),
+    "unet, mobilenet_v2": (
+        ("unet", {"encoder": "mobilenet_v2"}),
+        ("smp_net", {"net": "Unet", "encoder": "mobilenet_v2"}),
+    ),
+    "unet, efficientnet_b0": (
+        ("unet", {"encoder": "efficientnet_b0"}),
+        ("smp_net", {"net": "Unet", "encoder": "efficientnet-b0"}),
+    ),
+    "unet, resnet50": (
+        ("unet", {"encoder": "resnet50"}),
+        ("smp_net", {"net": "Unet", "encoder": "resnet50"}),
+    ),
+    "unet, densenet121": (("unet", {"encoder": "densenet121"}), None),
+    "unet, vgg16": (("unet", {"encoder": "vgg16"}), None),
+    "unet, convnext_tiny": (("unet", {"encoder": "convnext_tiny"}), None),
+    "unet_plus_plus": (("unet_plus_plus", {}), None),
+    "segformer, mit_b2": (
+        ("segformer", {"encoder": "mit_b2"}),
+        ("smp_net", {"net": "Segformer", "encoder": "mit_b2"}),
+    ),
+}
+EVERY = NETS | VARIANTS
 
 #: Of those, what KerasHub has too.
 IN_KERASHUB = ("segformer, mit_b0",)
@@ -78,12 +109,12 @@ def batch(images: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels, rng.integers(0, CLASSES, shape)
 
 
-def ours(net: str) -> Any:
+def ours(net: str, **more: Any) -> Any:
     """A net of keras_seg."""
     import keras_seg
 
-    builder, arguments = NETS[net][0]
-    return getattr(keras_seg, builder)(CLASSES, **arguments)
+    builder, arguments = EVERY[net][0]
+    return getattr(keras_seg, builder)(CLASSES, **arguments, **more)
 
 
 def theirs(net: str) -> Any:
@@ -93,7 +124,7 @@ def theirs(net: str) -> Any:
     from benchmarks.subjects import peers
 
     torch.set_num_threads(os.cpu_count() or 1)
-    found = NETS[net][1]
+    found = EVERY[net][1]
     assert found is not None
     function, arguments = found
     made = getattr(peers, function)(CLASSES, **arguments)
@@ -110,9 +141,10 @@ def gflop(net: str, images: int, side: int, passes: int = 1) -> float:
         passes: 1 for a prediction. A training step takes three: forward, and the
             gradients of maps and of kernels.
     """
-    from benchmarks.models import multiply_adds
+    from benchmarks.counts import multiply_adds
 
-    return 2 * multiply_adds(ours(net), side) * images * passes / 1e9
+    model = ours(net, input_shape=(side, side, 3))
+    return 2 * multiply_adds(model, (1, side, side, 3)) * images * passes / 1e9
 
 
 def our_step(
