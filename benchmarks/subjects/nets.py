@@ -224,7 +224,9 @@ def hub_step(net: str, images: int, side: int) -> Callable[[], Any]:
     loss = keras.losses.SparseCategoricalCrossentropy(
         from_logits=True, ignore_class=255
     )
-    model.compile("adam", loss, jit_compile=False)
+    # By default it is compiled with an accuracy that wants one-hot masks. Keras keeps
+    # the metrics of an earlier `compile` where it gets None.
+    model.compile("adam", loss, metrics=[], jit_compile=False)
     x, y = batch(images, side)
     x = x / 255  # its nets expect images that were normalised before
 
