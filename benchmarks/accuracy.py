@@ -5,7 +5,9 @@
     python benchmarks/accuracy.py VOCdevkit/VOC2012 --table
 
 Both sides train a U-Net on an EfficientNet-Lite0 with the same ImageNet weights, on the
-same arrays in the same order, with AdamW, the same rates, schedule and decay. Both are
+same arrays in the same order, with AdamW, a schedule and decay. The loss of the peer is
+cross-entropy, and it trains the encoder's batch normalization, as its users do; what
+ours does instead are options. `--encoder-rate` is of both. Both are
 scored on whole images of `val` at their own size from one confusion matrix. VOC-7 is
 the mean IoU of background, cat, cow, dog, horse, person and sheep; pixels of the other
 classes are ignored. `KERAS_SEG_PEERS` is a Python with PyTorch,
@@ -44,6 +46,7 @@ import tensorflow as tf
 import keras_seg
 from keras_seg.data import standard_augmentation
 from keras_seg.inference.evaluate import batches_of_one_size
+from keras_seg.training import freeze_batch_normalization
 from keras_seg.training.recipe import build_loss, spread
 
 # Ids in VOC: background, cat, cow, dog, horse, person, sheep.
@@ -164,6 +167,9 @@ def voc7_names(options: argparse.Namespace) -> list[str]:
 def change_model(model: keras.Model, options: argparse.Namespace) -> None:
     """Make what an ablation asks for of a model that isn't traced yet."""
     encoder = model.get_layer("encoder")
+    freeze_batch_normalization(encoder, options.freeze == "statistics")
+    if options.freeze == "all":
+        encoder.trainable = False
     inside = [x for part in encoder.layers for x in getattr(part, "layers", [part])]
     for layer in [*inside, *model.layers]:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -313,7 +319,7 @@ def parse() -> argparse.Namespace:
     add("--batch-size", type=int, default=8)
     add("--classes", type=int, choices=(7, 21), default=7)
     add("--learning-rate", type=float, default=1e-3)
-    add("--encoder-rate", type=float, default=0.1)
+    add("--encoder-rate", type=float, default=0.03)
     add("--weight-decay", type=float, default=1e-4)
     add("--warmup", type=int, default=0)
     add("--scale", default="0.5,2", help="of images before they are cropped")
@@ -321,9 +327,15 @@ def parse() -> argparse.Namespace:
     add("--color", type=float, default=0.3)
     add("--ema", type=float)
     add("--clip", type=float)
-    add("--loss", default="cross_entropy")
+    add("--loss", default="dice+cross_entropy", help="of our side")
     add("--optimizer", default="adamw")
     add("--schedule", default="poly")
+    add(
+        "--freeze",
+        choices=("no", "statistics", "all"),
+        default="statistics",
+        help="of the encoder nothing, its batch normalization, or all",
+    )
     add("--encoder-momentum", type=float, help="of batch normalization")
     add("--decoder-momentum", type=float)
     add("--decoder-epsilon", type=float)
