@@ -14,13 +14,13 @@ def multiply_adds(model: Any, shape: tuple[int, ...]) -> int:
         shape: Of the images: all four numbers.
     """
     images = tf.TensorSpec(shape)
-    graph = tf.function(lambda x: model(x), autograph=False)
-    return sum(map(of_operation, used(graph.get_concrete_function(images))))
+    function = tf.function(lambda x: model(x), autograph=False)
+    graph = function.get_concrete_function(images).graph
+    return sum(map(of_operation, used(graph)))
 
 
-def used(concrete: Any) -> set[Any]:
+def used(graph: Any) -> set[Any]:
     """Operations of a graph that its results need; TensorFlow drops the others."""
-    graph = concrete.graph
     waiting = [tensor.op for tensor in graph.outputs] + graph.control_outputs
     found = set()
     while waiting:
@@ -37,7 +37,9 @@ def of_operation(operation: Any) -> int:
 
     Of a convolution, as many as the elements of the map that it gives, times the
     kernel's pixels and input channels. Of a transposed convolution, the gradient of
-    one, that map is what it takes. Of a product of matrices, as many as the elements
+    one, that map is what it takes. A dilated one, which TensorFlow computes on pixels
+    that are apart, side by side with some of padding, gives what is put together again.
+    Of a product of matrices, as many as the elements
     that it gives, times the length of the sums.
 
     Raises:
@@ -47,7 +49,10 @@ def of_operation(operation: Any) -> int:
     inputs = [tensor.shape for tensor in operation.inputs]
     given: Any = operation.outputs[0].shape if operation.outputs else None
     if kind in ("Conv2D", "DepthwiseConv2dNative"):
-        outputs, kernel = given, inputs[1]
+        users = operation.outputs[0].consumers()
+        together = [user for user in users if user.type == "BatchToSpaceND"]
+        outputs = together[0].outputs[0].shape if together else given
+        kernel = inputs[1]
     elif kind in ("Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"):
         kernel, outputs = inputs[1:]
     elif kind in ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"):
@@ -60,7 +65,10 @@ def of_operation(operation: Any) -> int:
         return given.num_elements() * length
     elif kind == "Einsum":
         return _of_einsum(operation.get_attr("equation").decode(), inputs)
-    elif any(part in kind for part in ("Conv", "MatMul", "PartitionedCall")):
+    elif kind in ("PartitionedCall", "StatefulPartitionedCall"):
+        called = operation.graph._get_function(operation.get_attr("f").name)
+        return sum(map(of_operation, used(called.graph)))
+    elif any(part in kind for part in ("Conv", "MatMul")):
         raise NotImplementedError(f"Expected an operation that is counted: {kind}")
     else:
         return 0

@@ -8,6 +8,7 @@ The counts are anyone's, and with `--rounds 0` alone in the table.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -47,7 +48,7 @@ def row(net: str, rounds: int) -> Row:
     """Count, and measure by medians over rounds."""
     keras.utils.clear_session()
     model = ours(net, input_shape=(SIDE, SIDE, 3))
-    parameters = sum(v.size for v in model.trainable_variables)
+    parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     operations = multiply_adds(model, (1, SIDE, SIDE, 3))
     del model  # what is timed has processes of its own
     step, prediction = (

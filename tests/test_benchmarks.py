@@ -16,6 +16,7 @@ from benchmarks.harness import (
     times_as_good,
 )
 from benchmarks.models import Row, in_markdown, section
+from benchmarks.models import row as counted
 from benchmarks.scaling import law, line, power
 from benchmarks.subjects import tiles
 from keras_seg.inference import sides as free
@@ -149,3 +150,12 @@ def test_a_row_of_docs_models_has_pytorch_s_times_where_it_has_the_net():
     page = section([in_markdown(both)], 5, "a machine")
     assert expected in page
     assert "5 rounds in which both took turns, a machine." in page.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_a_net_is_counted_as_pytorch_counts_it():
+    """By `parameters()` and by torch.utils.flop_counter, of `peers.paper_unet`."""
+    found = counted("unet", 0)
+    assert found.parameters == 31_033_045
+    assert round(found.multiply_adds / 1e9, 3) == 193.005
+    assert found.step == found.prediction == []
