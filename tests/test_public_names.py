@@ -26,7 +26,8 @@ PUBLIC = {
     "unet unet_plus_plus "
     "upernet",
     "keras_seg.training": "Checkpoint FreezeEncoder JSONLines ProgressTable StopOnNaN "
-    "TensorBoard mirrored optimizer synchronize_batch_normalization",
+    "TensorBoard freeze_batch_normalization mirrored optimizer "
+    "synchronize_batch_normalization",
     "keras_seg.visualize": "IGNORE_COLOR colorize contact_sheet curves overlay report "
     "samples save_mask visible",
 }

@@ -11,7 +11,6 @@ from keras_seg.models.encoders.efficientnet_lite import (
     efficientnet_lite,
 )
 from keras_seg.models.weights.torch_file import read_torch_file
-from keras_seg.training import freeze_batch_normalization
 
 
 def weights_file(variant):
@@ -109,21 +108,3 @@ def test_dogs_and_cats_of_voc_are_dogs_and_cats(
             break
     assert seen == 50
     assert hits >= least
-
-
-def test_batch_normalization_of_trained_weights_stays_unless_it_is_thawed(tmp_path):
-    def kinds(model):
-        return {variable.name for variable in model.trainable_variables}
-
-    statistics = {"gamma", "beta"}
-    assert statistics < kinds(encoder("efficientnet_lite0"))
-    model = encoder("efficientnet_lite0", weights="imagenet")
-    assert kinds(model) == {"kernel"}
-    model.save(tmp_path / "encoder.keras")
-    assert kinds(keras.saving.load_model(tmp_path / "encoder.keras")) == {"kernel"}
-
-    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    np.testing.assert_array_equal(model(x, training=True)["P5"], model(x)["P5"])
-    freeze_batch_normalization(model, False)
-    assert statistics < kinds(model)
-    assert not np.allclose(model(x, training=True)["P5"], model(x)["P5"], atol=1e-3)

@@ -12,6 +12,7 @@ from keras_seg.models import encoder
 from keras_seg.models.encoders.encoder import Encoder
 from keras_seg.models.encoders.keras_applications import normalization_of
 from keras_seg.models.encoders.levels import require_levels
+from keras_seg.training import freeze_batch_normalization
 from tests.models.backbones import patches, tiny
 from tests.models.shapes_only import no_numbers
 
@@ -473,6 +474,29 @@ def test_weights_of_an_encoder_come_from_a_file_of_it(monkeypatch, tmp_path):
         for a, b in zip(loaded.get_weights(), saved.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
     assert set(asked) == {None}  # Keras is asked for none
+
+
+def test_batch_normalization_of_trained_weights_stays_unless_it_is_thawed(
+    monkeypatch, tmp_path
+):
+    def kinds(model):
+        return {variable.name for variable in model.trainable_variables}
+
+    stand_in_for_mobilenet(monkeypatch)
+    scratch = encoder("mobilenetv2")
+    assert kinds(scratch) == {"kernel", "bias", "gamma", "beta"}
+    scratch.save(tmp_path / "encoder.keras")
+    trained = encoder("mobilenetv2", weights=str(tmp_path / "encoder.keras"))
+    assert kinds(trained) == {"kernel", "bias"}
+    trained.save(tmp_path / "trained.keras")
+    loaded = keras.saving.load_model(tmp_path / "trained.keras")
+    assert kinds(loaded) == {"kernel", "bias"}
+
+    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    np.testing.assert_array_equal(trained(x, training=True)["P2"], trained(x)["P2"])
+    freeze_batch_normalization(trained, False)
+    assert kinds(trained) == {"kernel", "bias", "gamma", "beta"}
+    assert not np.allclose(trained(x, training=True)["P2"], trained(x)["P2"], atol=0.1)
 
 
 def test_weights_of_another_encoder_are_told_by_layer(monkeypatch, tmp_path):

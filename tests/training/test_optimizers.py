@@ -17,7 +17,7 @@ import keras_seg
 from keras_seg.training import Checkpoint, optimizer
 
 STEPS = 20
-ENCODER_RATE = 0.1
+ENCODER_RATE = 0.03  # the default
 NAMES = ["adamw", "adam", "sgd"]
 RATES = {"adamw": 1e-2, "adam": 1e-2, "sgd": 0.1}
 SIZE = (16, 16)
