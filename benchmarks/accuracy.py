@@ -7,11 +7,10 @@
 Both sides train a U-Net on an EfficientNet-Lite0 with the same ImageNet weights, on the
 same arrays in the same order, with AdamW, a schedule and decay. The loss of the peer is
 cross-entropy, and it trains the encoder's batch normalization, as its users do; what
-ours does instead are options. `--encoder-rate` is of both. Both are
-scored on whole images of `val` at their own size from one confusion matrix. VOC-7 is
-the mean IoU of background, cat, cow, dog, horse, person and sheep; pixels of the other
-classes are ignored. `KERAS_SEG_PEERS` is a Python with PyTorch,
-segmentation-models-pytorch and timm.
+ours does instead are options. `--encoder-rate` is of both. Both are scored on whole
+images of `val` at their own size from one confusion matrix. VOC-7 is the mean IoU of
+background, cat, cow, dog, horse, person and sheep; pixels of the other classes are
+ignored. `KERAS_SEG_PEERS` is a Python with PyTorch, segmentation-models-pytorch, timm.
 
 Each training adds a line of JSON to `--results`. One whose settings are there already
 isn't repeated, so a list of trainings can be stopped and begun again. `--table` prints
@@ -305,7 +304,7 @@ def print_table(path: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """Options; their defaults are those of `training.optimizer`."""
+    """Options; their defaults are those of `keras-seg train` but for its warm-up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("root", help="the folder VOCdevkit/VOC2012")

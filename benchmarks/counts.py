@@ -39,8 +39,8 @@ def of_operation(operation: Any) -> int:
     kernel's pixels and input channels. Of a transposed convolution, the gradient of
     one, that map is what it takes. A dilated one, which TensorFlow computes on pixels
     that are apart, side by side with some of padding, gives what is put together again.
-    Of a product of matrices, as many as the elements
-    that it gives, times the length of the sums.
+    Of a product of matrices, as many as the elements that it gives, times the length of
+    the sums.
 
     Raises:
         NotImplementedError: for an operation that may have some, and isn't known here.
