@@ -93,21 +93,17 @@ def bare(root: str, net: str, images: int) -> Callable[[], Any]:
 
 def _trained(root: str, net: str, folder: Path) -> Path:
     """The folder of a run, as `predict` needs it."""
-    import keras
-
     import keras_seg
 
     source = keras_seg.data.voc(root, "train")
     model = build(net)
-    loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, ignore_class=255
-    )
+    loss = keras_seg.losses.WeightedCrossEntropy()
     model.compile("adam", loss, jit_compile=False)
     augment = keras_seg.data.standard_augmentation()
     batches = source.batches(
         BATCH, size=CROP, augment=augment, shuffle=True, repeat=True
     )
-    model.fit(batches, steps_per_epoch=STEPS, verbose=0)
+    model.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0)
     folder.mkdir()
     model.save(folder / "model.keras")
     about = {"class_names": source.class_names, "palette": source.palette.tolist()}
