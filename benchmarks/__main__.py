@@ -3,11 +3,11 @@
     pip install 'keras-seg[lite]'
     KERAS_SEG_PEERS=/path/to/python python -m benchmarks --root VOCdevkit/VOC2012
 
-The sides of a comparison take turns, each in a process of its own that waits while
-others work; the numbers are medians over rounds, and the ratios are of these. The peers
-run in the Python that KERAS_SEG_PEERS names, with what `benchmarks/peers.txt` lists;
-without it ours runs alone. Close other programs first: a number that was taken beside
-other work is of no use.
+The sides of a comparison take turns, each in a process of its own that is stopped
+while others work; the numbers are medians over rounds, and the ratios are of these. The
+peers run in the Python that KERAS_SEG_PEERS names, with what `benchmarks/peers.txt`
+lists; without it ours runs alone. Close other programs first: a number that was taken
+beside other work is of no use.
 
 "Times as good" is times as fast, or times as little memory. "Limit" is the share of the
 rate of one large product of matrices that a net reaches, a training step counted as
@@ -21,12 +21,14 @@ import argparse
 import datetime
 import importlib.metadata
 import itertools
+import json
 import os
 import platform
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks.comparisons import comparisons
 from benchmarks.harness import (
@@ -39,6 +41,7 @@ from benchmarks.harness import (
 )
 
 PAGE = Path(__file__).with_name("RESULTS.md")
+KEPT = Path(__file__).with_name("results.json")
 PACKAGES = ("keras", "tensorflow", "numpy")
 OF_PEERS = ("torch", "torchvision", "segmentation-models-pytorch", "albumentations")
 
@@ -73,6 +76,41 @@ def row(comparison: Comparison, found: list[Found], shares: list[float] | None) 
 HEAD = """\
 | what | side | median | lowest, highest | keras_seg, times as good | limit | GiB |
 |---|---|--:|--:|--:|--:|--:|"""
+
+
+def keep(comparison: Comparison, found: list[Found], text: str, stamp: str) -> None:
+    """Keep what was measured, in place of what was before, and write the page anew.
+
+    All of it takes more than an idle hour: every row is kept once it is known, and
+    rows measured by name don't lose the others.
+
+    Args:
+        comparison: What was compared.
+        found: What was measured of each side.
+        text: The rows of the table.
+        stamp: When it was measured, and on what.
+    """
+    results = kept()
+    medians = {each.side: each.median for each in found}
+    results[comparison.name] = {"measured": stamp, "medians": medians, "rows": text}
+    KEPT.write_text(json.dumps(results, indent=1) + "\n")
+    PAGE.write_text(page(results))
+
+
+def kept() -> dict[str, dict[str, Any]]:
+    """What was measured last of each comparison: when, the medians, and the rows."""
+    return json.loads(KEPT.read_text()) if KEPT.exists() else {}
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """RESULTS.md: a table for each day, machine and set of versions."""
+    names = [comparison.name for comparison in comparisons("VOC2012")]
+    known = [results[name] for name in names if name in results]
+    parts = ["# Results", "\n".join((__doc__ or "").strip().splitlines()[5:])]
+    for stamp in sorted({each["measured"] for each in known}, reverse=True):
+        rows = [each["rows"] for each in known if each["measured"] == stamp]
+        parts += [f"Measured on {stamp}.", "\n".join([HEAD, *rows])]
+    return "\n\n".join(parts) + "\n"
 
 
 def machine() -> str:
@@ -119,7 +157,7 @@ def parse() -> argparse.Namespace:
     add("--root", help="the folder VOCdevkit/VOC2012, for the pipeline")
     add("--rounds", type=int, default=5, help="turns of each side (default 5)")
     add("--list", action="store_true", help="print the names, and measure nothing")
-    add("--write", action="store_true", help=f"write {PAGE.name}, not only print")
+    add("--write", action="store_true", help=f"write them into {PAGE.name} as well")
     return parser.parse_args()
 
 
@@ -135,8 +173,8 @@ def main() -> None:
     if options.list:
         print("\n".join(comparison.name for comparison in chosen))
         return
-    lines = [f"Measured on {machine()}.", "", HEAD]
-    print("\n".join(lines))
+    stamp = f"{machine()}; medians of {options.rounds} rounds"
+    print("\n".join([f"Measured on {stamp}.", "", HEAD]))
     limits: dict[str, Found] = {}
     for comparison in with_limits(chosen, comparisons(root)):
         found = measure(
@@ -147,11 +185,10 @@ def main() -> None:
         if comparison.amount:
             limit, amount = limits[comparison.amount.limit], amount_of(comparison)
             shares = [share_of_limit(comparison, f, amount, limit) for f in found]
-        lines.append(row(comparison, found, shares))
-        print(lines[-1], flush=True)
-    if options.write:
-        text = "\n".join(["# Results", "", *__doc__.splitlines()[4:], "", *lines, ""])
-        PAGE.write_text(text)
+        text = row(comparison, found, shares)
+        print(text, flush=True)
+        if options.write:
+            keep(comparison, found, text, stamp)
 
 
 def with_limits(chosen: list[Comparison], every: list[Comparison]) -> list[Comparison]:

@@ -6,7 +6,7 @@ from benchmarks.harness import Amount, Comparison, Side
 from benchmarks.subjects.command import NETS as OF_COMMAND
 from benchmarks.subjects.limits import FLOATS
 from benchmarks.subjects.limits import SIDE as MATRIX
-from benchmarks.subjects.nets import EVERY, IN_KERASHUB, NETS
+from benchmarks.subjects.nets import EVERY, IN_KERASHUB, NETS, VARIANTS
 
 #: Of a training step, and of a prediction.
 STEP: dict[str, Any] = {"images": 4, "side": 256}
@@ -47,6 +47,8 @@ def comparisons(root: str | None) -> list[Comparison]:
         *(memory(net, "prediction", PREDICTION) for net in WEIGHED),
         *pixels(),
         *start(root),
+        *(of_net(net, "step", STEP) for net in VARIANTS),
+        *(of_net(net, "prediction", PREDICTION) for net in VARIANTS),
     ]
 
 

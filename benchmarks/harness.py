@@ -1,8 +1,10 @@
-"""Sides that take turns: each in a process of its own, one at a time."""
+"""Sides that take turns: each in a process of its own, stopped while others work."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -108,16 +110,19 @@ def measure(
         for side, process in zip(sides, processes, strict=True):
             say(f"{comparison.name}: {side.name} gets ready")
             _answer(process, side)
+            _signal(process, signal.SIGSTOP)
         turns: list[list[dict[str, float]]] = [[] for _ in sides]
         for _ in range(rounds):
             for side, process, taken in zip(sides, processes, turns, strict=True):
                 assert process.stdin is not None
                 process.stdin.write("\n")
                 process.stdin.flush()
+                _signal(process, signal.SIGCONT)
                 taken.append(_answer(process, side))
+                _signal(process, signal.SIGSTOP)
     finally:
         for process in processes:
-            process.kill()
+            _signal(process, signal.SIGKILL)
             process.communicate()
     return [
         Found(
@@ -144,7 +149,7 @@ def amount_of(comparison: Comparison) -> float:
     try:
         return _answer(process, side)["amount"]
     finally:
-        process.kill()
+        _signal(process, signal.SIGKILL)
         process.communicate()
 
 
@@ -183,7 +188,18 @@ def _start(module: str, side: Side) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL if not os.environ.get("BENCHMARKS_VERBOSE") else None,
         text=True,
+        start_new_session=True,
     )
+
+
+def _signal(process: subprocess.Popen, number: signal.Signals) -> None:
+    """Send a signal to a side, and to the processes that it started.
+
+    They are stopped between their turns: a pipeline would go on and fill its buffers
+    at the cost of the others.
+    """
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.killpg(process.pid, number)
 
 
 def _answer(process: subprocess.Popen, side: Side) -> dict[str, float]:

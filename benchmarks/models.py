@@ -1,28 +1,28 @@
 """Parameters, multiply-adds and time of the models: writes docs/models.md.
 
-    KERAS_SEG_PEERS=peers/bin/python python -m benchmarks.models --write
+    python -m benchmarks --write step: prediction:
+    python -m benchmarks.models --write
 
-Times are of a training step and of a prediction, beside the same net in PyTorch in the
-same run, as `python -m benchmarks` takes them; they are the machine's that ran this.
-The counts are anyone's, and with `--rounds 0` alone in the table.
+The counts are anyone's. Times are of a training step and of a prediction, beside the
+same net in PyTorch in the same run, as `python -m benchmarks` wrote them last: the
+machine's that ran it.
 """
 
 import argparse
 import math
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 
-from benchmarks.__main__ import machine
-from benchmarks.comparisons import PREDICTION, STEP, of_net
+from benchmarks.__main__ import kept
+from benchmarks.comparisons import PREDICTION, STEP
 from benchmarks.counts import multiply_adds
-from benchmarks.harness import measure
 from benchmarks.subjects.nets import CLASSES, EVERY, ours
 
 SIDE = PREDICTION["side"]
 COSTS = "## Costs"
+TIMED = ("step: ", "prediction: ")
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 
 
@@ -44,30 +44,25 @@ class Row(NamedTuple):
     prediction: list[float]
 
 
-def row(net: str, rounds: int) -> Row:
-    """Count, and measure by medians over rounds."""
+def row(net: str) -> Row:
+    """Count, and look up what was measured."""
     keras.utils.clear_session()
     model = ours(net, input_shape=(SIDE, SIDE, 3))
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     operations = multiply_adds(model, (1, SIDE, SIDE, 3))
-    del model  # what is timed has processes of its own
+    results = kept()
     step, prediction = (
-        seconds(net, kind, given, rounds)
-        for kind, given in (("step", STEP), ("prediction", PREDICTION))
+        seconds(results[name]["medians"])
+        if (name := f"{kind}: {net}") in results
+        else []
+        for kind in ("step", "prediction")
     )
     return Row(net, parameters, operations, step, prediction)
 
 
-def seconds(net: str, kind: str, given: dict, rounds: int) -> list[float]:
-    """Seconds of ours, and of PyTorch's."""
-    if not rounds:
-        return []
-    compared = of_net(net, kind, given)
-    sides = [side for side in compared.sides if side.name != "KerasHub"]
-    found = measure(
-        compared._replace(sides=sides), rounds, say=lambda x: print(x, file=sys.stderr)
-    )
-    return [each.median for each in found]
+def seconds(medians: dict[str, float]) -> list[float]:
+    """Seconds of ours, and of PyTorch's where it was measured."""
+    return [medians[side] for side in ("keras_seg", "PyTorch") if side in medians]
 
 
 def in_markdown(row: Row) -> str:
@@ -90,7 +85,7 @@ HEAD = """\
 |---|--:|--:|--:|--:|--:|--:|"""
 
 
-def section(lines: list[str], rounds: int, measured_on: str) -> str:
+def section(lines: list[str], measured: list[str]) -> str:
     """The last section of docs/models.md."""
     images, side = STEP["images"], STEP["side"]
     table = "\n".join(lines)
@@ -101,9 +96,9 @@ of batch normalization. Multiply-adds are those of convolutions and products of 
 for an image of {SIDE} x {SIDE}. A step is `train_on_batch` with {images} images of
 {side} x {side}, a prediction `predict_on_batch` with one of {SIDE} x {SIDE}, both in
 float32. Beside them is the same net of segmentation_models_pytorch or torchvision, and
-U-Net and FCN-8s as in their papers, in PyTorch (eager, channels last). Times are the
-medians of {rounds} rounds in which both took turns, {measured_on}.
-Compare them with each other, not with those of another machine. Written by
+U-Net and FCN-8s as in their papers, in PyTorch (eager, channels last). Both took turns,
+on {" and on ".join(measured)}.
+Compare times with each other, not with those of another machine. Written by
 `python -m benchmarks.models --write`.
 
 {HEAD}
@@ -120,13 +115,12 @@ def parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("only", nargs="*", help="parts of names, such as 'resnet34'")
-    add("--rounds", type=int, default=5, help="turns of each side (default 5)")
     add("--write", action="store_true", help=f"write {PAGE.name}, not only print")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, and print or write the table."""
+    """Print or write the table."""
     options = parse()
     if options.write and options.only:
         raise SystemExit("Expected all nets with --write. Received some names only.")
@@ -138,11 +132,13 @@ def main() -> None:
     print(HEAD)
     lines = []
     for net in chosen:
-        lines.append(in_markdown(row(net, options.rounds)))
+        lines.append(in_markdown(row(net)))
         print(lines[-1], flush=True)
     if options.write:
+        results = kept().items()
+        measured = {v["measured"] for k, v in results if k.startswith(TIMED)}
         before, _, _ = PAGE.read_text().partition(COSTS)
-        PAGE.write_text(before + section(lines, options.rounds, machine()))
+        PAGE.write_text(before + section(lines, sorted(measured)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """The harness of the benchmarks: who takes turns, and what becomes of their times."""
 
 import importlib
+import json
 
+import psutil
 import pytest
 
-from benchmarks.__main__ import row, with_limits
+from benchmarks import harness
+from benchmarks.__main__ import keep, kept, row, with_limits
 from benchmarks.comparisons import MEMORY, PRODUCT, comparisons
 from benchmarks.harness import (
     Comparison,
@@ -38,6 +41,30 @@ def test_sides_take_turns_and_are_timed():
     assert min(found[1].values) > 0
     assert all(0.001 < each.peak_gib < 1 for each in found)
     assert said == ["nothing: slow gets ready", "nothing: quick gets ready"]
+
+
+def test_a_side_is_stopped_while_others_work(monkeypatch):
+    """Else a pipeline would go on and fill its buffers, in the others' time."""
+    processes, states = [], []
+
+    def start(module, side):
+        processes.append(started(module, side))
+        return processes[-1]
+
+    def answer(process, side):
+        values = answered(process, side)
+        if "ready" not in values:
+            others = [p for p in processes if p is not process]
+            states.extend(psutil.Process(p.pid).status() for p in others)
+        return values
+
+    started, answered = harness._start, harness._answer
+    monkeypatch.setattr(harness, "_start", start)
+    monkeypatch.setattr(harness, "_answer", answer)
+    sides = [importing("one", "pass"), importing("two", "pass")]
+    measure(Comparison("x", "start", sides), 2, say=lambda _: None)
+    assert states == [psutil.STATUS_STOPPED] * 4
+    assert all(process.poll() is not None for process in processes)
 
 
 def test_a_side_that_fails_is_named():
@@ -147,15 +174,43 @@ def test_a_row_of_docs_models_has_pytorch_s_times_where_it_has_the_net():
     assert (
         in_markdown(ours) == "| `bisenet_v2` | 3,358,883 | 12.3 G | 500 |  | 100 |  |"
     )
-    page = section([in_markdown(both)], 5, "a machine")
+    page = section([in_markdown(both)], ["one machine", "another"])
     assert expected in page
-    assert "5 rounds in which both took turns, a machine." in page.replace("\n", " ")
+    assert "took turns, on one machine and on another." in page.replace("\n", " ")
+
+
+def test_rows_measured_by_name_take_the_place_of_what_was_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__.KEPT", tmp_path / "results.json")
+    monkeypatch.setattr("benchmarks.__main__.PAGE", tmp_path / "RESULTS.md")
+    every = {each.name: each for each in comparisons(None)}
+    first, second = every["step: unet"], every["import"]
+    found = [Found("keras_seg", [1.0, 2.0, 3.0], 1)]
+    for comparison, text, stamp in (
+        (second, "| second |", "Monday"),
+        (first, "| old |", "Monday"),
+        (first, "| new |", "Tuesday"),
+    ):
+        keep(comparison, found, text, stamp)
+    assert kept()["step: unet"]["medians"] == {"keras_seg": 2}
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| old |" not in page
+    order = ["Measured on Tuesday", "| new |", "Measured on Monday", "| second |"]
+    places = [page.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_a_net_has_the_times_that_were_measured_last(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__.KEPT", tmp_path / "results.json")
+    medians = {"keras_seg": 0.5, "KerasHub": 3.0, "PyTorch": 1.5}
+    results = {"step: bisenet_v2": {"medians": medians}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    found = counted("bisenet_v2")
+    assert (found.step, found.prediction) == ([0.5, 1.5], [])
 
 
 @pytest.mark.slow
 def test_a_net_is_counted_as_pytorch_counts_it():
     """By `parameters()` and by torch.utils.flop_counter, of `peers.paper_unet`."""
-    found = counted("unet", 0)
+    found = counted("unet")
     assert found.parameters == 31_033_045
     assert round(found.multiply_adds / 1e9, 3) == 193.005
-    assert found.step == found.prediction == []
