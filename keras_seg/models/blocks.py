@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_seg.labels import Image, Logits
 from keras_seg.models.batch_normalization import BatchNormalization
+from keras_seg.models.dilated import DilatedConv2D
 from keras_seg.models.layers import UpsampleBilinear, UpsampleNearest, crop_to
 
 NORMALIZATIONS = ("none", "batch", "group")
@@ -42,7 +43,8 @@ def conv_norm_relu(
             nothing, but some published nets have it.
     """
     plain = normalization == "none"
-    x = layers.Conv2D(
+    convolution = layers.Conv2D if dilation == 1 else DilatedConv2D
+    x = convolution(
         filters,
         kernel_size,
         padding=padding,
