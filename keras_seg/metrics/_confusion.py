@@ -79,7 +79,7 @@ class ConfusionMatrixMetric(ExactCounts):
             y_true, y_pred, sample_weight, self.num_classes, self.name
         )
         n = self.num_classes
-        known = (y_true >= 0) & (y_true < n) & (y_pred >= 0) & (y_pred < n)
+        known = ops.logical_and(_are_classes(y_true, n), _are_classes(y_pred, n))
         cell = ops.cast(y_true, "int32") * n + ops.cast(y_pred, "int32")
         cell = ops.where(known, cell, n * n + 1)
         return ops.where(y_true == self.ignore, n * n, cell)
@@ -163,6 +163,16 @@ def true_and_predicted_ids(
     else:
         y_pred = _ids_of(y_pred)
     return fit_masks(as_ids(y_true), ops.shape(y_pred)), y_pred
+
+
+def _are_classes(ids: Mask, num_classes: int) -> Tensor:
+    """Whether ids are 0..num_classes - 1."""
+    if keras.backend.backend() == "tensorflow" and ids.dtype.name == "int32":
+        import tensorflow as tf
+
+        # As unsigned numbers negative ones are large: one comparison for two.
+        return tf.bitcast(ids, tf.uint32) < num_classes
+    return ops.logical_and(ids >= 0, ids < num_classes)
 
 
 def _ids_of(scores: Logits) -> Mask:
