@@ -1,8 +1,8 @@
 """One side of a comparison, in a process of its own: `python -m benchmarks.worker`.
 
 It makes a function ready, and then runs it once for each line that it reads, while the
-other sides are stopped. The names of a side are its module in `benchmarks/subjects`, and a
-function there that returns what is to be timed, or a number.
+other sides are stopped. The names of a side are its module in `benchmarks/subjects`,
+and a function there that returns what is to be timed, or a number.
 """
 
 import importlib
