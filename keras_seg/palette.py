@@ -69,7 +69,7 @@ def colorize(mask: Any, palette: Any) -> np.ndarray:
         >>> colorize([[1, 255]], [(0, 0, 0), (128, 0, 0)]).tolist()
         [[[128, 0, 0], [224, 224, 192]]]
     """
-    return color_table(palette)[_as_bytes(mask, palette)]
+    return color_table(palette)[as_bytes(mask, palette)]
 
 
 def save_mask(path: str | os.PathLike, mask: Any, palette: Any) -> None:
@@ -89,12 +89,12 @@ def save_mask(path: str | os.PathLike, mask: Any, palette: Any) -> None:
     """
     if not os.fspath(path).lower().endswith(".png"):
         raise ValueError(f"Expected a path that ends in .png. Received: {path}")
-    image = Image.fromarray(_as_bytes(mask, palette))
+    image = Image.fromarray(as_bytes(mask, palette))
     image.putpalette(color_table(palette).tobytes())
     image.save(path, format="PNG")
 
 
-def _as_bytes(mask: Any, palette: Any) -> np.ndarray:
+def as_bytes(mask: Any, palette: Any) -> np.ndarray:
     """A mask as uint8, if each of its ids has a colour."""
     mask = np.asarray(mask)
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from keras_seg.arguments import check_integer, is_number
 from keras_seg.labels import IGNORE
-from keras_seg.palette import color_table, colorize
+from keras_seg.palette import as_bytes, color_table, colorize
 from keras_seg.visualize.legend import LINE, legend, write
 
 # Rows that are mixed at once: of a large photo all would take gigabytes.
@@ -59,14 +59,15 @@ def overlay(
         raise ValueError(f"Expected `alpha` to be in 0..1. Received: {alpha!r}")
     if background is not None:
         check_integer("background", background)
+    ids = as_bytes(mask, palette)
+    kept, added = np.full(256, 1 - alpha), alpha * color_table(palette)
+    if background is not None and 0 <= background < 256:
+        kept[background], added[background] = 1, 0
     laid = np.empty((*mask.shape, 3), np.uint8)
-    for top in range(0, len(mask), _ROWS):
+    for top in range(0, len(mask), _ROWS):  # in floats, but not all at once
         rows = slice(top, top + _ROWS)
-        laid[rows] = np.round(image[rows])
-        colored = slice(None) if background is None else mask[rows] != background
-        colors = colorize(mask[rows], palette)[colored]
-        mixed = (1 - alpha) * image[rows][colored] + alpha * colors
-        laid[rows][colored] = np.round(mixed)
+        mixed = image[rows] * kept.take(ids[rows])[..., None]
+        laid[rows] = np.rint(mixed + added.take(ids[rows], axis=0))
     return laid
 
 
