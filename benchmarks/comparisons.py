@@ -22,6 +22,12 @@ PHOTOS = 446
 #: Of its 134 million weights the converter to ONNX was seen to take 19 GB of memory.
 #: That to LiteRT hasn't been tried with them.
 TOO_LARGE = {"fcn8s": ("onnx", "litert")}
+#: Which formats have bytes too. LiteRT's converter takes minutes to see large nets.
+IN_BYTES = {
+    "unet": ("onnx",),
+    "unet, resnet34": ("onnx",),
+    "unet, efficientnet_lite0": ("onnx", "litert"),
+}
 #: Tiles fit into it without a rest: 3 times 5.
 LARGE: dict[str, Any] = {"height": 1280, "width": 2048}
 
@@ -146,6 +152,11 @@ def export(net: str) -> Comparison:
         Side(f"keras_seg in {name}", "exported", given | {"format": format})
         for format, name in runtimes.items()
         if format not in TOO_LARGE.get(net, ())
+    ]
+    sides += [
+        Side(f"int8 in {runtimes[format]}", "exported", of_bytes)
+        for format in IN_BYTES.get(net, ())
+        for of_bytes in [given | {"format": format, "quantize": "int8"}]
     ]
     sides.append(Side("PyTorch", "eager", given, peer=True))
     of_turn = Amount(PRODUCT, "nets", "gflop", given)

@@ -24,7 +24,9 @@ def picture(images: int, side: int) -> np.ndarray:
     return rng.integers(0, 256, (images, side, side, 3), np.uint8)
 
 
-def exported(net: str, images: int, side: int, format: str) -> Callable[[], Any]:
+def exported(
+    net: str, images: int, side: int, format: str, quantize: str | None = None
+) -> Callable[[], Any]:
     """A net that `keras_seg.export` wrote, in the runtime of its format."""
     from keras_seg.inference.opened import as_net
 
@@ -32,7 +34,7 @@ def exported(net: str, images: int, side: int, format: str) -> Callable[[], Any]
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/net{ENDINGS[format]}"
         # In another process, whose memory isn't that of the runtime.
-        words = f"write({net!r}, {side}, {format!r}, {path!r})"
+        words = f"write({net!r}, {side}, {format!r}, {path!r}, {quantize!r})"
         script = f"from benchmarks.subjects.exports import write; {words}"
         subprocess.run([sys.executable, "-c", script], check=True)
         served: Any = as_net(path)
@@ -43,11 +45,13 @@ def exported(net: str, images: int, side: int, format: str) -> Callable[[], Any]
     return predict
 
 
-def write(net: str, side: int, format: str, path: str) -> None:
+def write(net: str, side: int, format: str, path: str, quantize: str | None) -> None:
     """Export a net for images of one size."""
     import keras_seg
 
-    keras_seg.export(ours(net), path, format=format, size=(side, side))
+    examples = None if quantize is None else picture(4, side)
+    options = {"format": format, "quantize": quantize, "examples": examples}
+    keras_seg.export(ours(net), path, size=(side, side), **options)
 
 
 def eager(net: str, images: int, side: int) -> Callable[[], Any]:
