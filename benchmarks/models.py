@@ -93,8 +93,8 @@ def section(lines: list[str], measured: list[str]) -> str:
 
 Of nets with {CLASSES} classes. Parameters are the learned ones, without the statistics
 of batch normalization. Multiply-adds are those of convolutions and products of matrices
-for an image of {SIDE} x {SIDE}; `deeplab_v3` leaves out those with what lies beyond the edges
-of a map. A step is `train_on_batch` with {images} images of
+for an image of {SIDE} x {SIDE}; `deeplab_v3` leaves out those with what lies beyond the
+edges of a map. A step is `train_on_batch` with {images} images of
 {side} x {side}, a prediction `predict_on_batch` with one of {SIDE} x {SIDE}, both in
 float32. Beside them is the same net of segmentation_models_pytorch or torchvision, and
 U-Net and FCN-8s as in their papers, in PyTorch (eager, channels last). Both took turns,

@@ -50,8 +50,8 @@ def write(net: str, side: int, format: str, path: str, quantize: str | None) -> 
     import keras_seg
 
     examples = None if quantize is None else picture(4, side)
-    options = {"format": format, "quantize": quantize, "examples": examples}
-    keras_seg.export(ours(net), path, size=(side, side), **options)
+    options: dict[str, Any] = {"quantize": quantize, "examples": examples}
+    keras_seg.export(ours(net), path, format=format, size=(side, side), **options)
 
 
 def eager(net: str, images: int, side: int) -> Callable[[], Any]:
