@@ -61,7 +61,7 @@ def overlay(
         check_integer("background", background)
     ids = as_bytes(mask, palette)
     kept = np.full(256, 1 - alpha, np.float32)
-    added = np.float32(alpha * color_table(palette))
+    added = (alpha * color_table(palette)).astype(np.float32)
     if background is not None and 0 <= background < 256:
         kept[background], added[background] = 1, 0
     laid = np.empty((*mask.shape, 3), np.uint8)
