@@ -17,6 +17,8 @@ _OPTIONS = {
     "palette": "colors",
     "split": "train_split",
 }
+# Functions that messages name: their commands, though an option may be called so too.
+_COMMANDS = ("export", "prepare")
 _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")
 
 
@@ -30,12 +32,14 @@ def translated(text: str, options: Collection[str]) -> str:
     Example:
         >>> translated("Add it to `ignore`: `ignore=[7, 11]`.", ["ignore"])
         'Add it to --ignore: --ignore 7,11.'
+        >>> translated("Expected what `export` wrote.", ["export"])
+        'Expected what `keras-seg export` wrote.'
     """
 
     def option(match: re.Match) -> str:
         argument, value = match.groups()
-        if argument == "prepare":
-            return "`keras-seg prepare`"
+        if argument in _COMMANDS:
+            return f"`keras-seg {argument}`"
         if _OPTIONS.get(argument, argument) not in options:
             return match[0]
         if value is None and argument == "split":  # the one needs the other

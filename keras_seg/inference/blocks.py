@@ -29,6 +29,10 @@ from keras_seg.inference.tiles import Span, joined, spans
 # needs at most so many bytes.
 _TILES, _BYTES_OF_TILE = range(1024, 0, -64), 2**30
 
+# A warning is due for so many tiles, or more, of fewer pixels each: most of the time
+# then goes into calling the model.
+_MANY_TILES, _SMALL_TILE = 1000, 32**2
+
 Size = tuple[int, int]
 
 
@@ -150,6 +154,12 @@ def tiles_of(
     rows, columns = (
         spans(*x, passes.overlap) for x in zip(size, sides, tile, strict=True)
     )
+    count = len(rows) * len(columns)
+    if count >= _MANY_TILES and math.prod(size) < count * _SMALL_TILE:
+        net.say_once(
+            f"Images of {size[0]} x {size[1]} go by {count:,} tiles of {tile[0]} x "
+            f"{tile[1]}, one after the other, which is slow. A larger `tile` is faster."
+        )
     return rows, columns
 
 

@@ -31,7 +31,7 @@ _BATCH, _WAITING = 2**22, 2**25
 _TO_RGB = {
     1: "is grey: the model, which takes RGB, gets its one channel three times.",
     2: "is grey: the model, which takes RGB, gets its first channel three times.",
-    4: "has a fourth channel (alpha), which is left out: the model takes RGB.",
+    4: "has a fourth channel, which is left out: the model takes RGB.",
 }
 _TO_GREY = "has colours: the model, which takes one channel, gets their luminance."
 _TURNED = (

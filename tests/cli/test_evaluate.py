@@ -230,3 +230,9 @@ def test_what_is_no_run_is_named(kind, tmp_path, voc_tree, capsys):
         assert main(command) == 1
         assert one_sentence_names(path, capsys.readouterr().err)
     assert sorted(os.listdir(tmp_path)) == ([] if kind == "missing" else ["thing"])
+
+
+def test_an_export_that_is_not_there_is_called_what_the_command_writes(run, capsys):
+    assert main(["evaluate", str(run), "--export", "none.onnx"]) == 1
+    said = "Expected what `keras-seg export` wrote at none.onnx. There is nothing."
+    assert said in capsys.readouterr().err

@@ -219,7 +219,7 @@ def test_images_of_any_kind_are_made_what_the_model_takes(
     [
         ("color", "L", "is grey: the model, which takes RGB"),
         ("color", "LA", "is grey: the model, which takes RGB"),
-        ("color", "RGBA", "has a fourth channel (alpha), which is left out"),
+        ("color", "RGBA", "has a fourth channel, which is left out"),
         ("color", "RGB", None),
         ("color", "P", None),
         ("grey", "RGB", "has colours: the model, which takes one channel"),

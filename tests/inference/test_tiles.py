@@ -13,6 +13,7 @@ from keras import layers
 import keras_seg
 from keras_seg import predict, predict_mask, unet
 from keras_seg.inference import blocks, memory, nets
+from keras_seg.inference.passes import check_passes
 from keras_seg.inference.sides import Side, mirrored, sides_of
 from keras_seg.inference.tiles import joined, spans, weights
 
@@ -95,6 +96,20 @@ def test_every_pixel_is_in_a_tile_that_the_net_takes(side, overlap):
             assert weight.min() > 0
             sums[start:stop] += weight
         np.testing.assert_allclose(sums, 1, rtol=1e-6)
+
+
+def test_many_small_tiles_are_said_to_be_slow():
+    net = nets.KerasNet(pointwise())
+    small, larger = (check_passes(n, 0.25, False, [1.0]) for n in (1, 64))
+    said = r"Images of 100 x 90 go by 9,000 tiles of 1 x 1.*slow.*larger `tile`"
+    with pytest.warns(UserWarning, match=said):
+        rows, columns = blocks.tiles_of(net, 1, (100, 90), small)
+    assert len(rows) * len(columns) == 9000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = nets.KerasNet(pointwise())
+        blocks.tiles_of(net, 1, (20, 20), small)  # few tiles
+        blocks.tiles_of(net, 1, (4000, 4000), larger)  # 6,889 tiles, but not small ones
 
 
 @pytest.mark.parametrize(("size", "overlap"), [((100, 70), 0.25), ((70, 60), 0.7)])

@@ -118,6 +118,14 @@ def test_it_fits_the_screen(page):
         assert box["height"] >= 150
 
 
+def test_both_names_of_a_confusion_are_seen_without_scrolling(page):
+    names = page.locator("#confusions tbody tr > :nth-child(-n + 2)")
+    assert INJECTED in names.all_text_contents()
+    for name in names.all():
+        box = name.bounding_box()
+        assert box["x"] + box["width"] <= page.viewport_size["width"]
+
+
 def test_it_has_the_colors_of_the_scheme(page):
     sum_of = "s => getComputedStyle(document.body)[s].match(/\\d+/g).slice(0, 3)"
     back, text = (
