@@ -17,6 +17,7 @@ from keras_seg.cli import demo
 from tests.demo import pages
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "browser"
+BANDS = (2, 0)
 
 
 def test_its_viewer_is_the_demos():
@@ -49,16 +50,16 @@ def folder(model, tmp_path_factory):
         done = subprocess.run(install, cwd=copy, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"npm can't install onnxruntime-web: {done.stderr[-300:]}")
-    for name, net in {
-        "model": model,
-        "fixed": keras_seg.unet(3, widths=(4, 8), input_shape=(96, 128, 3)),
-    }.items():
+    shapes = {"fixed": (96, 128, 3), "bands": (None, None, 2)}
+    nets = {k: keras_seg.unet(3, widths=(4, 8), input_shape=shapes[k]) for k in shapes}
+    for name, net in {"model": model, **nets}.items():
         keras_seg.export(
             net,
             copy / f"{name}.onnx",
             format="onnx",
             class_names=pages.NAMES,
             palette=pages.PALETTE,
+            bands=BANDS if name == "bands" else None,
         )
     return copy
 
@@ -133,6 +134,19 @@ def test_a_model_of_one_size_gets_the_photo_above_black(
         factor = min(128 / width, 96 / height)
         size = f"{round(width * factor)} x {round(height * factor)} pixels"
         page.get_by_text(size).wait_for(timeout=60_000)
+
+
+@pytest.mark.slow
+def test_a_model_of_bands_gets_them_of_the_photo(browser, address, folder, photo):
+    pixels = np.asarray(Image.open(photo).convert("RGB"))
+    masks = [
+        keras_seg.predict_mask(folder / "bands.onnx", pixels[..., list(bands)])
+        for bands in (BANDS, BANDS[::-1], (0, 1))
+    ]
+    assert all((masks[0] == other).mean() < 0.99 for other in masks[1:])
+    with pages.opened(browser, f"{address}?model=bands.onnx", 1280) as page:
+        show(page, photo)
+        assert (pages.ids_shown(page) == masks[0]).mean() >= 0.999
 
 
 @pytest.mark.slow
