@@ -154,7 +154,9 @@ def _report(
         "there_already": images - missing,
         "failed": sorted(failed),
     }
-    output.done(result, text, ["export", options.run, "--out", "DIR"])
+    is_good = done or not failed
+    then = ["export", options.run, "--out", "DIR"] if is_good else ()
+    output.done(result, text, then)
     for message in sorted(failed)[:_LISTED]:
         print(f"keras-seg: left out: {message}", file=sys.stderr)
     if len(failed) > _LISTED:

@@ -267,7 +267,10 @@ def test_16_bits_are_no_image_for_a_model_of_8(grey_run, photos, capsys):
     Image.fromarray(levels).save("deep.png")
     assert predict(grey_run, "deep.png") == 1
     told = rf"deep.png: Expected an image in 0\.\.255.*uint16 in \d+\.\.{levels.max()}"
-    assert re.search(told, capsys.readouterr().err)
+    said = capsys.readouterr()
+    assert re.search(told, said.err)
+    assert "0 of 1 images" in said.out
+    assert "Next:" not in said.out  # of a model that did nothing here
 
 
 def test_channels_that_cannot_be_made_are_told(photos, capsys):
