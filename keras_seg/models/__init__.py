@@ -4,7 +4,9 @@ from keras_seg.models.architectures.attention_unet import attention_unet
 from keras_seg.models.architectures.bisenet_v2 import bisenet_v2
 from keras_seg.models.architectures.deeplab_v3 import deeplab_v3
 from keras_seg.models.architectures.deeplab_v3_plus import deeplab_v3_plus
-from keras_seg.models.architectures.fcn import fcn8s, fcn16s, fcn32s
+from keras_seg.models.architectures.fcn8s import fcn8s
+from keras_seg.models.architectures.fcn16s import fcn16s
+from keras_seg.models.architectures.fcn32s import fcn32s
 from keras_seg.models.architectures.fcn_dilated import fcn
 from keras_seg.models.architectures.fpn import fpn
 from keras_seg.models.architectures.linknet import linknet
