@@ -53,6 +53,7 @@ def small_voc(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_python_and_then_the_commands_of_the_readme_run(small_voc):
     code = blocks("python")
     assert len(code) >= 2

@@ -161,6 +161,7 @@ def test_label_studio_export_is_read(tmp_path, inspected):
         data.coco(tmp_path, path, classes="coco")  # in which the others are
 
 
+@pytest.mark.slow
 def test_roboflow_export_says_what_its_splits_are_called(tmp_path, inspected):
     write_roboflow(tmp_path)
     options = options_of("Roboflow", tmp_path)
@@ -177,6 +178,7 @@ def test_roboflow_export_says_what_its_splits_are_called(tmp_path, inspected):
     np.testing.assert_array_equal(source[3][1], expected_mask(3))
 
 
+@pytest.mark.slow
 def test_masks_of_cvat_are_objects_when_asked(tmp_path, inspected, capsys):
     write_cvat(tmp_path)
     options = options_of("CVAT", tmp_path)

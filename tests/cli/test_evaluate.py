@@ -78,6 +78,7 @@ def test_table_and_file_have_all_scores_of_the_python_function(copy, voc_tree, c
     assert said.endswith(f"Wrote {copy}/metrics.json\nNext: keras-seg report {copy}\n")
 
 
+@pytest.mark.slow
 def test_scores_that_are_not_the_runs_own_get_files_of_their_own(copy, voc_tree):
     before = (copy / "metrics.json").read_text()
     words = ["--tile", "32", "--flips", "--scales", "0.5,1"]

@@ -131,6 +131,7 @@ def test_an_interruption_of_a_destructor_is_not_reported_and_not_lost():
     assert took < 3
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_a_process_that_does_not_finish():
     code = FINISHING.replace("BODY", "time.sleep(60)").replace("LAST", "time.sleep(60)")
     process = started(code)
@@ -142,6 +143,7 @@ def test_a_second_signal_ends_a_process_that_does_not_finish():
     assert took < 6
 
 
+@pytest.mark.slow
 def test_a_second_signal_leaves_time_to_finish():
     code = FINISHING.replace("BODY", "time.sleep(60)").replace("LAST", "time.sleep(1)")
     process = started(code)

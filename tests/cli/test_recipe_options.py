@@ -203,6 +203,7 @@ def test_the_network_is_built_with_what_was_asked_for(
     assert {name: given[name] for name in expected} == expected
 
 
+@pytest.mark.slow
 def test_images_are_cached_and_operations_deterministic_on_request_only(
     seen, monkeypatch
 ):

@@ -50,6 +50,7 @@ def test_a_training_leaves_a_report_of_its_scores(run):
     assert "The training is not finished" not in text
 
 
+@pytest.mark.slow
 def test_the_report_of_another_split_is_a_file_of_its_own(copy, capsys):
     before = (copy / "report.html").read_bytes()
     assert main(["report", str(copy), "--split", "train", "--show", "2"]) == 0
@@ -64,6 +65,7 @@ def test_the_report_of_another_split_is_a_file_of_its_own(copy, capsys):
     assert (copy / "report.html").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_stopped_run_without_scores_is_scored(copy, capsys):
     expected = numbers(copy / "metrics.json")
     (copy / "metrics.json").unlink()

@@ -121,6 +121,7 @@ def refused(capsys, *options):
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_options_of_the_run_can_not_be_changed(killed, tmp_path, capsys):
     changes = {
         "seed": 0,
@@ -138,6 +139,7 @@ def test_options_of_the_run_can_not_be_changed(killed, tmp_path, capsys):
     assert "--resume RUN with --extend" in refused(capsys, "--extend")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # as users have it: a note, not an error
 def test_what_can_not_be_continued_is_named(killed, tmp_path, capsys):
     error = refused(capsys, "--resume", tmp_path / "none")
@@ -156,6 +158,7 @@ def test_what_can_not_be_continued_is_named(killed, tmp_path, capsys):
     assert "run that says its options" in refused(capsys, "--resume", killed)
 
 
+@pytest.mark.slow
 def test_other_images_than_before_are_refused(killed, voc_tree, capsys):
     lists = voc_tree / "ImageSets/Segmentation/train.txt"
     before = lists.read_text()

@@ -49,6 +49,7 @@ def run_in_terminal(arguments):
     return process.returncode, shown.decode()
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_lines_and_nothing_from_tensorflow(voc_tree, tmp_path):
     done = subprocess.run(
         inspection(voc_tree, tmp_path), capture_output=True, env=environment()

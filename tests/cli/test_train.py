@@ -236,6 +236,7 @@ def test_the_model_computes_in_the_precision_that_was_asked_for(policy, given_to
     assert seen.model.output.dtype == "float32"
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_a_training_and_another_changes_start_and_batches(
     squares, given_to_fit
 ):
@@ -377,6 +378,7 @@ def worse_in_the_end(voc_tree, tmp_path_factory):
     return seen
 
 
+@pytest.mark.slow
 def test_some_epochs_and_some_images_spread_over_the_split_are_validated(
     worse_in_the_end,
 ):

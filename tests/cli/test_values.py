@@ -122,6 +122,7 @@ def test_no_data_is_ignored_on_the_command_line(words, cells):
     np.testing.assert_array_equal(source[0][1] == 255, image == 1000)
 
 
+@pytest.mark.slow
 def test_numbers_with_a_sign_get_a_measured_range(tmp_path, tiny, given_to_fit, capsys):
     """Of 16 bits with a sign nobody can know what is black and what is white."""
     tifffile = pytest.importorskip("tifffile", reason="tifffile isn't installed")

@@ -234,6 +234,7 @@ def test_bad_arguments_are_one_error(model, write, tmp_path):
         keras_seg.predict_scene(model, path, out)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_row_of_tiles(write):
     """A net of single pixels: the class is the channel that is largest."""
     image = keras.Input((None, None, 3))

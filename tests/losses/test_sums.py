@@ -65,6 +65,7 @@ def two_million_pixels():
     return rare_object(8, 512, 512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_a_loss_of_two_million_pixels_is_that_of_float64(name):
     loss, formula = LOSSES[name]

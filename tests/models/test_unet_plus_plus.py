@@ -75,6 +75,7 @@ def test_levels_that_the_encoder_lacks_have_one_node_without_a_join():
     assert not [n for n in names if n in ("x1_4_join", "x1_1_conv1", "x0_5_join")]
 
 
+@pytest.mark.slow
 def test_deep_supervision_adds_the_losses_of_all_columns():
     model = shared()
     rng = np.random.default_rng(0)

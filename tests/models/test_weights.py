@@ -43,6 +43,7 @@ def test_weights_of_an_equal_unet_come_back_from_a_path(arguments, tmp_path):
             np.testing.assert_array_equal(weight, wanted)
 
 
+@pytest.mark.slow
 def test_weights_come_back_from_a_trained_model_without_its_dropout(tmp_path):
     # The file holds the state of an optimizer and a seed, too.
     saved = random_unet(dropout=0.5)

@@ -60,6 +60,7 @@ def encoder(paths):
     return {path for path in paths if path.startswith("encoder/")}
 
 
+@pytest.mark.slow
 def test_the_encoder_stays_for_some_epochs_and_then_learns():
     model, changed = fit(FreezeEncoder(2, batch_normalization=True))
     assert [len(encoder(epoch)) for epoch in changed] == [0, 0, 5 * 6]

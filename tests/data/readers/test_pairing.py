@@ -219,6 +219,7 @@ def test_another_dataset_json_beside_the_masks_is_not_taken_for_a_prepared_set(
             data.folder(tmp_path / "images", tmp_path / "masks")
 
 
+@pytest.mark.slow
 def test_pairs_of_ten_thousand_files_are_made_in_a_second(tmp_path):
     """Names only; a quadratic search would take minutes."""
     from keras_seg.data.readers.patterns import Affixes, common_affixes
