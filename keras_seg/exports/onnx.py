@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def write(
 def _converted(served: Served) -> Any:
     import tf2onnx
 
-    with _quiet("tf2onnx"):
+    with _quiet("tf2onnx"), _without_copies():
         model, _ = tf2onnx.convert.from_function(
             tf.function(served.both),
             [served.image],
@@ -188,6 +189,25 @@ def _in_bytes(model: Any, images: Sequence[np.ndarray]) -> Any:
         )
         onnxruntime.set_default_logger_severity(2)
         return onnx.load(quantized)
+
+
+@contextlib.contextmanager
+def _without_copies() -> Iterator[None]:
+    """Have tf2onnx change its graph in place.
+
+    Otherwise it copies the graph, weights and all, before each of some dozen steps, to
+    go on without one that fails. For an FCN of 540 MB these copies took gigabytes.
+    """
+    name = "TF2ONNX_CATCH_ERRORS"
+    before = os.environ.get(name)
+    os.environ[name] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextlib.contextmanager

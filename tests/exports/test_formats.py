@@ -1,6 +1,7 @@
 """ONNX and LiteRT: what their files hold and give, and what is refused."""
 
 import json
+import os
 import sys
 
 import keras
@@ -237,6 +238,25 @@ def test_quantized_files_agree_with_the_model(format, quantize, tmp_path):
     assert written.agreement == pytest.approx(np.mean(equal))
     assert written.agreement > (0.99 if quantize == "float16" else 0.9)
     assert f"{written.agreement:.2%} of the pixels" in str(written)
+
+
+@pytest.mark.slow  # a converter
+def test_no_copy_of_the_weights_is_made_for_each_step_of_the_converter(
+    tmp_path, monkeypatch
+):
+    import tf2onnx.optimizer
+
+    def noted(value):
+        copied.append(type(value))
+        return deepcopy(value)
+
+    copied, deepcopy = [], tf2onnx.optimizer.copy.deepcopy
+    monkeypatch.setattr(tf2onnx.optimizer.copy, "deepcopy", noted)
+    before = dict(os.environ)
+    keras_seg.export(small_net(), tmp_path / "net.onnx", format="onnx")
+    assert dict(os.environ) == before
+    assert copied
+    assert tf2onnx.graph.Graph not in copied
 
 
 @pytest.mark.slow  # converters
