@@ -2,12 +2,13 @@
 
 import contextlib
 import logging
-import os
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +17,9 @@ from keras_seg.exports.serving import Served
 
 # ONNX Runtime 1.14 and later, and browsers, know this version of the operations.
 _OPSET = 18
+# Tensors of as many numbers are put in after the conversion: tf2onnx, TensorFlow's
+# optimizer and protobuf make some forty copies of what they convert.
+_LARGE = 2**18
 # Operations with bytes in and out, where ONNX Runtime has a kernel for them.
 _IN_BYTES = (
     *("Conv", "ConvTranspose", "MatMul", "Gemm", "MaxPool", "AveragePool", "Add"),
@@ -82,13 +86,27 @@ def write(
 def _converted(served: Served) -> Any:
     import tf2onnx
 
-    with _quiet("tf2onnx"), _without_copies():
+    large = [v for v in served.model.variables if math.prod(v.shape) >= _LARGE]
+    names = [f"large{k}" for k in range(len(large))]
+
+    def both(image: Any, *kernels: Any) -> dict[str, Any]:
+        with keras.StatelessScope(list(zip(large, kernels, strict=True))):
+            return served.both(image)
+
+    inputs = [
+        tf.TensorSpec(variable.shape, variable.dtype, name=name)
+        for variable, name in zip(large, names, strict=True)
+    ]
+    with _quiet("tf2onnx"):
         model, _ = tf2onnx.convert.from_function(
-            tf.function(served.both),
-            [served.image],
+            tf.function(both, autograph=False),
+            [served.image, *inputs],
             opset=_OPSET,
             custom_op_handlers={"Erfc": (_erfc, [])},
         )
+    _put_in(
+        model, dict(zip(names, map(keras.ops.convert_to_numpy, large), strict=True))
+    )
     # Where tf2onnx gives an empty tensor, the input is to be left out: converted to
     # half precision it would be taken for a given one.
     empty = {x.name for x in model.graph.initializer if 0 in x.dims}
@@ -99,6 +117,29 @@ def _converted(served: Served) -> Any:
     for tensor in [x for x in model.graph.initializer if x.name in empty - used]:
         model.graph.initializer.remove(tensor)
     return model
+
+
+def _put_in(model: Any, values: dict[str, np.ndarray]) -> None:
+    """Make inputs of a model constants, in the layout that its nodes take."""
+    import onnx
+
+    graph = model.graph
+    for tensor in [tensor for tensor in graph.input if tensor.name in values]:
+        graph.input.remove(tensor)
+    left = []
+    for node in graph.node:
+        if node.op_type == "Transpose" and node.input[0] in values:
+            (order,) = node.attribute
+            values[node.output[0]] = values[node.input[0]].transpose(order.ints)
+        else:
+            left.append(node)
+    used = {name for node in left for name in node.input}
+    del graph.node[:]
+    graph.node.extend(left)
+    for name in sorted(used & {*values}):
+        graph.initializer.append(
+            onnx.numpy_helper.from_array(np.ascontiguousarray(values[name]), name)
+        )
 
 
 def _erfc(graph: Any, node: Any, name: str, args: Any) -> None:
@@ -189,25 +230,6 @@ def _in_bytes(model: Any, images: Sequence[np.ndarray]) -> Any:
         )
         onnxruntime.set_default_logger_severity(2)
         return onnx.load(quantized)
-
-
-@contextlib.contextmanager
-def _without_copies() -> Iterator[None]:
-    """Have tf2onnx change its graph in place.
-
-    Otherwise it copies the graph, weights and all, before each of some dozen steps, to
-    go on without one that fails. For an FCN of 540 MB these copies took gigabytes.
-    """
-    name = "TF2ONNX_CATCH_ERRORS"
-    before = os.environ.get(name)
-    os.environ[name] = "FALSE"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """ONNX and LiteRT: what their files hold and give, and what is refused."""
 
 import json
-import os
+import math
 import sys
 
 import keras
@@ -240,23 +240,28 @@ def test_quantized_files_agree_with_the_model(format, quantize, tmp_path):
     assert f"{written.agreement:.2%} of the pixels" in str(written)
 
 
-@pytest.mark.slow  # a converter
-def test_no_copy_of_the_weights_is_made_for_each_step_of_the_converter(
-    tmp_path, monkeypatch
-):
-    import tf2onnx.optimizer
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_large_kernels_do_not_go_through_the_converter(quantize, tmp_path, monkeypatch):
+    import onnx
+    import tf2onnx
 
-    def noted(value):
-        copied.append(type(value))
-        return deepcopy(value)
+    def noted(function, signature, **arguments):
+        model, _ = converted = from_function(function, signature, **arguments)
+        sizes.extend(math.prod(tensor.dims) for tensor in model.graph.initializer)
+        return converted
 
-    copied, deepcopy = [], tf2onnx.optimizer.copy.deepcopy
-    monkeypatch.setattr(tf2onnx.optimizer.copy, "deepcopy", noted)
-    before = dict(os.environ)
-    keras_seg.export(small_net(), tmp_path / "net.onnx", format="onnx")
-    assert dict(os.environ) == before
-    assert copied
-    assert tf2onnx.graph.Graph not in copied
+    sizes, from_function = [], tf2onnx.convert.from_function
+    monkeypatch.setattr(tf2onnx.convert, "from_function", noted)
+    monkeypatch.setattr("keras_seg.exports.onnx._LARGE", 100)
+    keras.utils.set_random_seed(0)
+    model = keras_seg.unet(CLASSES, widths=(4, 8), normalization="batch")
+    path, examples = tmp_path / "net.onnx", [images(24, 24, batch=1)[0]]
+    keras_seg.export(
+        model, path, format="onnx", quantize=quantize, examples=examples
+    )  # which compares ids
+    assert max(sizes) < 100
+    (image,) = onnx.load(path).graph.input
+    assert image.name == "image"
 
 
 @pytest.mark.slow  # converters
