@@ -8,10 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-# Compiled functions of models that have replicas.
-_functions: weakref.WeakKeyDictionary[keras.Model, Callable] = (
-    weakref.WeakKeyDictionary()
-)
+# Compiled functions of models; on TensorFlow a dictionary of them by dtype of images.
+_functions: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
 
 
 def predict_on_batch(model: keras.Model, images: Any) -> Any:
@@ -31,8 +29,8 @@ def predict_on_batch(model: keras.Model, images: Any) -> Any:
         Its outputs, with the structure that they have in the model.
     """
     if keras.backend.backend() == "tensorflow":
-        if model.distribute_strategy.num_replicas_in_sync > 1:
-            outputs = _on_first_replica(model)(images)
+        if not model.run_eagerly:
+            outputs = _of_any_size(model, images.dtype.name)(images)
             return keras.tree.map_structure(np.asarray, outputs)
     elif keras.backend.backend() == "jax" and _is_on_several_devices(model):
         outputs = _on_local_device(model, images)
@@ -55,20 +53,31 @@ def without_distribution() -> Iterator[None]:
         keras.distribution.set_distribution(distribution)
 
 
-def _on_first_replica(model: keras.Model) -> Callable:
-    """The model as a function that runs outside of its replicas."""
+def _of_any_size(model: keras.Model, dtype: str) -> Callable:
+    """The model as a function that runs outside of its replicas.
+
+    It is traced once, for batches and images of all sizes. Keras's own is traced for
+    the first size and then for one that is freer, up to four times; at the end it is as
+    free as this one, which isn't slower.
+    """
     import tensorflow as tf
 
-    if model not in _functions:
+    functions = _functions.setdefault(model, {})
+    if dtype not in functions:
         reference: Any = weakref.ref(model)  # or the entry would keep its key alive
-        device = model.distribute_strategy.extended.worker_devices[0]
+        strategy = model.distribute_strategy
+        if strategy.num_replicas_in_sync > 1:
+            device = strategy.extended.worker_devices[0]
+        else:
+            device = None  # wherever TensorFlow would compute
 
         def call(images: Any) -> Any:
             with tf.device(device):
                 return reference()(images, training=False)
 
-        _functions[model] = tf.function(call, reduce_retracing=True, autograph=False)
-    return _functions[model]
+        images = tf.TensorSpec((None, *model.input_shape[1:]), dtype)
+        functions[dtype] = tf.function(call, [images], autograph=False)
+    return functions[dtype]
 
 
 def _is_on_several_devices(model: keras.Model) -> bool:

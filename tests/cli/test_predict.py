@@ -14,6 +14,7 @@ from PIL import Image
 
 import keras_seg
 from keras_seg.cli import main
+from keras_seg.inference import nets
 from keras_seg.inference.files import predict_files
 
 PALETTE = [(10, 20, 30), (200, 0, 0), (0, 150, 250)]
@@ -124,13 +125,13 @@ def test_images_of_one_size_in_a_batch_are_as_one_by_one(
     for k in range(7):
         Image.new("RGB", (20, 16), (30 * k, 255 - 30 * k, 7)).save(f"photos/{k}.png")
     together = []
-    predict_on_batch = keras.Model.predict_on_batch
+    predict_on_batch = nets.predict_on_batch
 
     def look(model, images):
         together.append(len(images))
         return predict_on_batch(model, images)
 
-    monkeypatch.setattr(keras.Model, "predict_on_batch", look)
+    monkeypatch.setattr(nets, "predict_on_batch", look)
     # Seven images of one size, two of another, and two more.
     for size, batches in (("1", [1] * 11), ("3", [1, 1, 1, 2, 3, 3])):
         together.clear()

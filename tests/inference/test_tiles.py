@@ -309,14 +309,14 @@ def test_a_device_that_runs_out_of_memory_gets_tiles(monkeypatch):
     model = pointwise()
     pixels = image(100, 150)
     expected = predict(model, pixels)
-    predict_on_batch = model.predict_on_batch
+    predict_on_batch = nets.predict_on_batch
 
-    def only_small(images):
+    def only_small(model, images):
         if images[..., 0].size > 100 * 149:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-        return predict_on_batch(images)
+        return predict_on_batch(model, images)
 
-    monkeypatch.setattr(model, "predict_on_batch", only_small)
+    monkeypatch.setattr(nets, "predict_on_batch", only_small)
     with pytest.warns(UserWarning, match="100 x 150 are too large"):
         found = predict(model, pixels)
     np.testing.assert_allclose(found, expected, atol=1e-6)

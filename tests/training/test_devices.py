@@ -183,3 +183,27 @@ def test_a_model_without_replicas_predicts_as_keras_does():
     images = np.zeros((2, 8, 8, 3), np.uint8)
     outputs = predict_on_batch(model, images)
     np.testing.assert_array_equal(outputs, model.predict_on_batch(images))
+
+
+def test_a_model_is_traced_once_for_images_of_all_sizes():
+    class Counter(keras.layers.Layer):
+        calls = 0
+
+        def call(self, x):
+            Counter.calls += 1
+            return x
+
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, Counter()(image))
+    Counter.calls = 0
+    for size in ((2, 8, 8), (1, 8, 8), (3, 5, 8), (2, 6, 7)):
+        images = np.full((*size, 3), 200, np.uint8)
+        np.testing.assert_array_equal(predict_on_batch(model, images), images)
+    if keras.backend.backend() == "tensorflow":
+        assert Counter.calls == 1
+    predict_on_batch(model, np.full((1, 2, 2, 3), 0.5, np.float32))  # another dtype
+    model.compile(run_eagerly=True)
+    before = Counter.calls
+    for _ in range(2):
+        predict_on_batch(model, images)
+    assert Counter.calls == before + 2
