@@ -236,10 +236,16 @@ def test_every_backbone_of_keras_takes_rgb_twice(name):
         pytest.skip("another size of a family that is tested is enough")
     x = images(3)
     expected = features(backbone, x)
+    nearly = features(backbone, x * (1 + 1e-6))
     twice = for_channels(backbone, 6, keep_weights=True)
     found = features(twice, np.concatenate([x, x], -1))
-    for level in expected:
-        oracles.assert_close(found[level], expected[level], 1e-3)
+    compared = 0
+    for level, wanted in expected.items():
+        # With random weights a deep net may make anything of a rounding error.
+        if np.abs(nearly[level] - wanted).max() < 1e-4 * np.abs(wanted).max():
+            oracles.assert_close(found[level], wanted, 1e-3)
+            compared += 1
+    assert compared >= 2
 
 
 def test_a_preset_of_kerashub_takes_other_channels(tmp_path):
