@@ -676,6 +676,7 @@ def test_weights_after_20_steps_are_those_of_torch(name, tmp_path, python_of_pee
         name=name,
         warmup=5,
         weight_decay=0.1,
+        encoder_rate=0.1,
         clip=0.5,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -99,7 +99,7 @@ def test_outputs_and_losses_while_training_are_those_of_smp(tmp_path, python_of_
     logits = model.predict_on_batch(images[0])
     np.testing.assert_allclose(logits, expected["logits"], atol=1e-3)
 
-    optimizer = keras_seg.training.optimizer(model, 1e-3, steps=STEPS)
+    optimizer = keras_seg.training.optimizer(model, 1e-3, steps=STEPS, encoder_rate=0.1)
     model.compile(optimizer, keras_seg.losses.WeightedCrossEntropy())
     losses = []
     for batch in zip(images, masks, strict=True):
