@@ -154,6 +154,7 @@ def test_one_device_needs_no_strategy():
 
 
 def test_more_devices_than_there_are_are_refused(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(ValueError, match=r"from 1 to 2, the cores .* Received: 3"):
         mirrored(3)
