@@ -221,8 +221,11 @@ def test_a_cut_file_names_itself(write, tmp_path):
     cut = tmp_path / "cut.pth"
     for length in range(len(whole)):
         cut.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"cut\.pth: Expected"):
+        with pytest.raises(ValueError, match=r"cut\.pth: Expected") as raised:
             read_torch_file(cut)
+        assert "object" not in str(raised.value)  # no word of Python's own
+    said = "Its end is missing" if whole[:2] == b"PK" else "is cut"
+    assert said in str(raised.value)
 
 
 def test_a_foreign_file_names_itself(tmp_path):

@@ -116,6 +116,9 @@ def _read_archive(file: IO[bytes]) -> Any:
 
 def _read_row(file: IO[bytes]) -> Any:
     """Tensors of a row of pickles: the numbers come after all of them."""
+    if file.read(4) == b"PK\x03\x04":  # the directory of an archive is its end
+        raise pickle.UnpicklingError("Its end is missing: it was cut, or half loaded.")
+    file.seek(0)
     if tarfile.is_tarfile(file):
         raise pickle.UnpicklingError(
             "It is a tar archive, as PyTorch wrote them until 2017: load it with "
@@ -136,8 +139,12 @@ def _read_row(file: IO[bytes]) -> Any:
         _Unpickler(file, storage).load() for _ in range(4)
     )
     for key in keys:
-        (count,) = np.fromfile(file, "<i8", 1)
-        storages[key][:] = np.fromfile(file, storages[key].dtype, count)
+        kept = storages[key]
+        count = np.fromfile(file, "<i8", 1)
+        numbers = np.fromfile(file, kept.dtype, len(kept))
+        if count.tolist() != [len(kept)] or len(numbers) < len(kept):
+            raise pickle.UnpicklingError(f"Storage {key} is cut.")
+        kept[:] = numbers
     return tensors
 
 
