@@ -95,6 +95,21 @@ def _sync(path: Path) -> None:
         os.close(file)
 
 
+def check_folder_path(path: str | os.PathLike) -> None:
+    """Raise if there can't be a folder at a path.
+
+    Raises:
+        NotADirectoryError: if it, or a folder that it is in, is a file.
+    """
+    path = Path(path)
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise NotADirectoryError(
+                f"Expected a folder at {path}, or nothing yet. Received: {place} is a "
+                "file. Choose another `path`."
+            )
+
+
 def write_json(path: str | os.PathLike, content: dict[str, Any]) -> None:
     """Write a JSON file that is whole or not there."""
     with written_aside(path) as aside:

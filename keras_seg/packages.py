@@ -1,6 +1,7 @@
 """Packages that only some files need."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 
@@ -17,7 +18,17 @@ def package(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(
-            f"Expected the package {name.partition('.')[0]}. Install it: "
-            f"pip install 'keras-seg[{extra}]'. {error}"
-        ) from None
+        raise ImportError(f"{_advice(name, extra)} {error}") from None
+
+
+def check_package(name: str, extra: str) -> None:
+    """Raise the error of `package` if it isn't there, without importing it."""
+    if importlib.util.find_spec(name) is None:
+        raise ImportError(_advice(name, extra))
+
+
+def _advice(name: str, extra: str) -> str:
+    return (
+        f"Expected the package {name.partition('.')[0]}. Install it: "
+        f"pip install 'keras-seg[{extra}]'."
+    )

@@ -49,7 +49,8 @@ def _main(arguments: Sequence[str] | None) -> int:
             if not hasattr(keras_seg, "unet"):  # it has waited for this
                 importlib.reload(keras_seg)
             module = importlib.import_module(f"keras_seg.cli.{command}")
-        with warnings.catch_warnings():
+        is_json = vars(options).get("json", False)
+        with warnings.catch_warnings(), _keras_silent(is_json):
             warnings.showwarning = _show_warning(options, warnings.showwarning)
             if command == "train":  # which may take options of another run
                 return module.train(options, words) or 0
@@ -93,6 +94,21 @@ def _silence() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@contextlib.contextmanager
+def _keras_silent(is_silent: bool) -> Iterator[None]:
+    """Keep what Keras says, of a download for example, from where JSON goes."""
+    import keras  # not at the head of the file: it takes seconds
+
+    was_talking = keras.utils.is_interactive_logging_enabled()
+    if is_silent:
+        keras.utils.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if was_talking:
+            keras.utils.enable_interactive_logging()
 
 
 def _show_warning(options: argparse.Namespace, others: Any) -> Any:

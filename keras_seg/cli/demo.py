@@ -6,11 +6,13 @@ from pathlib import Path
 
 from keras_seg.cli.image_options import bands_of
 from keras_seg.demo import Answers, serving
+from keras_seg.demo.page import check_servable
 from keras_seg.training.run_files import RUN, load_model, read_run
 
 
 def demo(options: argparse.Namespace) -> None:
     """Serve a page that shows a model's masks; see `keras-seg demo --help`."""
+    check_servable(options.port)  # before the model, which takes seconds
     answers = _opened(options.run)
     name = options.run.resolve().name
     with serving(answers, title=f"keras_seg: {name}", port=options.port) as address:
@@ -22,7 +24,8 @@ def demo(options: argparse.Namespace) -> None:
 
 def _opened(path: Path) -> Answers:
     """A run's model with its names and colours, or an export, which holds its own."""
-    is_export = path.is_file() or (path / "saved_model.pb").is_file()
+    is_export = path.suffix in (".onnx", ".tflite") or path.is_file()
+    is_export = is_export or (path / "saved_model.pb").is_file()
     if is_export and not (path / RUN).is_file():
         return Answers(path)
     run = read_run(path)

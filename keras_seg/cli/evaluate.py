@@ -2,13 +2,15 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import keras_seg
 from keras_seg.cli.output import Output
-from keras_seg.cli.run_data import run_data
+from keras_seg.cli.run_data import path_words, run_data
+from keras_seg.cli.run_model import run_model
 from keras_seg.terminal import progress
-from keras_seg.training.run_files import METRICS, file_of_split, load_model
+from keras_seg.training.run_files import METRICS, file_of_split
 from keras_seg.training.runs import write_scores
 
 # How images go through the model by default.
@@ -26,7 +28,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Score a run on a split; see `keras-seg evaluate --help`."""
     output = Output(json=options.json)
     _, source, split, other = run_data(options)
-    model = options.export or load_model(options.run)
+    model = run_model(options)
     bar = progress(len(source), "image", f"Scoring {split}", verbose=output.is_talking)
     passes = {name: getattr(options, name) for name in _PASSES}
     scores = keras_seg.evaluate(
@@ -43,9 +45,26 @@ def evaluate(options: argparse.Namespace) -> None:
     words += [_word(name, value) for name, value in changed.items()]
     path = file_of_split(options.run, METRICS, other, *words)
     write_scores(scores, path, split, changed)
+    then = _then(options, other, changed)
     result = {"metrics": str(path), "scores": json.loads(path.read_text())}
-    named = [] if other is None else ["--split", other]
-    output.done(result, f"\nWrote {path}", ["report", options.run, *named])
+    output.done(result, f"\nWrote {path}", then)
+
+
+def _then(
+    options: argparse.Namespace, split: str | None, passes: Mapping[str, Any]
+) -> list[Any]:
+    """What to do with what was scored: a report has the run's own scores only."""
+    if options.export is None and not passes:
+        named = [] if split is None else ["--split", split]
+        return ["report", options.run, *named, *path_words(options)]
+    words: list[Any] = ["predict", options.run, "IMAGE", "--out", "DIR"]
+    if options.export is not None:
+        words += ["--export", options.export]
+    for name, value in passes.items():
+        values = value if isinstance(value, tuple) else (value,)
+        text = ",".join(f"{x:g}" for x in values)
+        words += [f"--{name}"] if value is True else [f"--{name}", text]
+    return words
 
 
 def _word(option: str, value: Any) -> str:

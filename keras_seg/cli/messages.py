@@ -16,6 +16,8 @@ _OPTIONS = {
     "class_names": "names",
     "palette": "colors",
     "split": "train_split",
+    "path": "out",
+    "examples": "calibration",
 }
 # Functions that messages name: their commands, though an option may be called so too.
 _COMMANDS = ("export", "prepare")

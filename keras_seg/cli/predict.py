@@ -16,13 +16,14 @@ from PIL import Image
 
 from keras_seg.cli.image_options import bands_of, nodata_of
 from keras_seg.cli.output import Output
+from keras_seg.cli.run_model import run_model
 from keras_seg.cli.scenes import SCENE, pages_of, predict_scenes, without_suffix
 from keras_seg.data.decode.array_file import ENDINGS
-from keras_seg.files import written_aside
+from keras_seg.files import check_folder_path, written_aside
 from keras_seg.inference.files import predict_files
 from keras_seg.inference.scene_file import is_scene
 from keras_seg.training.progress import LiveLine, duration
-from keras_seg.training.run_files import load_model, read_run
+from keras_seg.training.run_files import read_run
 from keras_seg.visualize import overlay, save_mask, visible
 
 _IMAGES = (".jpg", ".jpeg", ".png", *ENDINGS)
@@ -37,7 +38,7 @@ _LISTED = 10
 def predict(options: argparse.Namespace) -> int:
     """Predict masks of image files; see `keras-seg predict --help`."""
     run = read_run(options.run)
-    _check_out(options.out)
+    check_folder_path(options.out)
     images = _find(options.images, options.out)
     if run.get("page") is None:
         images = {
@@ -78,7 +79,7 @@ def predict(options: argparse.Namespace) -> int:
 
     failed = []
     if missing:
-        model = options.export or load_model(options.run)
+        model = run_model(options)
         done = predict_files(
             model,
             photos,
@@ -102,15 +103,6 @@ def predict(options: argparse.Namespace) -> int:
                 failed.append(text if str(path) in text else f"{path}: {text}")
     _report(options, len(names), len(missing), failed, scenes=len(scenes))
     return 1 if failed else 0
-
-
-def _check_out(out: Path) -> None:
-    """Raise if the folder to write to, or one that it is in, is a file."""
-    for path in (out, *out.parents):
-        if os.path.lexists(path) and not path.is_dir():
-            raise NotADirectoryError(
-                f"Expected --out to be a folder. Received: {out}, but {path} is a file."
-            )
 
 
 def _shown(done: Iterable[Any], total: int) -> Iterator[Any]:
@@ -154,9 +146,10 @@ def _report(
         "there_already": images - missing,
         "failed": sorted(failed),
     }
-    is_good = done or not failed
-    then = ["export", options.run, "--out", "DIR"] if is_good else ()
-    output.done(result, text, then)
+    then: Sequence[Any] = ["export", options.run, "--out", "DIR"]
+    if options.export is not None:  # which is there, so its score is what is next
+        then = ["evaluate", options.run, "--export", options.export]
+    output.done(result, text, then if done or not failed else ())
     for message in sorted(failed)[:_LISTED]:
         print(f"keras-seg: left out: {message}", file=sys.stderr)
     if len(failed) > _LISTED:
@@ -172,7 +165,8 @@ def _find(arguments: Sequence[str], out: Path) -> dict[Path, Path]:
             inside = _images_in(path, out)
             if not inside:
                 raise FileNotFoundError(
-                    f"Expected image files in {path}. Received: none."
+                    f"Expected image files in {path}. Received: none whose name "
+                    f"ends in {', '.join(_IMAGES)}."
                 )
             found |= dict.fromkeys(inside, path)
         elif path.is_file():

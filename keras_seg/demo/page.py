@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_seg.demo.answer import Answers
 from keras_seg.files import unfinished
+from keras_seg.packages import check_package, package
 
 _HOST = "127.0.0.1"
 # Read by Gradio as it is imported, or as it starts.
@@ -72,12 +73,12 @@ def serving(
         ImportError: if Gradio isn't installed.
         OSError: if another program has the port.
     """
-    _check_free(port)
+    check_servable(port)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras_seg."))
         stack.enter_context(unfinished(folder))
         os.environ |= _SETTINGS | {"GRADIO_TEMP_DIR": folder}
-        page, options = _page(_gradio(), answers, title)
+        page, options = _page(package("gradio", "demo"), answers, title)
         stack.callback(page.close, verbose=False)
         _, address, _ = page.launch(
             server_name=_HOST,
@@ -95,21 +96,19 @@ def serving(
         yield address
 
 
-def _gradio() -> Any:
-    try:
-        import gradio
-    except ImportError as error:
-        raise ImportError(
-            "Expected the package gradio, which makes the page. Install it: pip "
-            f"install 'keras-seg[demo]'. {error}"
-        ) from None
-    return gradio
+def check_servable(port: int | None) -> None:
+    """Raise the errors of `serving` that don't depend on the model.
+
+    Raises:
+        ImportError: if Gradio isn't installed.
+        OSError: if another program listens on the port, or this one may not.
+    """
+    if port is not None:
+        _check_free(port)
+    check_package("gradio", "demo")
 
 
-def _check_free(port: int | None) -> None:
-    """Raise if another program listens on a port, or this one may not."""
-    if port is None:
-        return
+def _check_free(port: int) -> None:
     with socket.socket() as probe:
         if os.name == "posix":  # as the server has it: what was closed is free
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,6 @@
 """Whether what was written gives what the model gives."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +17,11 @@ Example = tuple[np.ndarray, np.ndarray]
 _SIZES = ((2, 64, 96), (1, 33, 47), (2, 65, 97), (2, 1, 1))
 # If those are fewer than two, these too: an unpadded U-Net wants some like them.
 _LARGER = ((2, 192, 224), (1, 188, 204))
+# What is said of an export that isn't the model.
+_WRONG = (
+    "Likely cause: an operation that the format's converter writes wrongly. Nothing "
+    "was written. Try: another `format`, or other layers."
+)
 # Share of equal pixels below which a quantized model is of no use.
 _LEAST = 0.5
 
@@ -48,9 +52,10 @@ def random_examples(served: Served) -> list[Example]:
             examples.append((image, given))
     if not examples:
         tried = ", ".join(f"{h} x {w}" for _, h, w in (*_SIZES, *_LARGER))
+        answer = "it gives maps without a pixel" if refused is None else str(refused)
         raise ValueError(
-            f"Expected a model that takes images of one of the sizes {tried}. For the "
-            f"last one it says: {refused}"
+            f"Expected a model that takes images of one of the sizes {tried}. "
+            f"Received: one that takes none. For one of them: {answer}"
         )
     return examples
 
@@ -85,9 +90,10 @@ def compare(net: ExportedNet, examples: Iterable[Example], *, tolerance: float) 
         lost = np.where(valid, expected.max(-1) - chosen, 1).max()
         if not (difference <= tolerance and lost <= tolerance):  # nor if it is NaN
             raise RuntimeError(
-                f"The export differs from the model at {_size(images)}: probabilities "
-                f"by up to {difference:.2g}, those of the classes in the mask by up to "
-                f"{lost:.2g}."
+                "Expected an export that gives what the model gives, but for "
+                f"{tolerance:g}. Received: one that differs from the model at "
+                f"{_size(images)}: probabilities by up to {difference:.2g}, those of "
+                f"the classes in the mask by up to {lost:.2g}. {_WRONG}"
             )
 
 
@@ -118,10 +124,13 @@ def agreement(net: ExportedNet, served: Served, images: Sequence[np.ndarray]) ->
     share = equal / pixels
     if share < _LEAST or len(classes[1]) == 1 < len(classes[0]):
         raise RuntimeError(
-            f"The quantized export has the model's class at {share:.1%} of the pixels "
-            f"of {len(images)} images, and {len(classes[1])} of its {len(classes[0])} "
-            "classes. Likely causes: `examples` that aren't like the images of "
-            "training, or too few of them; or numbers too large for half precision."
+            "Expected a quantized export with the model's class at half of the pixels "
+            "or more, and with several classes where the model has several. Received: "
+            f"the model's class at {share:.1%} of the pixels of {len(images)} images, "
+            f"and {len(classes[1])} of its {len(classes[0])} classes. Likely causes: "
+            "of int8, too few images to measure by (`examples`), or images that aren't "
+            "like those of training; of float16, numbers that are too large for it. "
+            "Nothing was written."
         )
     return share
 
@@ -138,42 +147,14 @@ def _require_shapes(
 ) -> None:
     if received.shape != expected.shape or mask.shape != expected.shape[:3]:
         raise RuntimeError(
-            f"The export differs from the model at {_size(images)}: expected "
-            f"probabilities {list(expected.shape)}. Received: {list(received.shape)}, "
-            f"and a mask {list(mask.shape)}."
+            f"Expected an export that gives probabilities {list(expected.shape)} at "
+            f"{_size(images)}, as the model. Received: {list(received.shape)}, and a "
+            f"mask {list(mask.shape)}. {_WRONG}"
         )
 
 
 def _size(images: np.ndarray) -> str:
     return f"{images.shape[1]} x {images.shape[2]}"
-
-
-def check_examples(examples: Any, served: Served) -> list[np.ndarray]:
-    """Images to quantize by, in a list, if they are images that the model takes.
-
-    Raises:
-        ValueError: saying what is wrong with which of them.
-    """
-    try:
-        images = [np.asarray(image) for image in examples]
-    except (TypeError, ValueError):  # no list, or (image, mask) of a Source
-        images = []
-    if not images:
-        raise ValueError(
-            "Expected `examples`, images [height, width, channels] like those "
-            f"of training. Received: {type(examples).__name__} without any. Try: "
-            "examples=[source[k][0] for k in range(100)]."
-        )
-    channels = served.input_shape[-1]
-    for k, image in enumerate(images):
-        fits = image.ndim == 3 and image.size and image.shape[-1] == channels
-        dtype = served.image.dtype.name
-        if not fits or image.dtype != dtype:
-            raise ValueError(
-                f"Expected `examples` of {dtype} [height, width, {channels}]. "
-                f"Received: {image.dtype} {list(image.shape)} as number {k}."
-            )
-    return images
 
 
 def resized(image: np.ndarray, size: Sequence[int | None]) -> np.ndarray:

@@ -12,12 +12,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seg.arguments import check_choice, is_whole
 from keras_seg.data.decode.bands import check_bands_for
 from keras_seg.exports import litert, onnx, saved_model
+from keras_seg.exports.checks import (
+    FORMATS,
+    check_dtype,
+    check_examples,
+    check_request,
+    check_size,
+)
 from keras_seg.exports.comparison import (
     agreement,
-    check_examples,
     compare,
     random_examples,
     require_equal_shapes,
@@ -26,17 +31,7 @@ from keras_seg.exports.comparison import (
 from keras_seg.exports.metadata import check_names, check_palette, describe
 from keras_seg.exports.serving import Served
 from keras_seg.files import unfinished
-from keras_seg.inference.exported import ExportedNet, LiteRTNet, OnnxNet, SavedModelNet
-from keras_seg.models.inputs import value_range_of
 
-#: The formats, how paths of each end, and their runtimes.
-FORMATS: dict[str, tuple[str, type[ExportedNet]]] = {
-    "saved_model": ("", SavedModelNet),
-    "onnx": (".onnx", OnnxNet),
-    "litert": (".tflite", LiteRTNet),
-}
-#: Numbers in place of float32.
-QUANTIZED = ("float16", "int8")
 # The size of images where LiteRT can't leave it free and none is given.
 _FIXED = (512, 512)
 
@@ -124,6 +119,7 @@ def export(
         FileExistsError: if there is something at `path` and it may not be replaced.
         ImportError: if packages of the format are missing, with the command that
             installs them.
+        NotADirectoryError: if a folder that `path` is in is a file.
         ValueError: for another format, "int8" without examples, a model of one output
             channel, of more than 255, or one whose last layer doesn't show whether its
             outputs are logits, for names that aren't one line for each class, `bands`
@@ -138,7 +134,9 @@ def export(
         mask = serve(image=image[None])["mask"][0]
     """
     path = Path(path)
-    _check_format(format, quantize, path)
+    versions = check_request(
+        path, format=format, quantize=quantize, overwrite=overwrite
+    )
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             "Expected Keras's TensorFlow backend, which writes these formats. Received:"
@@ -146,8 +144,8 @@ def export(
             "KERAS_BACKEND=tensorflow, and export it there."
         )
     in_bytes = quantize == "int8"
-    dtype = _check_dtype(dtype, model)
-    served = Served(model, _check_size(size), dtype, in_bytes=in_bytes)
+    dtype = check_dtype(dtype, model)
+    served = Served(model, check_size(size), dtype, in_bytes=in_bytes)
     names = (
         None if class_names is None else check_names(class_names, served.num_classes)
     )
@@ -155,15 +153,6 @@ def export(
     picked = None if bands is None else check_bands_for(bands, served.input_shape[-1])
     if in_bytes or examples is not None:
         examples = check_examples(examples, served)
-    if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(
-            f"Expected nothing at {path}. Choose another path, or overwrite=True."
-        )
-    versions = {}
-    if format == "onnx":
-        versions = onnx.check_packages(quantize)
-    elif format == "litert":
-        versions = litert.check_packages()
 
     def describe_and_write(served: Served) -> Export:
         about = describe(
@@ -175,12 +164,12 @@ def export(
         return describe_and_write(served)
     except litert.NeedsFlexError as error:
         if None not in served.input_shape:
-            raise
+            raise ValueError(f"{error} Try: `format='onnx'`") from None
         served = Served(model, _FIXED, dtype, in_bytes=in_bytes)
         warnings.warn(
-            f"{error} Without free sizes it may not: this export takes images of "
-            f"{served.input_shape[0]} x {served.input_shape[1]} only. `size` chooses "
-            "another size.",
+            f"{error} Likely cause: that it takes images of any size. So this export "
+            f"takes images of {served.input_shape[0]} x {served.input_shape[1]} only. "
+            "`size` chooses another size.",
             stacklevel=2,
         )
         return describe_and_write(served)
@@ -224,55 +213,6 @@ def _write(
         del net  # which Windows would keep from being renamed
         _replace(aside, path)
     return Export(path, _bytes(path), served.input_shape[:2], share)
-
-
-def _check_format(format: Any, quantize: Any, path: Path) -> None:
-    if format not in FORMATS:
-        raise ValueError(
-            f"Expected `format` to be one of {', '.join(map(repr, FORMATS))}. "
-            f"Received: {format!r}"
-        )
-    if quantize not in (None, *QUANTIZED):
-        raise ValueError(
-            "Expected `quantize` to be None, 'float16' or 'int8'. Received: "
-            f"{quantize!r}"
-        )
-    if quantize is not None and format == "saved_model":
-        raise ValueError(
-            f"Expected format='onnx' or 'litert' with quantize={quantize!r}. Received: "
-            "'saved_model', whose numbers stay float32."
-        )
-    ending, _ = FORMATS[format]
-    if ending and path.suffix != ending:
-        raise ValueError(
-            f"Expected a path that ends in {ending}, by which `predict` and `evaluate` "
-            f"know the format. Received: {path}. Try: {path.with_suffix(ending)}"
-        )
-
-
-def _check_dtype(dtype: Any, model: keras.Model) -> str:
-    low, high = (np.asarray(side) for side in value_range_of(model))
-    if dtype is None:
-        return "uint8" if (low == 0).all() and (high == 255).all() else "float32"
-    check_choice("dtype", dtype, ("uint8", "uint16", "float32"))
-    if dtype != "float32" and high.max() > np.iinfo(dtype).max:
-        raise ValueError(
-            f"Expected `dtype` to hold the model's images, up to {high.max():g}. "
-            f"Received: {dtype!r}"
-        )
-    return str(dtype)
-
-
-def _check_size(size: Any) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    sides = tuple(size) if isinstance(size, tuple | list) else ()
-    if len(sides) != 2 or not all(is_whole(side, 1) for side in sides):
-        raise ValueError(
-            "Expected `size` to be pixels (height, width), two positive integers. "
-            f"Received: {size!r}"
-        )
-    return int(sides[0]), int(sides[1])
 
 
 def _replace(aside: Path, path: Path) -> None:

@@ -37,7 +37,7 @@ def check_packages() -> dict[str, str]:
         import ai_edge_litert.interpreter
     except ImportError as error:
         raise ImportError(
-            "Expected ai-edge-litert for format='litert'. Install it: "
+            "Expected ai-edge-litert for `format='litert'`. Install it: "
             f"pip install 'keras-seg[litert]'. {error}"
         ) from None
     return {"ai_edge_litert": ai_edge_litert.__version__}
@@ -83,8 +83,8 @@ def write(
             if flex is None:
                 raise
             raise NeedsFlexError(
-                "Expected a model of LiteRT's own operations. Received one that needs "
-                f"TensorFlow's: {flex[1]}."
+                "Expected a model of operations that LiteRT has. Received: one that "
+                f"needs these of TensorFlow: {flex[1]}."
             ) from None
     path.write_bytes(_with_metadata(content, metadata))
 

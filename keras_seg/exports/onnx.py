@@ -42,7 +42,7 @@ def check_packages(quantize: str | None) -> dict[str, str]:
             import onnxruntime.quantization
     except ImportError as error:
         raise ImportError(
-            "Expected tf2onnx, onnx and onnxruntime for format='onnx'. Install them: "
+            "Expected tf2onnx, onnx and onnxruntime for `format='onnx'`. Install them: "
             f"pip install 'keras-seg[onnx]'. {error}"
         ) from None
     return {

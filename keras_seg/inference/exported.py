@@ -57,7 +57,8 @@ class ExportedNet(Net):
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise ValueError(
                 f"{os.fspath(path)}: Expected {self.kind} that keras_seg.export wrote. "
-                f"Received: {lines[0][:300]}"
+                f"Received: {lines[0][:300].rstrip('.')}. Likely cause: it was copied "
+                "in part, or another program wrote it."
             ) from None
 
     def _load(self, path: str) -> None:

@@ -38,10 +38,11 @@ def as_net(model: Any) -> Net:
                 f"Expected what `export` wrote at {path}. There is nothing."
             )
         if not (path / "saved_model.pb").is_file():
+            load = ". Load it first: keras.models.load_model(path)"
             raise FileNotFoundError(
                 "Expected the folder of a SavedModel, with saved_model.pb, or a file "
-                f".onnx or .tflite. Received: {path}. Load a .keras file first: "
-                "keras.models.load_model(path)."
+                f".onnx or .tflite. Received: {path}"
+                f"{load if path.suffix == '.keras' else ''}"
             )
         return SavedModelNet(path)
     if isinstance(model, Net):

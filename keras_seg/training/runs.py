@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import keras_seg
 from keras_seg.data import Source
-from keras_seg.files import check_unlocked, locked, write_json
+from keras_seg.files import check_folder_path, check_unlocked, locked, write_json
 from keras_seg.inference import Scores
 from keras_seg.training.callbacks import BestModel, Validate
 from keras_seg.training.run_files import (
@@ -52,9 +52,9 @@ def check_folder(out: Path, *, overwrite: bool = False) -> None:
     Raises:
         BlockingIOError: if another training writes there.
         FileExistsError: if there are files that may not be replaced.
+        NotADirectoryError: if it, or a folder that it is in, is a file.
     """
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"Expected a folder for the run. Received the file {out}")
+    check_folder_path(out)
     with _names_training(out):
         check_unlocked(out / _LOCK)
     found = [name for name in (*FILES, *FOLDERS) if os.path.lexists(out / name)]

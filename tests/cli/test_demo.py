@@ -16,6 +16,7 @@ import pytest
 
 import keras_seg
 from keras_seg.cli import demo, main
+from keras_seg.demo import page
 
 NAMES = ["land", "cat", "dog"]
 
@@ -32,6 +33,12 @@ def own_run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def with_gradio(monkeypatch):
+    """As if Gradio were installed, for what goes wrong before it is needed."""
+    monkeypatch.setattr(page, "check_package", lambda *_: None)
+
+
 def test_a_run_is_shown_with_its_own_names_and_colors(own_run):
     answers = demo._opened(own_run)
     assert answers.class_names == NAMES
@@ -41,7 +48,7 @@ def test_a_run_is_shown_with_its_own_names_and_colors(own_run):
 
 
 def test_the_channels_that_a_run_picked_are_picked_of_a_photo(
-    own_run, tmp_path, capsys
+    with_gradio, own_run, tmp_path, capsys
 ):
     run = shutil.copytree(own_run, tmp_path / "picked")
     described = json.loads((run / "run.json").read_text())
@@ -67,15 +74,31 @@ def test_a_port_that_is_taken_is_said_in_terms_of_the_option(own_run, word, caps
     assert f"Expected a free --port. Received: {port}" in capsys.readouterr().err
 
 
-def test_without_gradio_it_says_what_to_install(own_run, monkeypatch, capsys):
+def test_what_a_page_needs_is_told_before_the_model_is_loaded(
+    own_run, monkeypatch, capsys
+):
+    loaded = []
+    monkeypatch.setattr(demo, "load_model", loaded.append)
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["demo", str(own_run)]) == 1
-    assert "pip install 'keras-seg[demo]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Expected the package gradio. Install it: pip install 'keras-seg[demo]'" in (
+        error
+    )
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert main(["demo", str(own_run), "--port", str(other.getsockname()[1])]) == 1
+    assert "Expected a free --port" in capsys.readouterr().err
+    assert loaded == []
 
 
-def test_what_is_no_model_is_named(tmp_path, capsys):
+def test_what_is_no_model_is_named(with_gradio, tmp_path, capsys):
     assert main(["demo", str(tmp_path / "gone.onnx")]) == 1
-    assert f"Received: {tmp_path / 'gone.onnx'}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"`keras-seg export` wrote at {tmp_path}/gone.onnx. There is no" in error
+    assert main(["demo", str(tmp_path)]) == 1
+    assert f"with run.json. Received: {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "80a"])

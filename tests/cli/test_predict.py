@@ -327,11 +327,11 @@ def test_a_model_that_gives_nan_is_an_error(color_run, photos, capsys):
     [
         (["photos/missing.png", "photos/a.png"], "photos/missing.png"),
         (["photos/*.tif"], "photos/*.tif"),
-        (["empty"], "empty"),
+        (["empty"], "in empty. Received: none whose name ends in .jpg, "),
         (["photos", "--out", "photos"], "--out"),
         (["twins"], "twins/x.jpg and twins/x.png"),
         (["twins/x.png", "--out", "twins"], "written over"),
-        (["photos", "--out", "twins/x.png"], "--out to be a folder"),
+        (["photos", "--out", "twins/x.png"], "x.png is a file. Choose another --out."),
         (["photos", "--out", "twins/x.png/masks"], "twins/x.png is a file"),
     ],
 )

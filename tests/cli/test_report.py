@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 
+import keras
 import pytest
 
 import keras_seg
@@ -213,6 +214,23 @@ def test_json_is_one_object_and_nothing_else(
     assert found["inspect"]["serious"] is False
 
 
+def test_a_download_is_not_told_among_the_json(copy, tmp_path, capfd, monkeypatch):
+    evaluate = keras_seg.evaluate
+    (tmp_path / "weights.h5").write_bytes(b"weights")
+    origin = (tmp_path / "weights.h5").as_uri()
+
+    def downloading(*arguments, **options):
+        keras.utils.get_file("a.h5", origin, cache_dir=tmp_path)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(keras_seg, "evaluate", downloading)
+    assert main(["evaluate", str(copy), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["scores"]["images"] == 5
+    (tmp_path / "datasets/a.h5").unlink()
+    assert main(["evaluate", str(copy)]) == 0  # people are told
+    assert f"Downloading data from {origin}" in capfd.readouterr().out
+
+
 def test_commands_say_what_to_do_next(copy, voc_tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(keras_seg, "export", lambda *_, **__: None)
     image = voc_tree / "JPEGImages/val_000000.jpg"
@@ -226,6 +244,96 @@ def test_commands_say_what_to_do_next(copy, voc_tree, tmp_path, capsys, monkeypa
         assert last.startswith("Next: keras-seg ")
         options = parser().parse_args(shlex.split(last)[2:])  # there are such options
         assert options.command in ("export", "evaluate", "train")
+
+
+def with_class(run, name):
+    """Let run.json call class 3 otherwise."""
+    content = json.loads((run / "run.json").read_text())
+    content["class_names"][3] = name
+    (run / "run.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_data_of_other_classes_are_refused_before_the_model_is_loaded(
+    copy, capsys, monkeypatch, command
+):
+    loaded = []
+    monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: loaded.append(1))
+    with_class(copy, "dragon")
+    (copy / "metrics.json").unlink()
+    assert main([command, str(copy)]) == 1
+    error = capsys.readouterr().err
+    assert f"Expected examples of the run's classes, which {copy}/run.json n" in error
+    assert "Received: class 3 is 'bird' in place of 'dragon'." in error
+    content = json.loads((copy / "run.json").read_text())
+    fewer = {name: content[name][:2] for name in ("class_names", "palette")}
+    (copy / "run.json").write_text(json.dumps(content | fewer))
+    assert main([command, str(copy)]) == 1
+    error = capsys.readouterr().err
+    assert "Received: 21 classes in place of 2: background, aeroplane, " in error
+    assert loaded == []
+    assert not (copy / "metrics.json").exists()
+
+
+def test_an_export_of_other_classes_is_refused(copy, voc_tree, tmp_path, capsys):
+    export = copy / "saved_model"
+    about = export / "assets.extra/keras_seg.json"
+    content = json.loads(about.read_text())
+    content["class_names"][3] = "dragon"
+    about.write_text(json.dumps(content))
+    image = voc_tree / "JPEGImages/val_000000.jpg"
+    predict = f"predict {copy} {image} --out {tmp_path}/masks --export "
+    for words in (f"evaluate {copy} --export {export}", f"{predict}{export}"):
+        assert main(words.split()) == 1
+        error = capsys.readouterr().err
+        assert f"{export}: Expected an export of the run's classes" in error
+        assert "Received: class 3 is 'dragon' in place of 'bird'." in error
+    assert not (tmp_path / "masks").exists()
+    assert not (copy / "metrics_saved_model.json").exists()
+    # One that was written without names is known by the number of its classes.
+    del content["class_names"]
+    about.write_text(json.dumps(content))
+    assert main(f"{predict}{export}".split()) == 0
+    assert main(f"{predict}{copy}/model.keras".split()) == 1
+    assert "model.keras, a Keras model. The model of a run" in capsys.readouterr().err
+
+
+def test_the_next_command_is_about_what_was_done(copy, voc_tree, tmp_path, capsys):
+    image = voc_tree / "JPEGImages/val_000000.jpg"
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    export = copy / "saved_model"
+    out = f"--out {tmp_path}/masks"
+    described = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(described | {"root": "/moved"}))
+    predict = f"predict {copy} IMAGE --out DIR"
+    for words, status, then in (
+        (f"evaluate {copy} --root {voc_tree}", 0, f"report {copy} --root {voc_tree}"),
+        (
+            f"evaluate {copy} --flips --scales 1,0.5 --root {voc_tree}",
+            0,
+            f"{predict} --flips --scales 1,0.5",
+        ),
+        (
+            f"evaluate {copy} --export {export} --root {voc_tree}",
+            0,
+            f"{predict} --export {export}",
+        ),
+        (f"predict {copy} {image} {out}", 0, f"export {copy} --out DIR"),
+        (
+            f"predict {copy} {image} {out} --export {export}",
+            0,
+            f"evaluate {copy} --export {export}",
+        ),
+        (f"predict {copy} {image} {broken} {out}", 1, f"export {copy} --out DIR"),
+        (f"predict {copy} {broken} {out}", 1, None),
+    ):
+        assert main(words.split()) == status
+        said = capsys.readouterr().out
+        found = re.findall(r"^Next: keras-seg (.*)$", said, re.MULTILINE)
+        assert found == ([] if then is None else [then])
+        for command in found:
+            parser().parse_args(shlex.split(command))  # there are such options
 
 
 def test_help_has_the_exit_statuses(capsys):

@@ -144,7 +144,7 @@ def test_an_odd_file_is_named(tmp_path, format, file_of):
         path = tmp_path / f"{name}{ending}"
         path.write_bytes(wrong)
         with pytest.raises(
-            ValueError, match=rf"{name}\{ending}: Expected an? \w+ file"
+            ValueError, match=rf"{name}\{ending}: Expected an? \w+ file.*copied in"
         ):
             keras_seg.predict_mask(path, images(4, 4)[0])
     with pytest.raises(FileNotFoundError, match="nothing"):
@@ -212,7 +212,9 @@ def test_a_quantized_export_of_no_use_is_refused(kind):
         mask = np.full_like(expected, expected[0, 0, 0])
         assert (mask == expected).mean() > 0.5
     net = Stub(mask, np.zeros((1, 4, 6, CLASSES), np.float32))
-    with pytest.raises(RuntimeError, match="quantized export has the model's class"):
+    with pytest.raises(
+        RuntimeError, match=r"quantized export.*Received: the model's class"
+    ):
         agreement(net, Served(model), image)
 
 
@@ -333,15 +335,28 @@ def test_pixels_without_a_number_are_ignored_in_masks(format, tmp_path):
     [
         ("a.onnx", {"format": "onnx2"}, "'saved_model', 'onnx', 'litert'.*'onnx2'"),
         ("a", {"quantize": "int4"}, "None, 'float16' or 'int8'. Received: 'int4'"),
-        ("a", {"quantize": "int8"}, "format='onnx' or 'litert' with quantize='int8'"),
+        ("a", {"quantize": "int8"}, "`format='onnx'` or `format='litert'` with `q"),
         ("a", {"format": "onnx"}, r"ends in \.onnx.*Try: .*a\.onnx"),
         ("a.onnx", {"format": "litert"}, r"Try: .*a\.tflite"),
+        ("a.onnx", {}, "name of a folder.*default.*a.onnx. Try: `format='onnx'`"),
+        ("a.tflite", {}, "Try: `format='litert'`"),
         (
             "a.onnx",
             {"format": "onnx", "quantize": "int8"},
-            r"Expected `examples`.*NoneType without any. Try: examples=\[source",
+            r"Expected `examples` to be a list of images, uint8 \[height, width, 3\], "
+            r"like.*ranges of int8.*Received: none. Try: examples=\[source",
         ),
-        ("a.onnx", {"format": "onnx", "quantize": "int8", "examples": []}, "list with"),
+        (
+            "a.onnx",
+            {"format": "onnx", "quantize": "int8", "examples": []},
+            "Received: none.",
+        ),
+        (
+            "a.onnx",
+            {"format": "onnx", "examples": keras_seg.data.shapes(2, size=(8, 8))},
+            "Received: a Source, which has masks too.",
+        ),
+        ("a.onnx", {"format": "onnx", "examples": 7}, "Received: int without images."),
         ("a", {"size": 64}, r"`size` to be pixels \(height, width\).*Received: 64"),
         ("a", {"size": (0, 64)}, "`size`"),
         ("a", {"palette": COLORS[:2]}, "`palette` to be 3 colours"),
@@ -393,3 +408,21 @@ def test_a_missing_runtime_is_named(tmp_path, monkeypatch, ending, package):
     path.write_bytes(b"....TFL3")
     with pytest.raises(ImportError, match="Install it: pip install 'keras-seg"):
         keras_seg.predict_mask(path, images(4, 4)[0])
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"file is a file. Choose another `pa"):
+        keras_seg.export(pointwise(), tmp_path / "file" / "served")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_model_that_leaves_no_pixel_is_refused_in_words(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    outputs = keras.layers.Cropping2D(200)(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(3, 1)(outputs))
+    with pytest.raises(
+        ValueError, match=r"that takes none. For one of them: "
+    ) as found:
+        keras_seg.export(model, tmp_path / "served")
+    assert not str(found.value).endswith("None")

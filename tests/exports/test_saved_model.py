@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_seg import export, fcn16s, predict, unet
 from keras_seg.exports.comparison import compare
@@ -58,6 +59,25 @@ def serve(loaded, images):
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_numbered_folder_is_what_tensorflow_serving_looks_for(tmp_path):
+    # By https://www.tensorflow.org/tfx/serving/serving_basic and signature_defs: a
+    # folder per version, the tag "serve", and this signature with this method.
+    assert export(pointwise(), tmp_path / "seg" / "1").path == tmp_path / "seg/1"
+    assert {"saved_model.pb", "variables"} <= {*names_in(tmp_path / "seg" / "1")}
+    content = (tmp_path / "seg/1/saved_model.pb").read_bytes()
+    (graph,) = SavedModel.FromString(content).meta_graphs
+    assert [*graph.meta_info_def.tags] == ["serve"]
+    signature = graph.signature_def["serving_default"]
+    assert signature.method_name == "tensorflow/serving/predict"
+    for ends, name, shape in (
+        (signature.inputs, "image", [-1, -1, -1, 3]),
+        (signature.outputs, "mask", [-1, -1, -1]),
+    ):
+        assert [*ends] == [name]
+        assert ends[name].dtype == tf.uint8.as_datatype_enum
+        assert [side.size for side in ends[name].tensor_shape.dim] == shape
 
 
 SERVE = """

@@ -86,8 +86,9 @@ def test_a_run_without_a_model_may_be_begun_again(run):
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"Received the file .*run"):
-        check_folder(tmp_path / "run")
+    for path in (tmp_path / "run", tmp_path / "run" / "below"):
+        with pytest.raises(NotADirectoryError, match=r"run is a file\. Choose another"):
+            check_folder(path)
 
 
 def test_a_folder_has_one_training_at_a_time(tmp_path):

@@ -28,7 +28,7 @@ from keras_seg.data.readers.prepared import (
 )
 from keras_seg.data.source import Source
 from keras_seg.data.suggestions import refuse
-from keras_seg.files import written_aside
+from keras_seg.files import check_folder_path, written_aside
 from keras_seg.packages import package
 from keras_seg.palette import save_mask
 from keras_seg.terminal import progress
@@ -50,6 +50,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
 
     Raises:
         FileExistsError: if the folder holds another set, or other files.
+        NotADirectoryError: if there is a file in the place of a folder.
         OSError: if the disk is full, saying how far it came.
         ImportError: if TIFFs have to be written, and tifffile isn't installed.
         ValueError: for an example that can't be read, naming its file, or a path that
@@ -67,6 +68,7 @@ def prepare(source: Source, path: str | os.PathLike, *, verbose: bool = True) ->
         )
     refuse(source.problem)
     path = Path(path)
+    check_folder_path(path)
     stems = _stems(source)
     description = _claim(source, path, stems)
     images, masks = path / "images", path / "masks"

@@ -181,6 +181,10 @@ def test_another_set_is_not_mixed_in(tmp_path):
     (tmp_path / "full/thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="empty folder"):
         data.prepare(own(), tmp_path / "full")
+    file = tmp_path / "full/thesis.txt"
+    with pytest.raises(NotADirectoryError, match=r"thesis\.txt is a file\. Choose"):
+        data.prepare(own(), file / "set")
+    assert file.read_text() == "mine"
 
 
 def test_a_full_disk_ends_with_what_to_do_and_no_half_files(tmp_path, monkeypatch):
