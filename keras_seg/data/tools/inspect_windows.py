@@ -1,0 +1,86 @@
+"""Examples that needn't fit into memory: what is found in their windows, together."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_seg.data.decode.array_file import array_size, is_array_file
+from keras_seg.data.source import Source
+from keras_seg.data.tools.tiles import file_size
+
+# Height and width of windows, which the tiles of files usually divide.
+_SIDE = 2048
+
+
+def windows_of(source: Source, index: int) -> list[np.ndarray]:
+    """The windows that an example should be read by; none for the whole at once.
+
+    Only TIFFs of over 2048 x 2048 pixels have some: of other files a window costs as
+    much memory as the whole.
+
+    Args:
+        source: Where it is.
+        index: Which example.
+
+    Returns:
+        (top, left, height, width), int32 `[4]` each. Each pixel is in one of them.
+    """
+    image, mask = source.image_file(index), source.mask_file(index)
+    if not source._takes_window or None in (image, mask) or not is_array_file(image):
+        return []
+    try:
+        height, width = array_size(image)
+        if height * width <= _SIDE**2 or file_size(mask) != (height, width):
+            return []
+    except (ValueError, OSError):  # which reading it will tell
+        return []
+    return [
+        np.array([y, x, min(_SIDE, height - y), min(_SIDE, width - x)], np.int32)
+        for y in range(0, height, _SIDE)
+        for x in range(0, width, _SIDE)
+    ]
+
+
+def merged(
+    parts: Sequence[dict[str, Any]], windows: Sequence[np.ndarray], sample: int
+) -> dict[str, Any]:
+    """What was measured in the windows of an example -> that of the whole.
+
+    Args:
+        parts: Of each window, by names; see `inspect_facts`.
+        windows: Where they are.
+        sample: How many pixels the sample of an example has, at most.
+    """
+
+    def column(name: str, of: Sequence[dict[str, Any]] = parts) -> np.ndarray:
+        return np.stack([part[name] for part in of])
+
+    areas = np.prod([window[2:] for window in windows], axis=1, dtype=np.int64)
+    # Where there is no data, values are stand-ins.
+    known = [p for p, n in zip(parts, areas, strict=True) if p["gaps"] < n] or parts
+    unknown: Counter[int] = Counter()
+    for part in parts:
+        unknown.update(
+            dict(zip(part["unknown"].tolist(), part["unknown_pixels"].tolist()))
+        )
+    pixels = np.concatenate([part["sample"] for part in known])
+    last = windows[-1]
+    size = last[:2] + last[2:]
+    return {
+        **parts[0],
+        "image_size": size,
+        "mask_size": size,
+        "pixels": column("pixels").sum(0, dtype=np.int64),
+        "unknown": np.array([*unknown], np.int64),
+        "unknown_pixels": np.array([*unknown.values()], np.int64),
+        "fingerprint": column("fingerprint"),
+        "least": column("least").min(),
+        "most": column("most").max(),
+        "opaque": column("opaque").all(),
+        "low": column("low", known).min(0),
+        "high": column("high", known).max(0),
+        "sample": pixels[:: max(1, len(pixels) // sample)][:sample],
+        "gaps": column("gaps").sum(dtype=np.int64),
+    }
