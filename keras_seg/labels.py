@@ -154,7 +154,7 @@ def shown_range(value_range: ValueRange) -> str:
 
 
 def _plain(number: Any) -> int | float:
-    # Beyond 2**53 no float has a point, and 2**63 is too much for an integer of 64 bits.
+    # Beyond 2**53 all floats are whole, and from 2**63 on too large for 64 bits.
     is_whole = abs(number) < 2**53 and number == int(number)
     return int(number) if is_whole else float(number)
 

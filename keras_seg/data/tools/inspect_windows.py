@@ -62,9 +62,8 @@ def merged(
     known = [p for p, n in zip(parts, areas, strict=True) if p["gaps"] < n] or parts
     unknown: Counter[int] = Counter()
     for part in parts:
-        unknown.update(
-            dict(zip(part["unknown"].tolist(), part["unknown_pixels"].tolist()))
-        )
+        counts = part["unknown"].tolist(), part["unknown_pixels"].tolist()
+        unknown.update(dict(zip(*counts, strict=True)))
     pixels = np.concatenate([part["sample"] for part in known])
     last = windows[-1]
     size = last[:2] + last[2:]
