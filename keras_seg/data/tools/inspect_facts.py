@@ -7,9 +7,9 @@ windows, so that they needn't fit into memory.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -295,9 +295,10 @@ def _why(source: Source, index: int, windows: list[np.ndarray]) -> str:
     """Why an example can't be read: the errors of image and mask."""
     step = tf.constant(index, tf.int64)
     reasons = []
+    parts: Sequence[Any] = windows if windows else (None,)
     for read in (source._pixels, source._ids):
         try:
-            for window in windows or [None]:
+            for window in parts:
                 read(step, window)
         except Exception as error:  # whatever it is, the others are looked at too
             reasons.append(reason(error))

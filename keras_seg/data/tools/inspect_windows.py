@@ -28,7 +28,9 @@ def windows_of(source: Source, index: int) -> list[np.ndarray]:
         (top, left, height, width), int32 `[4]` each. Each pixel is in one of them.
     """
     image, mask = source.image_file(index), source.mask_file(index)
-    if not source._takes_window or None in (image, mask) or not is_array_file(image):
+    if not source._takes_window or image is None or mask is None:
+        return []
+    if not is_array_file(image):
         return []
     try:
         height, width = array_size(image)
