@@ -25,7 +25,7 @@ from keras_seg.data.tools.inspect_values import (
     ImageValues,
     measured_values,
 )
-from keras_seg.data.tools.inspect_windows import merged, windows_of
+from keras_seg.data.tools.inspect_windows import merged, size_of, windows_of
 from keras_seg.data.tracing import unconverted
 from keras_seg.labels import IGNORE
 from keras_seg.terminal import progress
@@ -189,9 +189,11 @@ def read_examples(
 def _read_alone(source: Source, index: int, windows: list[np.ndarray]) -> Example:
     """Read an example window by window; or say why it can't be read."""
     if windows:
-        step = tf.constant(index, tf.int64)
+        step, size = tf.constant(index, tf.int64), size_of(windows)
         data = tf.data.Dataset.from_tensor_slices(windows)
-        data = data.map(unconverted(lambda window: _measure(source, step, window)))
+        data = data.map(
+            unconverted(lambda window: _measure(source, step, window, size))
+        )
         parts = [*data.ignore_errors().as_numpy_iterator()]
         if len(parts) == len(windows):
             return _example(source, merged(parts, windows, PER_IMAGE))
@@ -200,11 +202,17 @@ def _read_alone(source: Source, index: int, windows: list[np.ndarray]) -> Exampl
 
 
 def _measure(
-    source: Source, index: tf.Tensor, window: tf.Tensor | None = None
+    source: Source,
+    index: tf.Tensor,
+    window: tf.Tensor | None = None,
+    mask_size: np.ndarray | None = None,
 ) -> dict[str, tf.Tensor]:
     """Read one example, or a window of it; ids that are no class are no error here."""
     options = {} if window is None else {"window": window}
-    image, gaps = source._pixels_and_gaps(index, **options)
+    of_image = dict(options)
+    if window is not None and mask_size is not None and source._takes_mask_size:
+        of_image["mask_size"] = mask_size
+    image, gaps = source._pixels_and_gaps(index, **of_image)
     whole = window is None or not source._mask_takes_window
     mask = source._mask(source._reader_index(index), **({} if whole else options))
     mask = tf.cast(mask, tf.int32)
@@ -296,10 +304,14 @@ def _why(source: Source, index: int, windows: list[np.ndarray]) -> str:
     step = tf.constant(index, tf.int64)
     reasons = []
     parts: Sequence[Any] = windows if windows else (None,)
-    for read in (source._pixels, source._ids):
+    size = size_of(windows) if windows else None
+    for read in (
+        lambda part: source._pixels(step, part, size),
+        lambda part: source._ids(step, part),
+    ):
         try:
-            for window in parts:
-                read(step, window)
+            for part in parts:
+                read(part)
         except Exception as error:  # whatever it is, the others are looked at too
             reasons.append(reason(error))
     return " ".join(reasons) or (

@@ -88,9 +88,10 @@ class ImageValues:
             f"{shown_range(self.value_range)} ({shares})"
         )
         if self.images_with_gaps:
+            plural = "s" * (self.images_with_gaps != 1)
             text += (
                 f"; {self.gaps:,} pixels without data in {self.images_with_gaps:,} "
-                "images"
+                f"image{plural}"
             )
         return text
 

@@ -17,8 +17,8 @@ _SIDE = 2048
 def windows_of(source: Source, index: int) -> list[np.ndarray]:
     """The windows that an example should be read by; none for the whole at once.
 
-    Only TIFFs of over 2048 x 2048 pixels have some: of other files a window costs as
-    much memory as the whole.
+    Only TIFFs of over 2048 x 2048 pixels have some, and what may be one: of other files
+    a window costs as much memory as the whole.
 
     Args:
         source: Where it is.
@@ -28,13 +28,16 @@ def windows_of(source: Source, index: int) -> list[np.ndarray]:
         (top, left, height, width), int32 `[4]` each. Each pixel is in one of them.
     """
     image, mask = source.image_file(index), source.mask_file(index)
-    if not source._takes_window or image is None or mask is None:
+    if not source._takes_window or mask is None:
         return []
-    if not is_array_file(image):
+    if image is not None and not is_array_file(image):
         return []
     try:
-        height, width = array_size(image)
-        if height * width <= _SIDE**2 or file_size(mask) != (height, width):
+        height, width = file_size(mask)
+        if height * width <= _SIDE**2:
+            return []
+        # Of a part of a file, as channels are, only reading tells the size.
+        if image is not None and array_size(image) != (height, width):
             return []
     except (ValueError, OSError):  # which reading it will tell
         return []
@@ -43,6 +46,11 @@ def windows_of(source: Source, index: int) -> list[np.ndarray]:
         for y in range(0, height, _SIDE)
         for x in range(0, width, _SIDE)
     ]
+
+
+def size_of(windows: Sequence[np.ndarray]) -> np.ndarray:
+    """(height, width) of the example that windows are all of."""
+    return windows[-1][:2] + windows[-1][2:]
 
 
 def merged(
@@ -67,12 +75,10 @@ def merged(
         counts = part["unknown"].tolist(), part["unknown_pixels"].tolist()
         unknown.update(dict(zip(*counts, strict=True)))
     pixels = np.concatenate([part["sample"] for part in known])
-    last = windows[-1]
-    size = last[:2] + last[2:]
     return {
         **parts[0],
-        "image_size": size,
-        "mask_size": size,
+        "image_size": size_of(windows),
+        "mask_size": size_of(windows),
         "pixels": column("pixels").sum(0, dtype=np.int64),
         "unknown": np.array([*unknown], np.int64),
         "unknown_pixels": np.array([*unknown.values()], np.int64),

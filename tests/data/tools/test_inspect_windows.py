@@ -48,10 +48,9 @@ def pixels_of(path):
     )
 
 
-def look(root):
-    source = data.folder(
-        root / "images", root / "masks", class_names=["a", "b"], nodata=0
-    )
+def look(root, **arguments):
+    arguments = {"class_names": ["a", "b"], "nodata": 0} | arguments
+    source = data.folder(root / "images", root / "masks", **arguments)
     return data.inspect(source, verbose=False)
 
 
@@ -78,7 +77,8 @@ def test_what_is_in_windows_is_what_is_in_the_whole(scenes):
         assert 512 < len(sample) <= 1024
 
 
-def test_no_more_than_a_window_is_read_at_once(scenes, monkeypatch):
+@pytest.mark.parametrize("arguments", [{}, {"bands": (1, 0)}])
+def test_no_more_than_a_window_is_read_at_once(scenes, monkeypatch, arguments):
     read, sizes = tiff.read_rectangle, []
 
     def seen(page, rows, columns, offset):
@@ -86,7 +86,7 @@ def test_no_more_than_a_window_is_read_at_once(scenes, monkeypatch):
         return read(page, rows, columns, offset)
 
     monkeypatch.setattr(tiff, "read_rectangle", seen)
-    look(scenes)
+    assert look(scenes, **arguments).splits["all"].sizes == {(HEIGHT, WIDTH): 3}
     assert max(height * width for height, width in sizes) == SIDE**2
 
 
@@ -109,6 +109,10 @@ def test_a_mask_of_another_size_is_told(scenes):
     write_image(scenes / "images/s1.tif", image)
     (problem,) = (p for p in look(scenes).problems if p.kind == "sizes_differ")
     assert problem.example == "s1"
+    problems = look(scenes, bands=(1, 0)).problems
+    (problem,) = (p for p in problems if p.kind == "unreadable")
+    assert problem.example == "s1"
+    assert f"{HEIGHT} x {WIDTH + 1}" in problem.message
 
 
 def test_scenes_of_one_colour_are_no_twins(scenes):
