@@ -154,7 +154,9 @@ def shown_range(value_range: ValueRange) -> str:
 
 
 def _plain(number: Any) -> int | float:
-    return int(number) if number == int(number) else float(number)
+    # Beyond 2**53 all floats are whole, and from 2**63 on too large for 64 bits.
+    is_whole = abs(number) < 2**53 and number == int(number)
+    return int(number) if is_whole else float(number)
 
 
 def check_labels(labels: Mask, num_classes: int, *, ignore: int = IGNORE) -> Any:

@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from keras_seg.cli.image_options import bands_of
+from keras_seg.cli.image_options import bands_of, nodata_of
 from keras_seg.demo import Answers, serving
 from keras_seg.demo.page import check_servable
 from keras_seg.training.run_files import RUN, load_model, read_run
@@ -29,5 +29,16 @@ def _opened(path: Path) -> Answers:
     if is_export and not (path / RUN).is_file():
         return Answers(path)
     run = read_run(path)
-    model, bands = load_model(path), bands_of(run)
-    return Answers(model, run["class_names"], run["palette"], bands=bands)
+    if run.get("page"):  # not the first one, which a browser shows of a TIFF
+        raise ValueError(
+            "Expected a run on photos. Received: one on TIFFs with --page "
+            f"{run['page']}, of which a browser has the first page only. Try: "
+            "keras-seg predict."
+        )
+    return Answers(
+        load_model(path),
+        run["class_names"],
+        run["palette"],
+        bands=bands_of(run),
+        nodata=nodata_of(run),
+    )

@@ -161,8 +161,9 @@ def _look_at_some(
             source = sources[problem.split]
             file = source.mask_file(list(source.names).index(problem.example))
             where = ": ".join(filter(None, (where, file)))
+        said = problem.message.rstrip(".")
         message = (
-            f"{where}: {problem.message} `keras-seg inspect` with the same options "
+            f"{where}: {said}. `keras-seg inspect` with the same options "
             "looks at all examples."
         )
         if problem.serious:

@@ -151,7 +151,8 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--steps-per-epoch",
         type=positive,
         metavar="N",
-        help="training steps per epoch (default: number of images / batch size)",
+        help="training steps per epoch (default: number of images / batch size, but 50 "
+        "at least)",
     )
     add(
         "--validate-every",

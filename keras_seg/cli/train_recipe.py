@@ -35,6 +35,9 @@ _OF_PHOTOS: dict[str, Any] = {
     "batch_size": 8,
     "learning_rate": 1e-3,
 }
+# Steps of an epoch, at least: a small set is passed several times, or a training of ten
+# epochs would end before the net has learned what is there.
+_FEWEST_STEPS = 50
 # Of an encoder that was trained before, relative to the decoder's: docs/accuracy.md.
 _RATE_OF_TRAINED = 0.03
 
@@ -88,7 +91,8 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
     """Options with their defaults, where these depend on other options."""
     values: dict[str, Any] = dict(_values_of(options["data"]))
     batch_size = options["batch_size"] or values["batch_size"]
-    steps = options["steps_per_epoch"] or steps_per_epoch(training, batch_size)
+    steps = max(_FEWEST_STEPS, steps_per_epoch(training, batch_size))
+    steps = options["steps_per_epoch"] or steps
     values |= {
         "steps_per_epoch": steps,
         "encoder": options["encoder"] or default_encoder(options["model"]),

@@ -187,8 +187,12 @@ class Reading:
             raise IndexError("Expected examples. Received: a Source without any.")
         with tf.init_scope():
             index = tf.constant(0, tf.int64)
+            # A scene needn't fit into memory.
+            options = (
+                {"window": tf.constant([0, 0, 1, 1])} if self._takes_window else {}
+            )
             with naming(lambda: self._name("image", index)):
-                image, _ = self._unchecked(index)
+                image, _ = self._unchecked(index, **options)
                 dtype = self._values(image.dtype).dtype
             return tf.cast(image[:1, :1], dtype).numpy()
 

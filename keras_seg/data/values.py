@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.checks import require
-from keras_seg.data.suggestions import spelled
+from keras_seg.data.suggestions import SuggestionError, spelled
 from keras_seg.labels import (
     Image,
     Tensor,
@@ -170,10 +170,12 @@ def values_of(
         )
     if value_range is None:
         if dtype.is_integer and dtype not in (tf.uint8, tf.uint16):
-            raise ValueError(
+            remedy = {"value_range": "percentiles"}
+            raise SuggestionError(
                 "Expected an image of uint8, uint16 or floats in 0..255. Received: "
                 f"{dtype.name}. Say which range it has, or measure one: "
-                "`value_range='percentiles'`."
+                f"{spelled(remedy)}.",
+                remedy,
             )
         value_range = (0, 65535) if dtype == tf.uint16 else (0, 255)
     kept = dtype if dtype in (tf.uint8, tf.uint16) else tf.float32

@@ -8,13 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from keras_seg.data.decode.bands import check_bands_for
+from keras_seg.data.values import Values, check_nodata, missing
 from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
 from keras_seg.inference.predict import predict_mask
-from keras_seg.labels import shown_range
+from keras_seg.labels import IGNORE, shown_range
 from keras_seg.palette import color_map
 
 # Pixels of the longer side that the page shows; larger photos are predicted whole.
@@ -34,6 +36,8 @@ class Answers:
             else VOC's.
         bands: Numbers of the channels that the model takes of a photo, 0 to 2 for red,
             green and blue. None means those of an export, else all.
+        nodata: The value of pixels without data, as of `data.Source`: in masks they are
+            255, "ignored". None for none.
 
     Attributes:
         channels: Of the photos: 1 for a model of grey images, else 3.
@@ -50,6 +54,7 @@ class Answers:
         palette: Any = None,
         *,
         bands: Sequence[int] | None = None,
+        nodata: float | None = None,
     ):
         net = as_net(model)
         # A net of a Keras model lives as long as that; a file is opened once.
@@ -86,6 +91,8 @@ class Answers:
                 "keras-seg predict."
             )
         self.channels = channels
+        self._nodata = check_nodata(nodata)
+        self._values = Values(tf.uint8, *net.value_range)
 
     def __call__(self, photo: np.ndarray) -> dict[str, Any]:
         """Predict the mask of a photo.
@@ -102,8 +109,14 @@ class Answers:
         image = photo if photo.ndim == 3 else photo[..., None]
         if self._bands is not None:
             image = image[..., list(self._bands)]
+        gaps = np.zeros(image.shape[:2], bool)
+        if self._nodata is not None:
+            gaps = missing(tf.constant(image), self._nodata, self._values).numpy()
+            black = np.asarray(self._values.low, image.dtype)
+            image = np.where(gaps[..., None], black, image)  # as in training
         begin = time.perf_counter()
         mask = predict_mask(self._model, image)
+        mask[gaps] = IGNORE
         seconds = time.perf_counter() - begin
         height, width = mask.shape
         pictures = [Image.fromarray(photo), Image.fromarray(mask)]

@@ -1,5 +1,7 @@
 """`keras-seg demo`."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -13,6 +15,7 @@ import urllib.request
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_seg
 from keras_seg.cli import demo, main
@@ -62,6 +65,33 @@ def test_the_channels_that_a_run_picked_are_picked_of_a_photo(
     (run / "run.json").write_text(json.dumps(described | {"bands": "3,0,1"}))
     assert main(["demo", str(run)]) == 1
     assert "one of channels 3, 0, 1, which a page can't" in capsys.readouterr().err
+
+
+def test_pixels_without_data_of_a_run_are_ignored_in_its_demo(own_run, tmp_path):
+    run = shutil.copytree(own_run, tmp_path / "gaps")
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"nodata": 7}))
+    image = np.random.default_rng(0).integers(8, 256, (20, 30, 3), np.uint8)
+    image[:5, :6] = 7
+    _, _, content = demo._opened(run)(image)["mask"].partition(";base64,")
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    expected = np.zeros((20, 30), bool)
+    expected[:5, :6] = True
+    assert np.array_equal(mask == 255, expected)
+
+
+@pytest.mark.parametrize(("page", "is_shown"), [(0, True), (2, False), ("all", False)])
+def test_a_run_on_other_pages_than_the_first_is_refused(
+    own_run, tmp_path, page, is_shown, capsys
+):
+    run = shutil.copytree(own_run, tmp_path / "pages")
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"page": page}))
+    if is_shown:
+        assert demo._opened(run).class_names == NAMES
+        return
+    assert main(["demo", str(run)]) == 1
+    assert f"TIFFs with --page {page}, of which a browser" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["{}", "{}/model.keras"])

@@ -87,10 +87,22 @@ def test_defaults_with_an_encoder_are_others():
     assert options(*words)["freeze_batch_norm"] is False
     given = options("--encoder", "x", "--encoder-rate", "0", "--schedule", "constant")
     assert (given["encoder_rate"], given["schedule"]) == (0, "constant")
-    assert options("--epochs", "3")["warmup"] == 3 * (80 // 16) // 10
+    assert options("--epochs", "3")["warmup"] == 3 * 50 // 10
     assert options("--epochs", "300")["warmup"] == 100  # at most
     dilated = options("--model", "deeplab_v3", "--encoder-weights", "w")
     assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.03)
+
+
+@pytest.mark.parametrize(("examples", "steps"), [(1, 50), (407, 50), (408, 51)])
+def test_an_epoch_is_a_pass_but_has_50_steps_at_least(examples, steps):
+    pixel = np.zeros((1, 1, 3), "uint8")
+    training = keras_seg.data.arrays(
+        [pixel] * examples, [pixel[..., 0]] * examples, class_names=("a", "b")
+    )
+    for words, expected in (((), steps), (("--steps-per-epoch", "2"), 2)):
+        given = vars(parser().parse_args(["train", "--data", "voc", *words]))
+        found = train_recipe.with_defaults(given, training)
+        assert found["steps_per_epoch"] == expected
 
 
 def test_a_segformer_has_an_encoder_without_being_told(

@@ -139,6 +139,7 @@ def test_numbers_with_a_sign_get_a_measured_range(tmp_path, tiny, given_to_fit, 
     assert main(["inspect", *words]) == 1
     said = capsys.readouterr().err
     assert "int16. Say which range it has, or measure one: --value-range perc" in said
+    assert said.splitlines()[-1].endswith(" --value-range percentiles")
     words += ["--value-range", "percentiles"]
     assert main(["inspect", *words]) == 0
     assert "float32, 1 channel, values -" in capsys.readouterr().out

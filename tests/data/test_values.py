@@ -29,6 +29,7 @@ def one(image, mask=MASK, **arguments):
         ("float64", (0, 1), ("float32", (0, 1))),
         ("int16", (-1000, 3000), ("float32", (-1000, 3000))),
         ("uint32", (0.0, 9.5), ("float32", (0, 9.5))),
+        ("float32", (-1e30, 1e30), ("float32", (-1e30, 1e30))),
     ],
 )
 def test_values_come_as_they_are_in_their_range(dtype, value_range, expected):

@@ -117,6 +117,27 @@ def test_a_model_of_what_photos_do_not_have_is_refused():
     Answers(net)
 
 
+def test_pixels_without_data_are_ignored_and_black_to_the_model():
+    photo = PHOTO.copy()
+    photo[:20, :30] = 200  # all channels: no data
+    photo[30:, :, 0] = 200  # one channel: a colour
+    mask = np.asarray(picture(Answers(OfRed(), nodata=200)(photo)["mask"]))
+    assert (mask[:20, :30] == 255).all()
+    assert np.array_equal(mask[20:], photo[20:, :, 0] > 127)
+
+    class Seen(OfRed):
+        def scores(self, images):
+            self.images = images
+            return super().scores(images)
+
+    net = Seen()
+    net.value_range = (20, 250)
+    Answers(net, nodata=200)(photo)
+    expected = photo.copy()
+    expected[:20, :30] = 20
+    assert np.array_equal(net.images[0, :40, :60], expected)
+
+
 def test_as_many_names_and_colors_as_classes_are_expected():
     with pytest.raises(ValueError, match=r"Expected 2 class names.*Received: 3 names"):
         Answers(OfRed(), ["a", "b", "c"])

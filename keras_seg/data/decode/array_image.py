@@ -51,7 +51,7 @@ def read_array_image(
         pixels = read_array(file, part, page=page)
         if pixels.dtype != known.as_numpy_dtype:
             raise ValueError(other_dtype(known, pixels.dtype.name))
-        return _with_channels(pixels, channels)
+        return _with_channels(pixels, channels, are_pages=page == "all")
 
     def size(file: bytes, part: ArrayWindow) -> np.ndarray:
         return np.array(array_size(file, page=page), np.int32)
@@ -73,10 +73,16 @@ def other_dtype(expected: Any, received: str) -> str:
     )
 
 
-def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+def _with_channels(pixels: np.ndarray, channels: int, *, are_pages: bool) -> np.ndarray:
     found = pixels.shape[-1]
     if found == channels:
         return pixels
+    if are_pages:  # which are no colours
+        raise ValueError(
+            f"Expected {channels} channels of all pages together, as in the first "
+            f"image. Received: {found}. Likely cause: pages that are missing, or too "
+            "many. `page=0` takes one page of each image."
+        )
     if channels == 3 and found in (1, 2):
         return np.repeat(pixels[..., :1], 3, axis=-1)
     if channels == 3 and found == 4:

@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_seg.packages import package
+
 # Compressions that tables may be stored apart for.
 _JPEGS = (6, 7, 33007, 34892)
+# Values of the tags PhotometricInterpretation and PlanarConfiguration.
+_RGB, _SEPARATE = 2, 2
 
 
 def read_rectangle(
@@ -110,13 +114,27 @@ def _segment(page: Any, index: int, rows: slice, offset: int) -> np.ndarray:
     if page.compression in _JPEGS:
         tables, header = page.jpegtables, page.jpegheader
         decode = functools.partial(decode, jpegtables=tables, jpegheader=header)
+    is_plane_of_rgb = page.planarconfig == _SEPARATE and page.photometric == _RGB
     try:
+        if page.compression in _JPEGS and is_plane_of_rgb:
+            return _jpeg_plane(page, contents)[rows]
         pixels, _, _ = decode(contents, index)
     except Exception as error:  # each codec has errors of its own
         raise ValueError(
             f"{_named(page, index)}, which isn't: {type(error).__name__}: {error}"
         ) from None
     return pixels[0, rows]
+
+
+def _jpeg_plane(page: Any, contents: bytes) -> np.ndarray:
+    """A strip or tile of one plane of RGB, which tifffile takes for all three."""
+    plane = package("imagecodecs", "tiff").jpeg_decode(
+        contents,
+        bitspersample=page.bitspersample,
+        tables=page.jpegtables,
+        header=page.jpegheader,
+    )
+    return plane[..., None]
 
 
 def _bytes_at(page: Any, index: int, start: int, count: int) -> bytes:

@@ -1,14 +1,15 @@
 """What is in a data set: each example is read once, and counted.
 
 Everything is read in parallel, by the same code that training reads with. What fails
-there is read again alone, for the reason.
+there is read again alone, for the reason. Scenes are read one after the other, by
+windows, so that they needn't fit into memory.
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,12 @@ from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.id_hints import IdCounts
 from keras_seg.data.readers.id_tables import is_translated, unknown_id
 from keras_seg.data.source import Source
-from keras_seg.data.tools.inspect_values import ImageValues, measured_values
+from keras_seg.data.tools.inspect_values import (
+    PER_IMAGE,
+    ImageValues,
+    measured_values,
+)
+from keras_seg.data.tools.inspect_windows import merged, size_of, windows_of
 from keras_seg.data.tracing import unconverted
 from keras_seg.labels import IGNORE
 from keras_seg.terminal import progress
@@ -160,7 +166,9 @@ def read_examples(
     Yields:
         What was found in each.
     """
-    data = tf.data.Dataset.from_tensor_slices(indices)
+    windows = {int(index): windows_of(source, int(index)) for index in indices}
+    at_once = np.array([index for index in indices if not windows[index]], np.int64)
+    data = tf.data.Dataset.from_tensor_slices(at_once)
     data = data.map(
         unconverted(lambda index: _measure(source, index)), tf.data.AUTOTUNE
     )
@@ -174,15 +182,43 @@ def read_examples(
         yield example
     for index in map(int, indices):
         if index not in readable:
+            yield _read_alone(source, index, windows[index])
             bar.add(1)
-            name, file = str(source.names[index]), _image_file(source, index)
-            yield Example(index, name, file, error=_why(source, index))
 
 
-def _measure(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Read one example inside tf.data; ids that are no class are no error here."""
-    image, gaps = source._pixels_and_gaps(index)
-    mask = tf.cast(source._mask(source._reader_index(index)), tf.int32)
+def _read_alone(source: Source, index: int, windows: list[np.ndarray]) -> Example:
+    """Read an example window by window; or say why it can't be read."""
+    if windows:
+        step, size = tf.constant(index, tf.int64), size_of(windows)
+        data = tf.data.Dataset.from_tensor_slices(windows)
+        data = data.map(
+            unconverted(lambda window: _measure(source, step, window, size))
+        )
+        parts = [*data.ignore_errors().as_numpy_iterator()]
+        if len(parts) == len(windows):
+            return _example(source, merged(parts, windows, PER_IMAGE))
+    name, file = str(source.names[index]), _image_file(source, index)
+    return Example(index, name, file, error=_why(source, index, windows))
+
+
+def _measure(
+    source: Source,
+    index: tf.Tensor,
+    window: tf.Tensor | None = None,
+    mask_size: np.ndarray | None = None,
+) -> dict[str, tf.Tensor]:
+    """Read one example, or a window of it; ids that are no class are no error here."""
+    options = {} if window is None else {"window": window}
+    of_image = dict(options)
+    if window is not None and mask_size is not None and source._takes_mask_size:
+        of_image["mask_size"] = mask_size
+    image, gaps = source._pixels_and_gaps(index, **of_image)
+    whole = window is None or not source._mask_takes_window
+    mask = source._mask(source._reader_index(index), **({} if whole else options))
+    mask = tf.cast(mask, tf.int32)
+    if window is not None and whole:
+        top, left, height, width = tf.unstack(window)
+        mask = mask[top : top + height, left : left + width]
     if gaps is not None:
         # Of another size than the mask, they say nothing; the sizes are reported.
         fits = tf.reduce_all(tf.shape(gaps) == tf.shape(mask))
@@ -195,16 +231,19 @@ def _measure(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
         "index": index,
         "image_size": tf.shape(image)[:2],
         "mask_size": tf.shape(mask),
+        # A last count of all that is unknown takes less memory than to leave it out.
         "pixels": tf.math.bincount(
-            tf.boolean_mask(mask, known), minlength=IGNORE + 1, maxlength=IGNORE + 1
-        ),
+            tf.where(known, mask, IGNORE + 1),
+            minlength=IGNORE + 2,
+            maxlength=IGNORE + 2,
+        )[: IGNORE + 1],
         "unknown": tf.gather(unknown, most),
         "unknown_pixels": tf.gather(counts, most),
         "fingerprint": tf.strings.to_hash_bucket_strong(
             tf.io.serialize_tensor(image), 2**62, [1, 2]
         ),
-        # Tiles of one colour are alike, and nothing is wrong with that.
-        "blank": tf.reduce_min(image) == tf.reduce_max(image),
+        "least": tf.reduce_min(image),
+        "most": tf.reduce_max(image),
         "channels": tf.shape(image)[2],
         "opaque": tf.reduce_all(
             image[..., -1] == tf.cast(image.dtype.max, image.dtype)
@@ -217,6 +256,8 @@ def _example(source: Source, measured: dict[str, np.ndarray]) -> Example:
     index = int(measured["index"])
     unknown: dict[int, int] = {}
     unknown_colors: dict[int, int] = {}
+    # Tiles of one colour are alike, and nothing is wrong with that.
+    is_blank = measured["least"] == measured["most"]
     labels = measured["unknown"].tolist()
     for label, count in zip(labels, measured["unknown_pixels"].tolist(), strict=True):
         number = unknown_id(label)
@@ -235,7 +276,7 @@ def _example(source: Source, measured: dict[str, np.ndarray]) -> Example:
         unknown=unknown,
         unknown_colors=unknown_colors,
         translated=any(map(is_translated, labels)),
-        fingerprint=None if measured["blank"] else measured["fingerprint"].tobytes(),
+        fingerprint=None if is_blank else measured["fingerprint"].tobytes(),
         channels=int(measured["channels"]),
         opaque=bool(measured["opaque"]),
         values=(measured["low"], measured["high"], measured["sample"]),
@@ -258,13 +299,19 @@ def _image_file(source: Source, index: int) -> ImageFile:
     return ImageFile()
 
 
-def _why(source: Source, index: int) -> str:
+def _why(source: Source, index: int, windows: list[np.ndarray]) -> str:
     """Why an example can't be read: the errors of image and mask."""
     step = tf.constant(index, tf.int64)
     reasons = []
-    for read in (source._pixels, source._ids):
+    parts: Sequence[Any] = windows if windows else (None,)
+    size = size_of(windows) if windows else None
+    for read in (
+        lambda part: source._pixels(step, part, size),
+        lambda part: source._ids(step, part),
+    ):
         try:
-            read(step)
+            for part in parts:
+                read(part)
         except Exception as error:  # whatever it is, the others are looked at too
             reasons.append(reason(error))
     return " ".join(reasons) or (

@@ -56,7 +56,8 @@ def problems_of_example(split: str, example: Example, channels: int) -> list[Pro
         return Problem(kind, split, example.name, message, serious)
 
     if example.error:
-        if example.file.mode and channels not in (0, 3, example.file.channels):
+        differ = example.file.mode and channels not in (0, 3, example.file.channels)
+        if differ and "channel" in example.error:  # and not the mask, say, is at fault
             arguments: Arguments = {"channels": 3}
             return [
                 Problem(

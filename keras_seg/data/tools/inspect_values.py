@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras_seg.data.values import guessed_range
 from keras_seg.labels import Image, ValueRange, shown_range
 
-# Pixels of each image that percentiles are estimated from, on a grid.
-_PER_IMAGE = 1024
+#: Pixels of each image that percentiles are estimated from, on a grid.
+PER_IMAGE = 1024
 _PERCENTILES = (1, 50, 99)
 #: A range of which images use less than this is likely another one.
 USED = 0.3
@@ -88,9 +88,10 @@ class ImageValues:
             f"{shown_range(self.value_range)} ({shares})"
         )
         if self.images_with_gaps:
+            plural = "s" * (self.images_with_gaps != 1)
             text += (
                 f"; {self.gaps:,} pixels without data in {self.images_with_gaps:,} "
-                "images"
+                f"image{plural}"
             )
         return text
 
@@ -119,11 +120,11 @@ def measured_values(image: Image, gaps: Any) -> dict[str, tf.Tensor]:
         # Of an image without any data there is black.
         is_some = tf.shape(pixels)[0] > 0
         pixels = tf.cond(is_some, lambda: pixels, lambda: image[0, :1])
-    step = tf.maximum(tf.shape(pixels)[0] // _PER_IMAGE, 1)
+    step = tf.maximum(tf.shape(pixels)[0] // PER_IMAGE, 1)
     return {
         "low": tf.cast(tf.reduce_min(pixels, axis=0), tf.float64),
         "high": tf.cast(tf.reduce_max(pixels, axis=0), tf.float64),
-        "sample": tf.cast(pixels[::step][:_PER_IMAGE], tf.float64),
+        "sample": tf.cast(pixels[::step][:PER_IMAGE], tf.float64),
         "gaps": tf.constant(0)
         if gaps is None
         else tf.reduce_sum(tf.cast(gaps, tf.int32)),

@@ -167,13 +167,13 @@ def _size_of(source: Source, index: int) -> _Size:
     if None in files:
         height, width = source._read(tf.constant(index, tf.int64))[1].shape
         return height, width
-    image, mask = (_file_size(str(file)) for file in files)
+    image, mask = (file_size(str(file)) for file in files)
     with naming(lambda: str(files[1])):
         check_same_size(tf.constant(image), tf.constant(mask))
     return image
 
 
-def _file_size(path: str) -> _Size:
+def file_size(path: str) -> _Size:
     """(height, width) of an image file, from its first bytes."""
     if is_array_file(path):
         return scene_facts(path)[:2]

@@ -149,6 +149,20 @@ def test_jpeg_that_rasterio_writes_is_rgb(tmp_path):
     assert np.array_equal(read_array(path), tifffile.imread(path))
 
 
+@pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 32}])
+def test_planes_of_rgb_in_jpeg_are_as_rasterio_reads_them(tmp_path, layout):
+    rasterio = pytest.importorskip("rasterio", reason="rasterio isn't installed")
+    path = tmp_path / "a.tif"
+    options = {"compress": "jpeg", "photometric": "rgb", "interleave": "band"}
+    options |= {"count": 3, "height": HEIGHT, "width": WIDTH, "dtype": "uint8"}
+    with rasterio.open(
+        path, "w", driver="GTiff", blockysize=32, **options, **layout
+    ) as file:
+        file.write(smooth(3).transpose(2, 0, 1))
+    with rasterio.open(path) as file:
+        check(path, file.read().transpose(1, 2, 0))
+
+
 def test_pixels_of_one_and_twelve_bits_keep_their_values(tmp_path):
     path = tmp_path / "a.tif"
     bits = numbers("uint8", HEIGHT, 88) % 2

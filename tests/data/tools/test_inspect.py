@@ -441,6 +441,36 @@ def test_images_of_other_channels_than_the_first_say_what_to_do(healthy):
     assert len([*pairs(healthy, channels=3)]) == 12
 
 
+def test_a_mask_at_fault_is_not_taken_for_channels_that_differ(healthy):
+    """Of a TIFF of 16 bits with a sign Pillow doesn't say how many channels it has."""
+    tifffile = pytest.importorskip("tifffile", reason="tifffile isn't installed")
+    for k in range(12):
+        (healthy / f"images/p{k:02}.jpg").unlink()
+        image = np.full(SIZE, 100 * k - 300, np.int16)
+        tifffile.imwrite(healthy / f"images/p{k:02}.tif", image)
+    (healthy / "masks/p03.png").unlink()
+    tifffile.imwrite(healthy / "masks/p03.tif", np.full(SIZE, -1, np.int16))
+    problems = look(healthy, value_range=(-300, 900)).problems
+    (problem,) = (problem for problem in problems if problem.serious)
+    assert (problem.kind, problem.example) == ("unreadable", "p03")
+    assert "Received: -1" in problem.message
+
+
+def test_images_whose_pages_are_missing_are_found(healthy):
+    tifffile = pytest.importorskip("tifffile", reason="tifffile isn't installed")
+    for k in range(12):
+        (healthy / f"images/p{k:02}.jpg").unlink()
+        with tifffile.TiffWriter(healthy / f"images/p{k:02}.tif") as file:
+            for _ in range(2 if k == 5 else 3):
+                page = np.full(SIZE, k, np.uint8)
+                file.write(page, contiguous=False, metadata=None)
+    problems = look(healthy, page="all").problems
+    (problem,) = (problem for problem in problems if problem.serious)
+    assert (problem.kind, problem.example) == ("unreadable", "p05")
+    assert "3 channels of all pages together" in problem.message
+    assert "Received: 2" in problem.message
+
+
 def test_a_class_called_void_is_noted(healthy):
     report = look(healthy, class_names=["ground", "Void", "dog"])
     assert [problem.kind for problem in report.problems] == ["void_class"]
