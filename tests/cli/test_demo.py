@@ -82,7 +82,7 @@ def test_pixels_without_data_of_a_run_are_ignored_in_its_demo(own_run, tmp_path)
 
 @pytest.mark.parametrize(("page", "is_shown"), [(0, True), (2, False), ("all", False)])
 def test_a_run_on_other_pages_than_the_first_is_refused(
-    own_run, tmp_path, page, is_shown, capsys
+    own_run, tmp_path, page, is_shown, capsys, monkeypatch
 ):
     run = shutil.copytree(own_run, tmp_path / "pages")
     described = json.loads((run / "run.json").read_text())
@@ -90,6 +90,7 @@ def test_a_run_on_other_pages_than_the_first_is_refused(
     if is_shown:
         assert demo._opened(run).class_names == NAMES
         return
+    monkeypatch.setattr("keras_seg.demo.page.check_package", lambda *_: None)
     assert main(["demo", str(run)]) == 1
     assert f"TIFFs with --page {page}, of which a browser" in capsys.readouterr().err
 
