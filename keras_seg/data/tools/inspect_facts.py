@@ -314,7 +314,7 @@ def _why(source: Source, index: int, windows: list[np.ndarray]) -> str:
                 read(part)
         except Exception as error:  # whatever it is, the others are looked at too
             reasons.append(reason(error))
-    return " ".join(reasons) or (
+    return " ".join(dict.fromkeys(reasons)) or (
         "Reading failed once and then succeeded: the file may be changing, or the "
         "storage is unreliable."
     )

@@ -456,6 +456,13 @@ def test_a_mask_at_fault_is_not_taken_for_channels_that_differ(healthy):
     assert "Received: -1" in problem.message
 
 
+def test_what_both_image_and_mask_need_is_told_once(healthy):
+    """With `nodata`, a mask has the pixels that its image lacks."""
+    truncate(healthy / "images/p03.jpg")
+    (problem,) = look(healthy, nodata=0).problems
+    assert problem.message.count("images/p03.jpg") == 1
+
+
 def test_images_whose_pages_are_missing_are_found(healthy):
     tifffile = pytest.importorskip("tifffile", reason="tifffile isn't installed")
     for k in range(12):
