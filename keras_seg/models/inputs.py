@@ -79,13 +79,13 @@ class CheckRange(layers.Layer):
             tf.debugging.Assert(
                 tf.logical_not(tf.logical_or(small, centred)),
                 [
-                    "Expected images in 0..255. The model normalises images itself: "
-                    "leave out what scales them, or multiply images of 0..1 by 255. A "
-                    "model of images in another range is built with value_range=(low, "
-                    "high). Received images from",
+                    "Expected images in 0..255. Received images from",
                     low,
                     "to",
                     high,
+                    "The model normalises images itself: leave out what scales them, "
+                    "or multiply images of 0..1 by 255. A model of images in another "
+                    "range is built with value_range=(low, high).",
                 ],
             )
         return x
@@ -138,11 +138,12 @@ class FromValueRange(layers.Layer):
             ~(far | (small & fractions)),
             [
                 f"Expected images in {shown_range((self.low, self.high))}, the range "
-                "of the model, which scales images itself: leave out what scales them, "
-                "or build it with the range that they have. Received images from",
+                "of the model. Received images from",
                 tf.reduce_min(x),
                 "to",
                 tf.reduce_max(x),
+                "The model scales images itself: leave out what scales them, or build "
+                "it with the range that they have.",
             ],
         )
 
