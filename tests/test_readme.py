@@ -21,7 +21,7 @@ SMALL = {
     "head_width=512": "head_width=8, widths=(2, 2, 4, 4, 4)",
     "(320, 320)": "(32, 32)",
     "--size 256": "--size 32 --widths 4,8 --batch-size 2",
-    "--epochs 40": "--epochs 1",
+    "--epochs 40": "--epochs 1 --steps-per-epoch 2",
 }
 
 
