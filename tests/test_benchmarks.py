@@ -30,6 +30,7 @@ def importing(name, statement):
     return Side(name, "importing", {"statement": statement})
 
 
+@pytest.mark.slow
 def test_sides_take_turns_and_are_timed():
     slow = importing("slow", "import time; time.sleep(0.3)")
     sides = [slow, importing("quick", "pass")]
@@ -199,6 +200,7 @@ def test_rows_measured_by_name_take_the_place_of_what_was_before(tmp_path, monke
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_a_net_has_the_times_that_were_measured_last(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__.KEPT", tmp_path / "results.json")
     medians = {"keras_seg": 0.5, "KerasHub": 3.0, "PyTorch": 1.5}

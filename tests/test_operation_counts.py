@@ -19,9 +19,12 @@ from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.metrics import MeanIoU
 from tests.models.backbones import tiny
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="graphs are TensorFlow's"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="graphs are TensorFlow's"
+    ),
+]
 
 BATCH, SIDE, CLASSES = 2, 64, 3
 IMAGES = tf.TensorSpec((BATCH, SIDE, SIDE, 3))

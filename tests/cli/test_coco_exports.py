@@ -219,6 +219,7 @@ def test_coco_in_its_own_layout_is_found_by_its_root(tmp_path, inspected):
     assert "It has: car, cat. All of them: --classes coco" in error
 
 
+@pytest.mark.slow
 def test_every_option_of_coco_changes_the_data(tmp_path, inspected):
     """Two objects over each other, one of which is a crowd, and a box alone."""
     write_image(tmp_path / "a.png", 0)

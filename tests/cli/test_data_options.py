@@ -169,6 +169,7 @@ def test_an_own_folder_is_trained_on_and_a_fifth_held_out(
     assert Image.open(tmp_path / "masks/tile3_overlay.jpg").size == (44, 36)
 
 
+@pytest.mark.slow
 def test_lists_say_what_an_own_folder_learns_from(
     own_folders, tmp_path, capsys, given_to_fit
 ):

@@ -23,6 +23,7 @@ def copy(run, tmp_path):
     return out
 
 
+@pytest.mark.slow
 def test_scores_of_another_split_get_a_file_of_their_own(copy, capsys):
     lists = json.loads((copy / "run.json").read_text())["root"]
     few = copy.parent / "VOC2012"

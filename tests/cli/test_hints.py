@@ -248,6 +248,7 @@ def test_a_warning_is_a_sentence_without_a_place_in_the_code(tmp_path, said):
     assert "UserWarning" not in text
 
 
+@pytest.mark.slow
 def test_the_layout_of_drive_leads_to_a_training(tmp_path, said):
     tifffile = pytest.importorskip("tifffile", reason="writes the images")
     pytest.importorskip("imagecodecs", reason="decodes LZW")
@@ -294,6 +295,7 @@ def test_images_of_16_bits_with_a_sign_are_told_which_option_they_need(tmp_path,
     assert proposed(text)[0] == "train"
 
 
+@pytest.mark.slow
 def test_floats_with_holes_lead_to_their_range_and_no_data_value(tmp_path, said):
     tifffile = pytest.importorskip("tifffile", reason="writes the images")
     (tmp_path / "images").mkdir()

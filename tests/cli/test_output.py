@@ -29,6 +29,7 @@ def history(run):
     return list(csv.DictReader((run / "history.csv").read_text().splitlines()))
 
 
+@pytest.mark.slow
 def test_json_lines_are_epochs_and_the_result_and_nothing_else(
     options, tmp_path, capfd
 ):
@@ -91,6 +92,7 @@ def again(diverged, tmp_path):
     return shutil.copytree(diverged, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_nan_loss_leaves_the_last_good_state(diverged):
     described = json.loads((diverged / "run.json").read_text())
     assert (described["state"], described["epochs_done"]) == ("diverged", 1)
@@ -102,6 +104,7 @@ def test_a_nan_loss_leaves_the_last_good_state(diverged):
     assert names == ["epoch-000001.checkpoint"]
 
 
+@pytest.mark.slow
 def test_a_nan_loss_is_named_with_its_examples_and_what_to_do(
     again, options, voc_tree, capsys, monkeypatch
 ):

@@ -175,6 +175,7 @@ def test_the_command_of_a_run_begins_it_again(words):
     assert command_of({}) is None
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(
     copy, voc_tree, tmp_path, capfd, monkeypatch
 ):
@@ -231,6 +232,7 @@ def test_a_download_is_not_told_among_the_json(copy, tmp_path, capfd, monkeypatc
     assert f"Downloading data from {origin}" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_commands_say_what_to_do_next(copy, voc_tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(keras_seg, "export", lambda *_, **__: None)
     image = voc_tree / "JPEGImages/val_000000.jpg"

@@ -40,6 +40,7 @@ def opened(words, split):
     return data_source(vars(parser().parse_args(["train", *words])), split)
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_tiles_and_keeps_them_for_later_commands(
     words, tiny, given_to_fit
 ):

@@ -390,12 +390,14 @@ def test_some_epochs_and_some_images_spread_over_the_split_are_validated(
     assert described["examples"] == {"train": 6, "validation": 2}
 
 
+@pytest.mark.slow
 def test_scores_of_a_part_are_not_written_as_those_of_the_split(worse_in_the_end):
     seen = worse_in_the_end
     assert seen.metrics == [False, False]
     assert json.loads((seen.out / "metrics.json").read_text())["images"] == 5
 
 
+@pytest.mark.slow
 def test_of_a_run_that_got_worse_the_best_epoch_is_kept_scored_and_exported(
     worse_in_the_end, voc_tree
 ):
@@ -414,6 +416,7 @@ def test_of_a_run_that_got_worse_the_best_epoch_is_kept_scored_and_exported(
     np.testing.assert_allclose(given, keras_seg.predict(model, image), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_so_far_is_marked(worse_in_the_end):
     lines = re.findall(r"^ *\d/3 +\d.*$", worse_in_the_end.said, re.MULTILINE)
     assert ["*" in line for line in lines] == [False, True, False]

@@ -79,6 +79,7 @@ def test_a_measured_range_is_the_models_and_that_of_all_later_commands(
     assert [given["bands"] for given in exported] == [(0,), (0,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -108,6 +109,7 @@ def test_other_words_and_ranges_that_images_leave_are_errors(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_inspect_proposes_what_train_takes(words, capsys):
     assert main(["inspect", *words]) == 0
     said = capsys.readouterr().out

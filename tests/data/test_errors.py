@@ -102,6 +102,7 @@ def test_a_cut_image_at_any_place_is_an_error_by_name(voc_tree, form, place):
     assert_names_only(source, stem, str(error.value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shuffle", "repeat", "failing"), [(False, False, 1), (True, True, 3)]
 )

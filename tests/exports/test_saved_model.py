@@ -189,6 +189,7 @@ def test_an_fcn_is_served(tmp_path):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_unpadded_unet_is_served(tmp_path):
     model = unet(CLASSES, widths=(2, 2), padding="valid")
     export(model, tmp_path / "served")

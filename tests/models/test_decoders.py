@@ -123,6 +123,7 @@ def test_levels_that_are_missing_are_told(net, said):
         build(net, encoder=tiny(levels=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "arguments"),
     [

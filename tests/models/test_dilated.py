@@ -42,6 +42,7 @@ def test_a_dilated_convolution_is_its_formula(size, known, kernel_size, rate):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras's own there")
 @pytest.mark.parametrize("size", SIZES)
 def test_gradients_are_those_of_keras_also_where_sizes_are_unknown(size):

@@ -241,6 +241,7 @@ def test_large_images_are_reduced_and_that_is_said(model, tmp_path):
     np.testing.assert_array_equal(np.asarray(truth), mask[::3, ::3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 4])
 def test_images_of_other_channels_are_shown(channels, tmp_path):
     rng = np.random.default_rng(0)

@@ -9,6 +9,8 @@ from keras_seg.data.builders import CocoSegmentation, VocSegmentation
 
 pytest.importorskip("dill", reason="TFDS's own tests need dill")
 
+pytestmark = pytest.mark.slow
+
 
 class TestVocSegmentation(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = VocSegmentation

@@ -11,6 +11,8 @@ import tensorflow_datasets as tfds
 from keras_seg import data
 from keras_seg.data.builders import CocoSegmentation, VocSegmentation
 
+pytestmark = pytest.mark.slow
+
 SPLITS = ["train", "val", "trainval", "train_aug"]
 SIZES = [(20, 30), (17, 25), (24, 16)]
 

@@ -118,6 +118,7 @@ class Killed(BaseException):
     """What no code but the test catches."""
 
 
+@pytest.mark.slow
 def test_stopped_at_any_file_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     source = own(3)
     data.prepare(source, tmp_path / "whole")
