@@ -18,7 +18,7 @@ from keras_seg.exports.serving import Served
 # ONNX Runtime 1.14 and later, and browsers, know this version of the operations.
 _OPSET = 18
 # Tensors of as many numbers are put in after the conversion: tf2onnx, TensorFlow's
-# optimizer and protobuf make some forty copies of what they convert.
+# optimizer and protobuf copy what they convert so often that 223 MB took 14.7 GB.
 _LARGE = 2**18
 # Operations with bytes in and out, where ONNX Runtime has a kernel for them.
 _IN_BYTES = (

@@ -69,10 +69,10 @@ def _of_any_size(model: keras.Model, dtype: str) -> Callable:
         if strategy.num_replicas_in_sync > 1:
             device = strategy.extended.worker_devices[0]
         else:
-            device = None  # wherever TensorFlow would compute
+            device = None  # wherever the caller wants it
 
         def call(images: Any) -> Any:
-            with tf.device(device):
+            with tf.device(device) if device else contextlib.nullcontext():
                 return reference()(images, training=False)
 
         images = tf.TensorSpec((None, *model.input_shape[1:]), dtype)
