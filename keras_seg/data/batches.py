@@ -13,6 +13,7 @@ from keras_seg.data.checks import check_ids, check_mask, check_same_size
 from keras_seg.data.errors import read_in_order
 from keras_seg.data.geometry import letterbox as letterbox_geometry
 from keras_seg.data.order import example_of, examples_of_shard, steps_of_epochs
+from keras_seg.data.parallel import READY
 from keras_seg.data.sizes import pad_to, random_crop, require_fits
 from keras_seg.data.suggestions import Hint, refuse
 from keras_seg.data.tracing import converted, unconverted
@@ -217,7 +218,7 @@ def batches(
         )
     data = data.map(with_int32)
     data = data.apply(tf.data.experimental.assert_cardinality(number))
-    return data.prefetch(tf.data.AUTOTUNE)
+    return data.prefetch(READY)
 
 
 def _read_augmented(

@@ -20,6 +20,7 @@ import tensorflow as tf
 from keras_seg.data.checks import NamedError, reason
 from keras_seg.data.decode.numpy_op import until_exit
 from keras_seg.data.order import examples_before
+from keras_seg.data.parallel import calls_at_once, without_autotune
 from keras_seg.data.tracing import unconverted
 from keras_seg.labels import Index, Tensor
 
@@ -77,8 +78,12 @@ def read_in_order(
         in_order = tf.cond(slot == expected, lambda: True, missing)
         return in_order & tf.logical_not(is_sentinel)
 
-    data = steps.enumerate().map(
-        read_unless_sentinel, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    data = (
+        without_autotune(steps)
+        .enumerate()
+        .map(
+            read_unless_sentinel, num_parallel_calls=calls_at_once(), deterministic=True
+        )
     )
     data = data.ignore_errors().enumerate().filter(is_example)
     return data.map(unconverted(lambda expected, element: element[-1]))

@@ -9,6 +9,7 @@ from keras_seg.arguments import check_integer
 from keras_seg.data.batches import Examples, with_int32
 from keras_seg.data.errors import read_in_order
 from keras_seg.data.order import steps_in_order
+from keras_seg.data.parallel import READY
 from keras_seg.data.sizes import pad_to
 from keras_seg.data.suggestions import refuse
 from keras_seg.data.tracing import unconverted
@@ -93,7 +94,7 @@ def whole_images(
             return values.filled(image), mask
 
         data = data.map(padded)
-    return data.batch(1, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return data.batch(1, drop_remainder=True).prefetch(READY)
 
 
 def _in_order(source: Examples, read: Callable[[Index], Any]) -> tf.data.Dataset:

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_seg.data import Source
+from keras_seg.data.parallel import READY
 from keras_seg.data.suggestions import refuse
 from keras_seg.inference.blocks import batch_that_fits
 from keras_seg.inference.counting import Counted
@@ -142,7 +142,7 @@ def batches_of_one_size(
         pixels -= len(masks) * size[0] * size[1]
         return np.array(indices), np.stack(images), np.stack(masks)
 
-    examples = source.dataset().prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+    examples = source.dataset().prefetch(READY).as_numpy_iterator()
     for index, (image, mask) in enumerate(examples):
         size = mask.shape
         waiting.setdefault(size, []).append((index, image, mask))

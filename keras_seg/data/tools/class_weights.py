@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.data.parallel import calls_at_once
 from keras_seg.data.source import Source
 from keras_seg.data.tracing import unconverted
 from keras_seg.labels import IGNORE
@@ -60,9 +61,7 @@ def class_frequencies(source: Source, *, verbose: bool = True) -> ClassFrequenci
     ignored = 0
     bar = progress(len(source), "mask", "Counting pixels", verbose=verbose)
     for counts in (
-        source.masks()
-        .map(unconverted(_count_ids), tf.data.AUTOTUNE)
-        .as_numpy_iterator()
+        source.masks().map(unconverted(_count_ids), calls_at_once()).as_numpy_iterator()
     ):
         here = counts[:n].astype(np.int64)
         pixels += here

@@ -18,6 +18,7 @@ from PIL import Image
 from keras_seg.data.checks import reason
 from keras_seg.data.decode.png import UNKNOWN_COLOR
 from keras_seg.data.id_hints import IdCounts
+from keras_seg.data.parallel import READY, calls_at_once, without_autotune
 from keras_seg.data.readers.id_tables import is_translated, unknown_id
 from keras_seg.data.source import Source
 from keras_seg.data.tools.inspect_values import (
@@ -168,11 +169,9 @@ def read_examples(
     """
     windows = {int(index): windows_of(source, int(index)) for index in indices}
     at_once = np.array([index for index in indices if not windows[index]], np.int64)
-    data = tf.data.Dataset.from_tensor_slices(at_once)
-    data = data.map(
-        unconverted(lambda index: _measure(source, index)), tf.data.AUTOTUNE
-    )
-    data = data.ignore_errors().prefetch(tf.data.AUTOTUNE)
+    data = without_autotune(tf.data.Dataset.from_tensor_slices(at_once))
+    data = data.map(unconverted(lambda index: _measure(source, index)), calls_at_once())
+    data = data.ignore_errors().prefetch(READY)
     bar = progress(len(indices), "image", f"Reading {split}", verbose=verbose)
     readable = set()
     for measured in data.as_numpy_iterator():
@@ -190,7 +189,7 @@ def _read_alone(source: Source, index: int, windows: list[np.ndarray]) -> Exampl
     """Read an example window by window; or say why it can't be read."""
     if windows:
         step, size = tf.constant(index, tf.int64), size_of(windows)
-        data = tf.data.Dataset.from_tensor_slices(windows)
+        data = without_autotune(tf.data.Dataset.from_tensor_slices(windows))
         data = data.map(
             unconverted(lambda window: _measure(source, step, window, size))
         )
