@@ -170,6 +170,7 @@ def test_other_images_than_before_are_refused(killed, voc_tree, capsys):
     assert "training images is '5 (" in error
 
 
+@pytest.mark.slow
 def test_like_takes_options_that_were_given(whole, given_to_fit, capsys):
     seen = given_to_fit("--like", str(whole), "--size", "48")
     image, _ = next(iter(seen.batches))
