@@ -1,10 +1,12 @@
 """Iterators that are dropped are gone at once, however old they are."""
 
+import os
 import time
 
 import pytest
 
 from keras_seg import data
+from keras_seg.data.parallel import calls_at_once
 from keras_seg.training.timing import DataWait
 
 SOURCE = data.shapes(4, size=(16, 16))
@@ -25,6 +27,12 @@ DATASETS = {
 @pytest.mark.parametrize("name", DATASETS)
 def test_no_thread_tunes_a_dataset(name):
     assert DATASETS[name]().options().autotune.enabled is False
+
+
+@pytest.mark.parametrize(("processors", "calls"), [(None, 2), (2, 3), (128, 33)])
+def test_calls_go_with_processors_up_to_a_limit(monkeypatch, processors, calls):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert calls_at_once() == calls
 
 
 @pytest.mark.slow
