@@ -84,8 +84,8 @@ def test_padding_changes_no_logit_farther_from_it_than_a_pixel_sees():
         variable.assign(keras.random.normal(variable.shape, stddev=0.3))
     source = examples()
     ((height, width), *_) = SIZES
-    image = next(iter(source.whole_images()))[0]
-    padded = next(iter(source.whole_images(multiple_of=64)))[0]
+    image, _ = next(source.whole_images().as_numpy_iterator())
+    padded, _ = next(source.whole_images(multiple_of=64).as_numpy_iterator())
     whole = model.predict_on_batch(image)[0]
     part = model.predict_on_batch(padded)[0, :height, :width]
     reach = 10

@@ -351,6 +351,9 @@ def test_intervals_of_other_scores_are_of_the_same_draws():
     assert written["iou_interval"]["dog"] is None
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow writes SavedModels"
+)
 def test_a_saved_model_has_the_scores_of_the_model(model, source, tmp_path):
     path = tmp_path / "export"
     keras_seg.export(model, path)
