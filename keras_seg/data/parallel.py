@@ -1,9 +1,9 @@
 """How many examples are read at once and how many batches wait: fixed numbers.
 
 TensorFlow can choose both while it reads (`AUTOTUNE`). Then each iterator has a thread
-that wakes up ever more seldom, at last once a minute, and of those that it should end,
-one in a hundred misses the call: whoever drops the iterator waits until it wakes up,
-with Python's lock in hand. A `fit` opens and drops an iterator or two every epoch.
+that wakes up ever more seldom, at last once a minute, and now and then misses the call
+to end: whoever drops the iterator waits until it wakes up, with Python's lock in hand.
+A `fit` opens and drops an iterator or two every epoch.
 """
 
 import os
