@@ -42,7 +42,7 @@ def _seeds_leave_kernels_as_they_are():
 def _graphs_run_as_they_were_traced():
     """Without TensorFlow's optimizer of graphs, unless KERAS_SEG_GRAPPLER says so.
 
-    It takes an eighth of the time of all tests, whose graphs run once or twice.
+    It takes an eighth of the time of tests/data, whose graphs run once or twice.
     """
     if not os.environ.get("KERAS_SEG_GRAPPLER"):
         import tensorflow as tf

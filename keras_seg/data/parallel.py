@@ -13,14 +13,13 @@ import tensorflow as tf
 READY = 2
 """Batches, or whole images, that are made before they are asked for."""
 
-
 MOST_CALLS = 32
-"""Of examples at once, however many processors: each may be a photo of 100 MB."""
+"""Examples read at once, however many processors: each may be a photo of 100 MB."""
 
 
 def calls_at_once() -> int:
     """One more than there are processors, so that one is ready when another ends."""
-    return min(os.cpu_count() or 1, MOST_CALLS) + 1
+    return min((os.cpu_count() or 1) + 1, MOST_CALLS)
 
 
 def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:

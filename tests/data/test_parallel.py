@@ -29,7 +29,7 @@ def test_no_thread_tunes_a_dataset(name):
     assert DATASETS[name]().options().autotune.enabled is False
 
 
-@pytest.mark.parametrize(("processors", "calls"), [(None, 2), (2, 3), (128, 33)])
+@pytest.mark.parametrize(("processors", "calls"), [(None, 2), (2, 3), (128, 32)])
 def test_calls_go_with_processors_up_to_a_limit(monkeypatch, processors, calls):
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
     assert calls_at_once() == calls
