@@ -5,12 +5,12 @@
     python benchmarks/accuracy.py VOCdevkit/VOC2012 --table
 
 Both sides train a U-Net on an EfficientNet-Lite0 with the same ImageNet weights, on the
-same arrays in the same order, with AdamW, a schedule and decay. The loss of the peer is
-cross-entropy, and it trains the encoder's batch normalization, as its users do; what
-ours does instead are options. `--encoder-rate` is of both. Both are scored on whole
-images of `val` at their own size from one confusion matrix. VOC-7 is the mean IoU of
-background, cat, cow, dog, horse, person and sheep; pixels of the other classes are
-ignored. `KERAS_SEG_PEERS` is a Python with PyTorch, segmentation-models-pytorch, timm.
+same arrays in the same order, with AdamW, a schedule and decay. `--loss`, `--freeze`
+and the rates are of both; the peer's users take `--loss cross_entropy --freeze no
+--encoder-rate 0.1`, or a rate of 1. Both are scored on whole images of `val` at their
+own size from one confusion matrix. VOC-7 is the mean IoU of background, cat, cow, dog,
+horse, person and sheep; pixels of the other classes are ignored. `KERAS_SEG_PEERS` is a
+Python with PyTorch, segmentation-models-pytorch, timm.
 
 Each training adds a line of JSON to `--results`. One whose settings are there already
 isn't repeated, so a list of trainings can be stopped and begun again. `--table` prints
@@ -324,17 +324,17 @@ def parse() -> argparse.Namespace:
     add("--scale", default="0.5,2", help="of images before they are cropped")
     add("--flip", choices=("yes", "no"), default="yes")
     add("--color", type=float, default=0.3)
-    add("--ema", type=float)
-    add("--clip", type=float)
-    add("--loss", default="dice+cross_entropy", help="of our side")
-    add("--optimizer", default="adamw")
-    add("--schedule", default="poly")
+    add("--loss", default="dice+cross_entropy")
     add(
         "--freeze",
         choices=("no", "statistics", "all"),
         default="statistics",
         help="of the encoder nothing, its batch normalization, or all",
     )
+    add("--ema", type=float)
+    add("--clip", type=float)
+    add("--optimizer", default="adamw")
+    add("--schedule", default="poly")
     add("--encoder-momentum", type=float, help="of batch normalization")
     add("--decoder-momentum", type=float)
     add("--decoder-epsilon", type=float)

@@ -9,6 +9,7 @@ images; it answers each of these with masks. So both sides see the same arrays.
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -60,6 +61,28 @@ def optimizer(net: torch.nn.Module, settings: dict[str, Any]) -> tuple[Any, Any]
     return adamw, torch.optim.lr_scheduler.LambdaLR(adamw, part)
 
 
+def loss_of(settings: dict[str, Any]) -> Callable[..., torch.Tensor]:
+    """The loss of smp's users that has the name of one of ours."""
+    cross_entropy = torch.nn.CrossEntropyLoss(ignore_index=255)
+    dice = smp.losses.DiceLoss("multiclass", ignore_index=255)
+    losses = {
+        "cross_entropy": cross_entropy,
+        "dice+cross_entropy": lambda x, y: dice(x, y) + cross_entropy(x, y),
+    }
+    return losses[settings["loss"]]
+
+
+def to_training(net: torch.nn.Module, freeze: str) -> None:
+    """Switch to training all but what is frozen: see `--freeze` of `accuracy.py`."""
+    net.train()
+    for layer in net.encoder.modules():
+        is_norm = isinstance(layer, torch.nn.BatchNorm2d)
+        if freeze == "all" or (freeze == "statistics" and is_norm):
+            layer.eval()
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad = False
+
+
 def array(stream: BinaryIO, shape: list[int]) -> np.ndarray:
     """Read a uint8 array."""
     data = stream.read(int(np.prod(shape)))
@@ -78,16 +101,16 @@ def main() -> None:
     settings = json.loads(source.readline())
     net = build(settings)
     adamw, schedule = optimizer(net, settings)
-    cross_entropy = torch.nn.CrossEntropyLoss(ignore_index=255)
+    loss_between = loss_of(settings)
     batch, size = settings["batch_size"], settings["size"]
     losses, seconds = [], 0.0
-    net.train()
+    to_training(net, settings["freeze"])
     for _ in range(settings["steps"]):
         x = as_input(array(source, [batch, size, size, 3]))
         y = torch.from_numpy(array(source, [batch, size, size])).long()
         start = time.perf_counter()
         adamw.zero_grad()
-        loss = cross_entropy(net(x), y)
+        loss = loss_between(net(x), y)
         loss.backward()
         adamw.step()
         schedule.step()
@@ -97,7 +120,7 @@ def main() -> None:
     net.eval()
     versions = {m.__name__: m.__version__ for m in (torch, smp)}
     report = {"losses": losses, "seconds": seconds, "versions": versions}
-    report["parameters"] = sum(p.numel() for p in net.parameters())
+    report["parameters"] = sum(p.numel() for p in net.parameters() if p.requires_grad)
     answer.write(json.dumps(report).encode() + b"\n")
     answer.flush()
     while line := source.readline():
