@@ -1,7 +1,8 @@
 """Pixels and losses of images, counted while they are predicted."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,9 +12,10 @@ from keras import ops
 from keras_seg.data import Source
 from keras_seg.inference.blocks import Block, blocks
 from keras_seg.inference.nets import Net
+from keras_seg.inference.one_program import loss_of, one_program
 from keras_seg.inference.passes import Passes
 from keras_seg.inference.scores import Scores
-from keras_seg.labels import IGNORE
+from keras_seg.labels import IGNORE, Tensor
 from keras_seg.losses import WeightedCrossEntropy
 from keras_seg.metrics import BoundaryIoU, SegmentationScores
 from keras_seg.metrics._counts import bincount
@@ -67,8 +69,7 @@ class Counted:
         predicted = np.empty(masks.shape, np.int32)
         for block in blocks(self.net, images, passes):
             truth = block.of(masks)
-            cells = self.metric.cells(truth, block.scores, None)
-            counts += np.asarray(bincount(ops.reshape(cells, (batch, -1)), n * n + 2))
+            counts += np.asarray(_counts_of_images(n)(truth, block.scores))
             losses.append(self._losses(block, block.of(images), truth))
             weights.append((truth != IGNORE).sum((1, 2)))
             if self.boundary is not None:
@@ -97,18 +98,16 @@ class Counted:
         if self.model is not None:
             if not block.is_raw and not self.net.are_probabilities:
                 scores = _as_logits(scores)  # which the compiled loss expects
-            compute = self.model.compute_loss
-            return [
-                float(compute(*one, training=False))
-                for one in _one_by_one(images, masks, scores)
-            ]
+            compute = loss_of(self.model)
+            return [float(compute(*one)) for one in _one_by_one(images, masks, scores)]
         if self.has_probabilities is None:
             wrong = (scores.argmax(-1) != masks) & (masks != IGNORE)
             labelled = (masks != IGNORE).sum((1, 2))
             return list(wrong.sum((1, 2)) / np.maximum(labelled, 1))
         if self.has_probabilities or not block.is_raw:
             scores = _as_logits(scores)
-        return [float(_cross_entropy(*one)) for one in _one_by_one(masks, scores)]
+        compute = _cross_entropy()
+        return [float(compute(*one)) for one in _one_by_one(masks, scores)]
 
     def scores(self) -> Scores:
         """What came of it."""
@@ -129,7 +128,23 @@ class Counted:
         )
 
 
-_cross_entropy = WeightedCrossEntropy()
+@functools.cache
+def _counts_of_images(num_classes: int) -> Callable[..., Tensor]:
+    """(masks, scores) -> the counts of each image."""
+    metric = SegmentationScores(num_classes)
+    size = num_classes**2 + 2
+
+    def counts(masks: Tensor, scores: Tensor) -> Tensor:
+        cells = metric.cells(masks, scores, None)
+        return bincount(ops.reshape(cells, (len(masks), -1)), size)
+
+    return one_program(counts)
+
+
+@functools.cache
+def _cross_entropy() -> Callable[..., Tensor]:
+    """(masks, logits) -> the loss of a model that isn't compiled."""
+    return one_program(WeightedCrossEntropy())
 
 
 def _one_by_one(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:

@@ -1,5 +1,6 @@
 """Exact counts: what all metrics of this package are made of."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -91,13 +92,23 @@ def _strategy_outside_of(variable: Any) -> Any:
 def bincount(x: Tensor, size: int) -> Tensor:
     """How often each of 0..size - 1 occurs in each row of `x`: int `[rows, size]`."""
     if keras.backend.backend() == "tensorflow":
-        # 20 times faster than segment_sum on a CPU in graph mode, and XLA takes it.
         import tensorflow as tf
 
-        return tf.raw_ops.DenseBincount(
-            input=x, size=size, weights=tf.constant([], tf.int32)
-        )
+        # 20 times faster than segment_sum on a CPU in graph mode, and XLA takes it. On
+        # a GPU it refuses deterministic ops.
+        place = tf.device("CPU") if _is_deterministic() else contextlib.nullcontext()
+        with place:
+            return tf.raw_ops.DenseBincount(
+                input=x, size=size, weights=tf.constant([], tf.int32)
+            )
     rows = ops.shape(x)[0]
     x = ops.reshape(x + size * ops.arange(rows)[:, None], (-1,))
     counts = ops.segment_sum(ops.ones_like(x), x, num_segments=rows * size)
     return ops.reshape(counts, (rows, size))
+
+
+def _is_deterministic() -> bool:
+    """Whether `tf.config.experimental.enable_op_determinism` was called."""
+    from tensorflow.python.framework import config  # it has no public name
+
+    return bool(config.is_op_determinism_enabled())
