@@ -63,6 +63,42 @@ def compilations(folder, backend, **options):
     }
 
 
+SCORING = """
+import json, os, sys, keras_seg
+
+folder, how, sizes = sys.argv[1:]
+model = keras_seg.unet(6, widths=(2, 3))
+if how == "compiled":
+    model.compile("sgd", keras_seg.losses.Dice() + keras_seg.losses.Jaccard())
+for size in json.loads(sizes):
+    keras_seg.evaluate(model, keras_seg.data.shapes(2, size=size))
+    print(sum(name.endswith("before_optimizations.txt") for name in os.listdir(folder)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", ["compiled", "not compiled"])
+def test_scoring_on_jax_compiles_three_programs_for_a_size(compiled, tmp_path):
+    """The prediction, the counts and the loss, also where sizes come again."""
+    pytest.importorskip("jax", reason="JAX isn't installed")
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    sizes = [*SIZES[:3], *SIZES[:2]]
+    words = [str(tmp_path), compiled, json.dumps(sizes)]
+    ran = subprocess.run(
+        [sys.executable, "-c", SCORING, *words],
+        check=True,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    first, *rest = map(int, ran.stdout.split())
+    assert [number - first for number in rest] == [3, 6, 6, 6]
+
+
 def few_sizes(multiple):
     return {(-(-height // multiple), -(-width // multiple)) for height, width in SIZES}
 

@@ -137,6 +137,28 @@ def test_the_loss_is_the_mean_over_images_whatever_the_batches(source):
     assert scores.as_dict()["loss"] == scores.loss
 
 
+def test_the_loss_is_that_of_the_last_compile_and_of_the_weights_of_now():
+    source = keras_seg.data.shapes(2, size=(16, 20))
+    layer = keras.layers.Conv2D(6, 1, kernel_regularizer=keras.regularizers.L2(0.1))
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    kernel = np.random.default_rng(0).normal(0, 0.01, (1, 1, 3, 6))
+
+    def check(loss, kernel):
+        layer.kernel.assign(kernel)
+        losses = [
+            float(loss(mask[None], model.predict(image[None], verbose=0)))
+            for image, mask in (source[0], source[1])
+        ]
+        expected = np.mean(losses) + 0.1 * (kernel**2).sum()
+        assert keras_seg.evaluate(model, source).loss == pytest.approx(expected, 1e-5)
+
+    for loss in (keras_seg.losses.WeightedCrossEntropy(), keras_seg.losses.Dice()):
+        model.compile("sgd", loss)
+        check(loss, kernel)
+        check(loss, 5 * kernel)
+
+
 def test_nan_is_no_prediction(source):
     model = small()
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
