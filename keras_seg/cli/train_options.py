@@ -36,6 +36,12 @@ MODELS = (
     "upernet",
 )
 
+#: Rate of an encoder with trained weights, relative to the decoder's: docs/accuracy.md.
+ENCODER_RATE = 0.03
+#: Steps of an epoch, at least: a small set is passed several times, or a training of ten
+#: epochs would end before the net has learned what is there.
+FEWEST_STEPS = 50
+
 
 def add_train_options(command: argparse.ArgumentParser) -> None:
     """Let a command have the options of a training."""
@@ -151,8 +157,8 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--steps-per-epoch",
         type=positive,
         metavar="N",
-        help="training steps per epoch (default: number of images / batch size, but 50 "
-        "at least)",
+        help="training steps per epoch (default: number of images / batch size, at "
+        f"least {FEWEST_STEPS})",
     )
     add(
         "--validate-every",
@@ -216,8 +222,8 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--encoder-rate",
         type=factor,
         metavar="X",
-        help="the encoder's learning rate as a share of the decoder's (default: 0.1 "
-        "with --encoder-weights, else 1)",
+        help="learning rate of the encoder, as a share of the decoder's (default: "
+        f"{ENCODER_RATE} with --encoder-weights, else 1)",
     )
     add(
         "--ema",
