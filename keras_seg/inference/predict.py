@@ -85,8 +85,9 @@ def predict_mask(
 ) -> np.ndarray:
     """Predict the class of each pixel.
 
-    An image that goes by tiles needs the memory of a tile, and of the rows of it that
-    the next ones overlap with. The probabilities of all its pixels are never held.
+    An image that is predicted in tiles needs the memory of a tile, and of the rows of
+    it that the next ones overlap with. The
+    probabilities of all its pixels are never held.
 
     Args:
         model: A model from images to logits or probabilities, of 2 to 255 classes. Or

@@ -94,7 +94,9 @@ def test_defaults_with_an_encoder_are_others():
     assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.03)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "encoder_rate", "learning_rate", "scale"])
+@pytest.mark.parametrize(
+    "name", ["batch_size", "encoder_rate", "learning_rate", "scale"]
+)
 def test_help_tells_the_defaults_that_a_training_gets(name, capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(["train", "--help"])

@@ -76,7 +76,8 @@ def folder(
     Args:
         images: Folder of images, or with a `*` in the name of its files; or a TIFF,
             each page of which is an image.
-        masks: Folder of masks, likewise; or a TIFF with a mask for each of these pages.
+        masks: Folder of masks, or with a `*` in the name of its files; or a TIFF with a
+            mask for each of these pages.
         class_names: A name per class. None takes the names in the file `palette`, or
             those of a set that `data.prepare` wrote, which has a `dataset.json` beside
             the folder of masks.

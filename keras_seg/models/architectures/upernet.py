@@ -38,7 +38,7 @@ def upernet(
     activation: Any = None,
     name: str = "upernet",
 ) -> keras.Model:
-    """Build a UPerNet.
+    """Build a UPerNet (arXiv:1807.10221).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -51,15 +51,15 @@ def upernet(
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's UPerNet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Filters of each convolution.
         dropout: Share of channels dropped before they are scored; mmsegmentation
             has 0.1.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; mmsegmentation trains with 0.4. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:
