@@ -42,7 +42,7 @@ def describe(
         "palette": np.asarray(colors).tolist(),
         "value_range": [np.asarray(side).tolist() for side in served.value_range],
         "input": f"image: {served.image.dtype.name} [batch, height, width, channels], "
-        f"as read from a file, {colors_in}. The model normalises it.",
+        f"as read from a file, {colors_in}. The model normalizes it.",
         "output": "mask: uint8 [batch, height, width], class ids, 255 where the model "
         "gives no number. probabilities: float32 [batch, height, width, classes].",
         "size": list(served.input_shape[:2]),

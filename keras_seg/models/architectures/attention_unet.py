@@ -4,7 +4,7 @@ Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2
 https://arxiv.org/abs/1804.03999, figures 1 and 2. The paper's net is for volumes. This
 is the form for images that most use, after the net of that name in
 https://github.com/LeeJunHyun/Image_Segmentation: gates at the resolution of the skip,
-every convolution batch-normalised, nearest upsampling before a 3x3 convolution.
+every convolution batch-normalized, nearest upsampling before a 3x3 convolution.
 """
 
 import functools

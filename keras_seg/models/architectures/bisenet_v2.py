@@ -143,7 +143,7 @@ def _boosters(
 
 
 def _separable(x: Tensor, filters: int, *, name: str) -> Tensor:
-    """A normalised 3x3 convolution of each channel, then a 1x1 convolution."""
+    """A normalized 3x3 convolution of each channel, then a 1x1 convolution."""
     x = depthwise(x, 1, 1, name=name, relu=False)
     start = "he_normal"
     return layers.Conv2D(filters, 1, kernel_initializer=start, name=f"{name}_point")(x)

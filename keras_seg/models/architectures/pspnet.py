@@ -6,7 +6,7 @@ segmentation_models_pytorch has it,
 https://github.com/qubvel-org/segmentation_models.pytorch: the encoder ends at level
 "P3", after half of its stages (with `level="P5"` it is whole, and dilated to stride 8,
 as in the paper); what joins the pyramid is a 1x1 convolution, and scores are a 3x3 one
-(in the paper the other way round); the mean of the whole map isn't normalised; and the
+(in the paper the other way round); the mean of the whole map isn't normalized; and the
 grids are enlarged with aligned corners.
 """
 

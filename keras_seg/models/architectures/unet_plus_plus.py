@@ -9,7 +9,7 @@ where X(i, 0) are the features of level i, U goes up a level, and H are convolut
 Without an encoder it is the authors' net, https://github.com/MrGiovanni/UNetPlusPlus;
 `dropout=0.5` is theirs. With one it is that of smp (segmentation_models_pytorch),
 https://github.com/qubvel-org/segmentation_models.pytorch: U is a nearest resize,
-convolutions are normalised, and levels above the encoder's have the last X(i, j) only.
+convolutions are normalized, and levels above the encoder's have the last X(i, j) only.
 """
 
 import os

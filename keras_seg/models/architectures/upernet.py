@@ -3,7 +3,7 @@
 Xiao, Liu, Zhou, Jiang and Sun, "Unified Perceptual Parsing for Scene Understanding",
 ECCV 2018, https://arxiv.org/abs/1807.10221, figure 4 and section 3.1. As
 segmentation_models_pytorch has it,
-https://github.com/qubvel-org/segmentation_models.pytorch: each level is normalised over
+https://github.com/qubvel-org/segmentation_models.pytorch: each level is normalized over
 its channels first, which makes features of transformers and of ConvNeXt fit, and there
 are 256 channels instead of 512. Of the paper's heads there is the one for objects.
 """
