@@ -29,7 +29,7 @@ def describe(
         names: A name per class, or None.
         palette: A colour per class; None means VOC's.
         quantize: None, "float16" or "int8".
-        bands: Numbers of the channels that it takes of an image file; None for all.
+        bands: Bands (channels of an image file) that it takes, by number; None for all.
         **versions: Of packages that made it, beside this one, Keras and TensorFlow.
     """
     colors = color_map(served.num_classes) if palette is None else palette

@@ -50,7 +50,7 @@ def evaluate(
         tile: Height and width of the tiles in which images are predicted: one number
             for both, or two. None takes whole images where they fit into memory, else
             tiles that fit.
-        overlap: Share of a tile that the next one has too.
+        overlap: Fraction by which neighbouring tiles overlap.
         flips: Whether to average with the predictions for mirror images.
         scales: Factors that images are resized by; predictions are averaged.
         boundary: Width of the band along boundaries in which `metrics.BoundaryIoU`

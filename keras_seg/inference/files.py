@@ -76,12 +76,12 @@ def predict_files(
         tile: Height and width of the tiles in which images are predicted: one number
             for both, or two. None takes whole images where they fit into memory, else
             tiles that fit.
-        overlap: Share of a tile that the next one has too.
+        overlap: Fraction by which neighbouring tiles overlap.
         flips: Whether to average with the predictions for mirror images.
         scales: Factors that images are resized by; predictions are averaged.
         probabilities: Whether `use` is also given the probabilities of the classes,
             float16 `[height, width, num_classes]`.
-        bands: Numbers of the channels that the model takes of each image, from 0 on, as
+        bands: Bands (channels of a file) that the model takes, numbered from 0, as
             `data.folder` had them. None for those that an export names, else for all.
         page: Number of the page to take of TIFFs, from 0, or "all" for the channels of
             all pages.

@@ -146,7 +146,7 @@ def fcn_head(
     Args:
         x: Features.
         num_classes: Number of classes.
-        dropout: Share of activations dropped before they are scored.
+        dropout: Dropout rate before the last convolution.
         width: Filters of the 3x3 convolution; None means a quarter of the channels.
         name: Of the place.
         score_name: Of the layer of the scores.

@@ -61,8 +61,8 @@ def bisenet_v2(
         fresh_head: Whether to reinitialise the last convolution in place of reading it
             from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
-        head_width: Filters of the 3x3 convolution before the scores.
-        dropout: Share of activations dropped before they are scored.
+        head_width: Filters of the 3x3 convolution before the last one.
+        dropout: Dropout rate before the last convolution.
         auxiliary: Weight of the losses of four auxiliary heads ("boosters") on the
             stages of the semantic branch, which only `fit` has; the paper trains
             with 1. With 0 there are none.

@@ -1,4 +1,4 @@
-"""FCN-32s: VGG16 that scores every pixel, at stride 32.
+"""FCN-32s: class logits of VGG16 at stride 32.
 
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation",
 CVPR 2015, https://arxiv.org/abs/1411.4038, figure 3 and table 2. Geometry and names of

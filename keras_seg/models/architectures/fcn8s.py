@@ -1,4 +1,4 @@
-"""FCN-8s: scores of an FCN-16s and of pool3.
+"""FCN-8s: class logits of an FCN-16s and of pool3.
 
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation",
 CVPR 2015, https://arxiv.org/abs/1411.4038, figure 3 and table 2. Geometry and names of
@@ -70,8 +70,8 @@ def fcn8s(
             no weights of others.
         head_width: Filters of fc6 and fc7.
         dropout: Share of activations dropped after fc6 and fc7.
-        at_once: Whether pool4 is scaled by 0.01 and pool3 by 0.0001 before they are
-            scored, as the authors do to train all of it in one stage.
+        at_once: Whether pool4 is scaled by 0.01 and pool3 by 0.0001 before their 1x1
+            convolutions, as the authors do to train in one stage.
         activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 

@@ -54,9 +54,9 @@ def fcn(
         value_range: (low, high) of the images: numbers, or one for each channel.
         output_stride: How many times smaller than the image the features are that are
             scored: 8, 16 or 32.
-        head_width: Filters of the 3x3 convolution before the scores. None means a
+        head_width: Filters of the 3x3 convolution before the last one. None means a
             quarter of the channels of the features.
-        dropout: Share of activations dropped before they are scored.
+        dropout: Dropout rate before the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; torchvision trains with 0.5. With 0 there is none.
         activation: Output activation. None gives logits, "softmax" probabilities.

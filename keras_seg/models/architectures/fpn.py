@@ -55,7 +55,7 @@ def fpn(
         value_range: (low, high) of the images: numbers, or one for each channel.
         pyramid_width: Channels of each level of the pyramid.
         head_width: Filters of each convolution after the pyramid.
-        dropout: Share of channels dropped before they are scored.
+        dropout: Rate of spatial dropout before the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has. With 0 there is none.
         activation: Output activation. None gives logits, "softmax" probabilities.

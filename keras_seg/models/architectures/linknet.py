@@ -50,7 +50,7 @@ def linknet(
         fresh_head: Whether to reinitialise the last convolution in place of reading it
             from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
-        head_width: Channels of the map that is scored.
+        head_width: Channels before the last convolution.
         dropout: Share of channels of that map dropped before.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has. With 0 there is none.

@@ -59,7 +59,7 @@ def pspnet(
             as in segmentation_models_pytorch; or "P5" of a dilated encoder, as in the
             paper.
         head_width: Filters of the convolution that joins the pyramid.
-        dropout: Share of channels dropped before they are scored.
+        dropout: Rate of spatial dropout before the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; the paper trains with 0.4. With 0 there is none. It needs
             `level="P5"`.

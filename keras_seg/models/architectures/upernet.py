@@ -55,8 +55,8 @@ def upernet(
             from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Filters of each convolution.
-        dropout: Share of channels dropped before they are scored; mmsegmentation
-            has 0.1.
+        dropout: Rate of spatial dropout before the last convolution; mmsegmentation has
+            0.1.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; mmsegmentation trains with 0.4. With 0 there is none.
         activation: Output activation. None gives logits, "softmax" probabilities.
