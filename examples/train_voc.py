@@ -39,7 +39,7 @@ def main(
         repeat=True,  # without end, so an epoch is so many steps
     )
 
-    # Images go in as they are, 0..255: normalisation is the model's first layer.
+    # Images go in as they are, 0..255: normalization is the model's first layer.
     model = keras_seg.unet(train.num_classes, widths=widths)
     model.summary()
     model.compile(

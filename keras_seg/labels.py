@@ -4,7 +4,7 @@
 |---|---|---|---|
 | image | uint8, uint16 or float32 | [H, W, C] | RGB, or any channels, in a range |
 | mask | int32, or uint8 in storage | [H, W] | class id, or `IGNORE` |
-| logits | float32, whatever the policy | [H, W, num_classes] | unnormalised |
+| logits | float32, whatever the policy | [H, W, num_classes] | unnormalized |
 | features | floats, by level: "P1" ... "P5" | [H / 2^k, W / 2^k, channels] | level k |
 
 Masks hold ids everywhere, nothing is one-hot. Two classes are two logits.
@@ -41,7 +41,7 @@ __all__ = [
 Image: TypeAlias = Any
 #: Integers `[height, width]`: class ids, or `IGNORE`; an array or a tensor.
 Mask: TypeAlias = Any
-#: Float32 `[height, width, num_classes]`, unnormalised: an array or a tensor.
+#: Float32 `[height, width, num_classes]`, unnormalized: an array or a tensor.
 Logits: TypeAlias = Any
 #: Any numbers: an array, or a tensor of any backend.
 Tensor: TypeAlias = Any

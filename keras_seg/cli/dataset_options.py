@@ -41,13 +41,14 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
     add(
         "--crowd",
         choices=("ignore", "object"),
-        help="coco: what annotations with iscrowd=1 are: ignored pixels (default), or "
-        "objects, as in CVAT's masks",
+        help="coco: treat annotations with iscrowd=1 as ignored pixels (default), or "
+        "as objects, as CVAT's masks need",
     )
     add(
         "--overlap",
         choices=("ignore", "smallest"),
-        help="coco: pixels of two objects are ignored (default), or the smaller one's",
+        help="coco: ignore pixels covered by two objects (default), or give them to "
+        "the smaller object",
     )
     add(
         "--boxes",
@@ -58,7 +59,7 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         "--min-area",
         type=area,
         metavar="N",
-        help="coco: leave out images whose objects have no more pixels than N in all",
+        help="coco: leave out images whose objects cover N pixels or fewer in total",
     )
     add(
         "--sbd",
@@ -73,7 +74,8 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
     add(
         "--masks",
         metavar="PATH",
-        help="folder: the masks, likewise; {split} in a path stands for train and val",
+        help="folder: the masks, a folder or a pattern; {split} in a path stands for "
+        "train and val",
     )
     add(
         "--names",
@@ -121,50 +123,50 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         "--channels",
         type=positive,
         metavar="N",
-        help="folder: channels of the images (default: those of the first one); 3 "
-        "makes RGB of grey images and leaves out alpha",
+        help="folder: number of channels that images are converted to (default: as in "
+        "the first image); 3 makes grey images RGB and drops alpha",
     )
     add(
         "--bands",
         type=bands,
         metavar="N,N",
-        help="folder: numbers of the channels to take, from 0 on and in this order, as "
-        "3,0,1 (default: all)",
+        help="folder: bands, that is channels of a file, to pick and their order, "
+        "counted from 0, as 3,0,1 (default: all)",
     )
     add(
         "--page",
         type=page_of_file,
         metavar="N",
-        help="folder: page of TIFFs that have several, from 0, or all, for the "
-        "channels of all pages",
+        help="folder: page to read of multi-page TIFFs, counted from 0, or all, which "
+        "stacks the channels of all pages",
     )
     add(
         "--value-range",
         metavar="LOW,HIGH",
-        help="folder: what is black and what is white in images, as 0,4095 of 12 bits; "
-        "percentiles (the 0.5th and the 99.5th) or standardize (a standard deviation "
-        "around the mean, of each channel) are measured in what is trained on "
-        "(default: what 8 and 16 bits hold)",
+        help="folder: values of black and white in images, as 0,4095 for 12 bits; or "
+        "measured on the training images: percentiles (the 0.5th and the 99.5th) or "
+        "standardize (mean -+ standard deviation of each channel) (default: 0,255 for "
+        "8 bits, 0,65535 for 16)",
     )
     add(
         "--nodata",
         type=nodata,
         metavar="VALUE",
-        help="folder: value of pixels without data in images, which are ignored; nan "
-        "for NaN and infinity",
+        help="folder: value that marks image pixels without data; they are ignored. "
+        "nan stands for NaN and infinity",
     )
     add(
         "--tiles",
         type=side,
         metavar="PIXELS",
-        help="cut large images into tiles of this height and width, which are examples "
-        "themselves; only the pixels of a tile are read (default: whole images)",
+        help="cut large images into tiles of this height and width; each tile is one "
+        "example, and only its pixels are read (default: whole images)",
     )
     add(
         "--tile-overlap",
         type=overlap,
         metavar="F",
-        help="with --tiles: share of a tile to train on that the next one has too "
+        help="with --tiles: fraction by which neighbouring training tiles overlap "
         "(default: 0)",
     )
     add(

@@ -65,8 +65,8 @@ def _add_report_command(add_command: AddCommand) -> None:
         type=positive,
         default=28,
         metavar="N",
-        help="images to show: of seven the five with the largest loss, and two "
-        "typical ones",
+        help="number of images to show: five sevenths are those with the largest loss, "
+        "the rest typical ones",
     )
     add(
         "--out",
@@ -83,11 +83,11 @@ def _add_predict_command(add_command: AddCommand) -> None:
         "predict",
         "Predict masks of image files. For each image it writes a PNG of class ids, "
         "and an overlay: the photo with the classes in colour, class 0 left as it is. "
-        "For a TIFF that is georeferenced, or has over 67 million pixels, it writes a "
-        "GeoTIFF of ids, with the image's coordinates. "
-        "Masks have the pixels as they are stored: EXIF orientation is not applied. "
-        "Images that can't be read are listed, and the others are done; the exit "
-        "status is then 1.",
+        "For a TIFF that is georeferenced or has over 67 million pixels, it writes a "
+        "GeoTIFF of class ids with the coordinates of the image. "
+        "EXIF orientation is not applied: a mask matches the stored pixels. "
+        "Images that can't be read are listed, the others are predicted, and the exit "
+        "status is 1.",
     )
     _add_run(command)
     command.add_argument(
@@ -109,7 +109,7 @@ def _add_predict_command(add_command: AddCommand) -> None:
         type=positive,
         default=8,
         metavar="N",
-        help="images of the same size that are predicted together",
+        help="number of images of the same size predicted together",
     )
     add = command.add_argument
     add("--no-overlays", action="store_true", help="write masks only")
@@ -123,7 +123,7 @@ def _add_predict_command(add_command: AddCommand) -> None:
         "--continue",
         action="store_true",
         dest="resume",
-        help="leave out images whose files are all in DIR",
+        help="skip images whose results are already in DIR",
     )
     add_json(add)
     _add_export(command, "predict with")
@@ -155,20 +155,21 @@ def _add_export_command(add_command: AddCommand) -> None:
     add(
         "--quantize",
         choices=("float16", "int8"),
-        help="numbers in place of float32, with --format onnx or litert",
+        help="store weights in this type instead of float32 (int8: activations too), "
+        "with --format onnx or litert",
     )
     add(
         "--calibration",
         type=positive,
         metavar="N",
-        help="training images that --quantize measures by: the ranges of int8 (default "
-        "there: 100), and how many pixels keep their class",
+        help="number of training images from which --quantize int8 takes ranges "
+        "(default: 100), and on which masks are compared with the model's",
     )
     add(
         "--size",
         type=height_width,
         metavar="H,W",
-        help="the only size of images that it takes (default: any size)",
+        help="fix the height and width of its input images (default: any size)",
     )
     _add_paths(command)
     add_json(add)
@@ -232,37 +233,37 @@ def _add_export(command: argparse.ArgumentParser, verb: str) -> None:
         "--export",
         type=Path,
         metavar="PATH",
-        help=f"what to {verb} in place of the run's model: a SavedModel, an ONNX or a "
-        "LiteRT file",
+        help=f"{verb} this SavedModel, ONNX or LiteRT file instead of the run's model",
     )
 
 
 def _add_passes(command: argparse.ArgumentParser) -> None:
-    """Let a command have the options of how images go through a model."""
+    """Let a command have the options for tiles and averaged predictions."""
     add = command.add_argument_group("large images, better masks").add_argument
     add(
         "--tile",
         type=positive,
         metavar="N",
-        help="predict by tiles of N x N pixels (default: whole images where they fit "
-        "into memory, else tiles that fit)",
+        help="predict in tiles of N x N pixels (default: whole images if they fit into "
+        "memory, else tiles that fit)",
     )
     add(
         "--overlap",
         type=overlap,
         default=0.25,
         metavar="F",
-        help="share of a tile that the next one has too; there they are blended",
+        help="fraction by which neighbouring tiles overlap; predictions are blended "
+        "there",
     )
     add(
         "--flips",
         action="store_true",
-        help="average with mirror images: twice the time",
+        help="average predictions with those of the mirrored image: twice the time",
     )
     add(
         "--scales",
         type=scales,
         default="1",
         metavar="F,F,..",
-        help="average over resized images: 0.75,1,1.25",
+        help="average predictions over image scales, as 0.75,1,1.25",
     )

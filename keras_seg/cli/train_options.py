@@ -36,6 +36,12 @@ MODELS = (
     "upernet",
 )
 
+#: Rate of an encoder with trained weights, relative to the decoder's: docs/accuracy.md.
+ENCODER_RATE = 0.03
+#: Fewest steps of an epoch: a small set is passed several times, or a training of ten
+#: epochs would end before the net has learned what is there.
+FEWEST_STEPS = 50
+
 
 def add_train_options(command: argparse.ArgumentParser) -> None:
     """Let a command have the options of a training."""
@@ -51,7 +57,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--widths",
         type=widths,
         metavar="N,N,...",
-        help="filters per level, from full resolution down, of unet and others "
+        help="filters per level, from full resolution down, for unet and others "
         "(default: 16,32,64,128; with --encoder 16,32,64,128,256)",
     )
     add(
@@ -78,14 +84,14 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     add(
         "--fresh-head",
         action="store_true",
-        help="start the last layer anew: the file of --weights is of another number "
-        "of classes",
+        help="reinitialise the last convolution, where the file given to --weights has "
+        "another number of classes",
     )
     add(
         "--auxiliary",
         type=factor,
         metavar="X",
-        help="weight of the loss of an auxiliary head that is trained too, of fcn and "
+        help="loss weight of an auxiliary head used only in training, for fcn and "
         "others (default: 0, no head)",
     )
     add(
@@ -94,25 +100,24 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         nargs="?",
         const=True,
         metavar="EPOCHS",
-        help="train only the decoder; the encoder stays as it is, for so many epochs "
-        "(default: all of them)",
+        help="train only the decoder for EPOCHS epochs; the encoder is frozen "
+        "meanwhile (default: all epochs)",
     )
     add(
         "--freeze-batch-norm",
         action=argparse.BooleanOptionalAction,
-        help="keep the scale, shift and statistics of the encoder's batch "
-        "normalization, also where the encoder is trained (default: with "
-        "--encoder-weights)",
+        help="freeze scale, shift and statistics of batch normalization in the "
+        "encoder, even while its kernels are trained (default: with --encoder-weights)",
     )
     add(
         "--normalization",
         choices=("none", "batch", "group"),
-        help="normalization layers, of unet and others (default: batch)",
+        help="normalization layers, for unet and others (default: batch)",
     )
     add(
         "--upsampling",
         choices=("transpose", "bilinear", "nearest"),
-        help="upsampling method of the decoder, of unet and others (default of unet: "
+        help="upsampling method of the decoder, for unet and others (default for unet: "
         "nearest with --encoder, else transpose)",
     )
 
@@ -130,7 +135,7 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--scale",
         type=scale,
         metavar="LOW,HIGH",
-        help="range of the random factor that images are resized by before cropping "
+        help="range of the random scale factor applied before cropping "
         "(default: 0.8,1.25 for shapes, else 0.5,2)",
     )
     add(
@@ -144,29 +149,30 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="GPUs that share each batch; without a GPU, parts of the CPU, to try it",
+        help="number of GPUs that share each batch; without a GPU the CPU is split, to "
+        "try it out",
     )
     add("--epochs", type=positive, default=10, metavar="N", help="number of epochs")
     add(
         "--steps-per-epoch",
         type=positive,
         metavar="N",
-        help="training steps per epoch (default: number of images / batch size, but 50 "
-        "at least)",
+        help="training steps per epoch (default: number of images / batch size, at "
+        f"least {FEWEST_STEPS})",
     )
     add(
         "--validate-every",
         type=positive,
         default=1,
         metavar="N",
-        help="epochs from one validation to the next; the last epoch is validated too",
+        help="validate every N epochs, and after the last one",
     )
     add(
         "--val-images",
         type=positive,
         metavar="N",
         help="validate on N images, spread over the split and the same in each epoch "
-        "(default: all); the final scores are of all",
+        "(default: all); final scores always use all",
     )
     add(
         "--loss",
@@ -179,8 +185,8 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--class-weights",
         choices=("none", "median", "inverse", "enet"),
         default="none",
-        help="weights of the classes in cross_entropy, focal and top_k, from how often "
-        "they occur",
+        help="class weights in cross_entropy, focal and top_k, computed from class "
+        "frequencies",
     )
     add(
         "--learning-rate",
@@ -197,13 +203,14 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
     add(
         "--schedule",
         choices=("poly", "cosine", "constant"),
-        help="how the learning rate falls (default: poly with --encoder, else cosine)",
+        help="learning rate schedule (default: poly with --encoder, else cosine)",
     )
     add(
         "--warmup",
         type=not_negative,
         metavar="STEPS",
-        help="steps in which the learning rate rises (default: a tenth, at most 100)",
+        help="warm-up steps of the learning rate (default: a tenth of all steps, at "
+        "most 100)",
     )
     add(
         "--weight-decay",
@@ -216,8 +223,8 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         "--encoder-rate",
         type=factor,
         metavar="X",
-        help="the encoder's learning rate as a share of the decoder's (default: 0.1 "
-        "with --encoder-weights, else 1)",
+        help="learning rate of the encoder, as a share of the decoder's (default: "
+        f"{ENCODER_RATE} with --encoder-weights, else 1)",
     )
     add(
         "--ema",
@@ -230,20 +237,20 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="steps whose gradients are averaged before the weights change",
+        help="average the gradients of N steps before each weight update",
     )
     add(
         "--clip",
         type=learning_rate,
         metavar="NORM",
-        help="largest norm of all gradients together",
+        help="clip gradients to this global norm",
     )
     add(
         "--augment",
         type=augmentation,
         metavar="A",
-        help="beside scaling and cropping: color=0.3 (brightness, contrast, "
-        "saturation), rotation=DEGREES or quarter, elastic=PIXELS, "
+        help="augmentation besides scaling and cropping: color=0.3 (brightness, "
+        "contrast, saturation), rotation=DEGREES or quarter, elastic=PIXELS, "
         "flip=both|yes|no, comma-separated; or none (default: color=0.3,flip=yes)",
     )
     add(
@@ -260,7 +267,7 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
     add(
         "--deterministic",
         action="store_true",
-        help="let TensorFlow use deterministic operations only, on GPUs too",
+        help="use only deterministic TensorFlow operations, on GPUs too",
     )
     add("--seed", type=seed, default=0, metavar="N", help="random seed")
     add(
@@ -285,21 +292,21 @@ def _add_output_options(command: argparse.ArgumentParser) -> None:
         "--resume",
         type=run_folder,
         metavar="RUN",
-        help="continue a run that was interrupted, with its options, from its last "
-        "whole epoch",
+        help="continue an interrupted run with its options, after its last complete "
+        "epoch",
     )
     add(
         "--extend",
         action="store_true",
-        help="with --resume: let --epochs be more than the run had; the schedule of "
-        "the learning rate is stretched",
+        help="with --resume: allow more --epochs than the run had; the learning rate "
+        "schedule is stretched",
     )
     add(
         "--like",
         type=run_folder,
         metavar="RUN",
-        help="begin a run with the options of another one; options that are given "
-        "here replace its own",
+        help="start a new run with the options of RUN; options given here override "
+        "them",
     )
     add(
         "--tensorboard",

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_seg import data
+from keras_seg.cli.train_options import ENCODER_RATE, FEWEST_STEPS
 from keras_seg.data import Source
 from keras_seg.data.augment import StandardAugmentation
 from keras_seg.models.encoders.frozen import freeze_batch_normalization
@@ -35,11 +36,6 @@ _OF_PHOTOS: dict[str, Any] = {
     "batch_size": 8,
     "learning_rate": 1e-3,
 }
-# Steps of an epoch, at least: a small set is passed several times, or a training of ten
-# epochs would end before the net has learned what is there.
-_FEWEST_STEPS = 50
-# Of an encoder that was trained before, relative to the decoder's: docs/accuracy.md.
-_RATE_OF_TRAINED = 0.03
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -91,7 +87,7 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
     """Options with their defaults, where these depend on other options."""
     values: dict[str, Any] = dict(_values_of(options["data"]))
     batch_size = options["batch_size"] or values["batch_size"]
-    steps = max(_FEWEST_STEPS, steps_per_epoch(training, batch_size))
+    steps = max(FEWEST_STEPS, steps_per_epoch(training, batch_size))
     steps = options["steps_per_epoch"] or steps
     values |= {
         "steps_per_epoch": steps,
@@ -103,7 +99,7 @@ def with_defaults(options: Mapping[str, Any], training: Source) -> dict[str, Any
     values["schedule"] = "poly" if values["encoder"] else "cosine"
     if values["encoder"]:
         is_trained = options["encoder_weights"] is not None
-        values["encoder_rate"] = _RATE_OF_TRAINED if is_trained else 1.0
+        values["encoder_rate"] = ENCODER_RATE if is_trained else 1.0
         values["freeze_batch_norm"] = is_trained
     return {**options} | {k: v for k, v in values.items() if options[k] is None}
 

@@ -118,7 +118,7 @@ def cause_of_large_numbers(strays: Collection[int], num_classes: int) -> Hint | 
     if max(strays) > 65535:  # which `ids` can't name
         arguments, remedy = {}, "`binary=True` or `instances='border'`, without `ids`"
     return Hint(
-        f"So many numbers, up to {max(strays)}, are those of objects: {remedy}.",
+        f"So many ids, up to {max(strays)}, mean that masks number objects: {remedy}.",
         arguments,
     )
 

@@ -67,13 +67,14 @@ class Source(Reading):
         image_path: Function (index) -> scalar string tensor, where each image is a
             whole file: `prepare` copies it, `inspect` looks into it, and errors about
             the image name it.
-        mask_path: The same for masks.
+        mask_path: Function (index) -> scalar string tensor, where each mask is a whole
+            file.
         size: Function (index: int) -> (height, width), where sizes are known without
             reading.
         origin: Where the examples are from, for `repr`: "voc('VOC2012', 'train')".
         value_range: (low, high) of the images, black and white: two numbers, or two
-            lists of one number per channel. None means what 8 and 16 bits hold, and
-            (0, 255) for floats. Models get it as their `value_range`.
+            lists of one number per channel. None means (0, 255) for 8 bits and
+            floats, and (0, 65535) for 16 bits. Models get it as their `value_range`.
         outside: What values outside of the range are: "error", or "keep", for a range
             that was measured as percentiles, say.
         nodata: The value of pixels without data; they become ignored, and black in the
@@ -89,9 +90,9 @@ class Source(Reading):
         num_classes: Number of the names.
         names: Sequence of what errors call the examples.
         palette: uint8 `[num_classes, 3]`.
-        problem: As above.
+        problem: Why a model can't learn from these masks, or None.
         value_range: The range of images, as numbers or tuples of one per channel.
-        dtype: Of the images as `batches` has them: "uint8", "uint16" or "float32".
+        dtype: Type of the images in `batches`: "uint8", "uint16" or "float32".
 
     Raises:
         ValueError: for fewer than two classes or more than 255, names that repeat or

@@ -137,7 +137,7 @@ class Values(NamedTuple):
             found = f"{low:g}..{high:g}"
             return (
                 f"Expected images in {shown_range(self.range)}. Received: "
-                f"{image.dtype.name} in {found}. Models normalise inside: say which "
+                f"{image.dtype.name} in {found}. Models normalize inside: say which "
                 f"range all images have, {spelled(arguments)} perhaps."
             )
 

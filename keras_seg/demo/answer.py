@@ -34,7 +34,7 @@ class Answers:
             "class 0" and so on.
         palette: A colour (red, green, blue) per class. None means that of an export,
             else VOC's.
-        bands: Numbers of the channels that the model takes of a photo, 0 to 2 for red,
+        bands: Channels that the model takes of a photo, by number: 0 to 2 for red,
             green and blue. None means those of an export, else all.
         nodata: The value of pixels without data, as of `data.Source`: in masks they are
             255, "ignored". None for none.

@@ -88,25 +88,25 @@ def export(
     own runtime and compared with the model at several sizes and batches.
 
     Args:
-        model: A model from images to logits, or to probabilities: which of them is read
-            off its last layer.
+        model: A model from images to logits or probabilities; its last layer shows
+            which.
         path: Folder of a SavedModel, or a file that ends in .onnx or .tflite.
         format: "saved_model", "onnx" (`pip install 'keras-seg[onnx]'`) or "litert"
             (`pip install 'keras-seg[litert]'`).
-        quantize: None keeps float32. "float16" halves the file; "int8" makes weights
-            and activations bytes, by the ranges that `examples` give. Not for
+        quantize: None keeps float32. "float16" halves the file; "int8" stores weights
+            and activations as bytes, with ranges measured on `examples`. Not for
             SavedModels.
         examples: Images like those of training, `[height, width, channels]` each, a
             hundred or so. They calibrate "int8", and tell how far a quantized export
             agrees with the model.
         size: (height, width) that the export takes; None leaves them free.
-        dtype: Of the images that the export takes: "uint8", "uint16" or "float32". None
-            means uint8 for a model of images in 0..255, else float32.
+        dtype: Type of the images that the export takes: "uint8", "uint16" or "float32".
+            None means uint8 for a model of images in 0..255, else float32.
         class_names: A name per class, written into the file (for a SavedModel as
             `assets.extra/class_names.txt`, one a line).
         palette: A colour (red, green, blue) per class, written into the file. None
             means VOC's.
-        bands: Numbers of the channels that the model takes of an image file, from 0 on
+        bands: Bands (channels of an image file) that the model takes, numbered from 0
             and in this order, as `data.folder` had them; written into the file, for
             those who read images. None means all.
         overwrite: Whether to replace what is at `path`.

@@ -29,7 +29,7 @@ def describe(
         names: A name per class, or None.
         palette: A colour per class; None means VOC's.
         quantize: None, "float16" or "int8".
-        bands: Numbers of the channels that it takes of an image file; None for all.
+        bands: Bands (channels of an image file) that it takes, by number; None for all.
         **versions: Of packages that made it, beside this one, Keras and TensorFlow.
     """
     colors = color_map(served.num_classes) if palette is None else palette
@@ -42,7 +42,7 @@ def describe(
         "palette": np.asarray(colors).tolist(),
         "value_range": [np.asarray(side).tolist() for side in served.value_range],
         "input": f"image: {served.image.dtype.name} [batch, height, width, channels], "
-        f"as read from a file, {colors_in}. The model normalises it.",
+        f"as read from a file, {colors_in}. The model normalizes it.",
         "output": "mask: uint8 [batch, height, width], class ids, 255 where the model "
         "gives no number. probabilities: float32 [batch, height, width, classes].",
         "size": list(served.input_shape[:2]),

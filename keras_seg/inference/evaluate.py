@@ -39,17 +39,18 @@ def evaluate(
     """Score a model on all examples of a Source, whole and at their own size.
 
     Images are neither resized nor padded, so the scores are those of the masks that
-    `predict_mask` gives with the same options. Images that have one size are predicted
-    together, on one device: a model that several devices train is scored as on one of
-    them.
+    `predict_mask` gives with the same options. Images of one size are predicted
+    together, on one device, even if several devices train the model.
 
     Args:
         model: A model from images to logits, or to probabilities. Or the path of what
             `export` wrote, a SavedModel, an ONNX or a LiteRT file: the scores then are
             those of what it serves, in its own runtime.
         source: Examples to score it on.
-        tile: Height and width of the tiles that images go by, as in `predict`.
-        overlap: Share of a tile that the next one has too.
+        tile: Height and width of the tiles in which images are predicted: one number
+            for both, or two. None takes whole images where they fit into memory, else
+            tiles that fit.
+        overlap: Fraction by which neighbouring tiles overlap.
         flips: Whether to average with the predictions for mirror images.
         scales: Factors that images are resized by; predictions are averaged.
         boundary: Width of the band along boundaries in which `metrics.BoundaryIoU`
@@ -57,8 +58,8 @@ def evaluate(
         progress: Function that is called with the number of images scored so far.
 
     Returns:
-        The scores, from one confusion matrix of all pixels. Of an image that goes by
-        tiles the loss is a mean over the rectangles in which the tiles are finished,
+        The scores, from one confusion matrix of all pixels. For an image that is
+        predicted in tiles, the loss is a mean over the rectangles that tiles finish,
         weighted by their labelled pixels.
 
     Raises:

@@ -35,8 +35,8 @@ _TO_RGB = {
 }
 _TO_GREY = "has colours: the model, which takes one channel, gets their luminance."
 _TURNED = (
-    "is turned by its EXIF orientation where it is shown. Its mask isn't: it lies on "
-    "the pixels as they are stored, which are what the model sees."
+    "is shown rotated, by its EXIF orientation. Its mask isn't rotated: it lies on the "
+    "pixels as they are stored, which are what the model sees."
 )
 
 Path = str | os.PathLike
@@ -69,22 +69,24 @@ def predict_files(
         paths: JPEG, PNG, TIFF and other files that `data.folder` reads. A model of one
             channel gets colours as grey, one of three gets grey as RGB; a fourth
             channel is left out. A warning names the first file of each of these, and
-            the first JPEG that EXIF marks as turned: masks have the stored pixels.
+            the first JPEG that EXIF marks as rotated: masks have the stored pixels.
         use: Called in a thread with each path, its image `[height, width, channels]`
-            and its mask, uint8 `[height, width]`. What it raises, ends all.
+            and its mask, uint8 `[height, width]`. An exception ends the call.
         batch_size: Images that are predicted together, at most.
-        tile: Height and width of the tiles that images go by, as in `predict`. None
-            means whole images where they fit into memory.
-        overlap: Share of a tile that the next one has too.
+        tile: Height and width of the tiles in which images are predicted: one number
+            for both, or two. None takes whole images where they fit into memory, else
+            tiles that fit.
+        overlap: Fraction by which neighbouring tiles overlap.
         flips: Whether to average with the predictions for mirror images.
         scales: Factors that images are resized by; predictions are averaged.
         probabilities: Whether `use` is also given the probabilities of the classes,
             float16 `[height, width, num_classes]`.
-        bands: Numbers of the channels that the model takes of each image, from 0 on, as
+        bands: Bands (channels of a file) that the model takes, numbered from 0, as
             `data.folder` had them. None for those that an export names, else for all.
-        page: Which page of TIFFs, as of `data.folder`.
-        nodata: The value of pixels without data, as of `data.Source`: their mask is
-            255. None takes that of a TIFF's tag GDAL_NODATA, if any.
+        page: Number of the page to take of TIFFs, from 0, or "all" for the channels of
+            all pages.
+        nodata: The value of pixels without data, NaN for NaN and infinity. Their mask
+            is 255. None takes that of a TIFF's tag GDAL_NODATA, if any.
 
     Yields:
         (path, error) of each file once it is done, in no particular order. The error is

@@ -38,8 +38,8 @@ class Net:
         input_shape: (height, width, channels) of the images; None is any height or
             width.
         value_range: (low, high) of the images, numbers or one for each channel.
-        bands: Numbers of the channels that it takes of an image file, in this order;
-            None is all, or unknown.
+        bands: Bands (channels of an image file) that it takes, in this order; None is
+            all, or unknown.
         are_probabilities: Whether `scores` are probabilities, or else logits.
         largest: Pixels of the largest pass that isn't known to be too large.
     """

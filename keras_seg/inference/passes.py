@@ -16,7 +16,7 @@ class Passes:
     Attributes:
         tile: (height, width) of the tiles; None for whole images where they fit into
             memory.
-        overlap: Share of a tile that the next one has too.
+        overlap: Fraction by which neighbouring tiles overlap.
         flips: Whether mirror images count too.
         scales: Factors of the images' height and width.
     """

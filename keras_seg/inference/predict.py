@@ -26,18 +26,18 @@ def predict(
     """Predict the probability of each class at each pixel.
 
     Args:
-        model: A model from images to logits, or to probabilities: which of them is read
-            off its last layer. Or the path of what `export` wrote: a SavedModel, or an
-            ONNX or LiteRT file, which goes through its own runtime.
+        model: A model from images to logits or probabilities; its last layer shows
+            which. Or the path of what `export` wrote: a SavedModel, or an ONNX or
+            LiteRT file, which goes through its own runtime.
         image: `[height, width, channels]`, of any size, in the range that the model was
             built for: uint8, uint16 or float32 in 0..255, say.
-        tile: Height and width of the tiles that the image goes by, pixels or (height,
-            width). None means the whole image at once where it fits into memory, else
-            tiles of a size that fits, and a warning says so. An image that is smaller
-            goes as it is. Of a net without padding, such as U-Net with
-            `padding="valid"`, it is the size of what the net is given.
-        overlap: Share of a tile that the next one has too, 0 or more, below 1. There
-            the tiles are blended. Tiles of a net without padding needn't overlap, and
+        tile: Height and width of the tiles in which the image is predicted: one number
+            for both, or two. None takes the whole image if it fits into memory, else
+            tiles that fit, and a warning says so. A smaller image isn't tiled. For a
+            model without padding, such as U-Net with `padding="valid"`, it is the size
+            of the model's input.
+        overlap: Fraction by which neighbouring tiles overlap, 0 or more, below 1. They
+            are blended there. Tiles of a net without padding needn't overlap, and
             don't.
         flips: Whether to average with the prediction for the mirror image.
         scales: Factors of height and width. The image, or each tile, is resized by
@@ -85,21 +85,22 @@ def predict_mask(
 ) -> np.ndarray:
     """Predict the class of each pixel.
 
-    An image that goes by tiles needs the memory of a tile, and of the rows of it that
-    the next ones overlap with. The probabilities of all its pixels are never held.
+    An image that is predicted in tiles needs the memory of a tile, and of the rows of
+    it that the next ones overlap with. The
+    probabilities of all its pixels are never held.
 
     Args:
         model: A model from images to logits or probabilities, of 2 to 255 classes. Or
             the path of what `export` wrote: a SavedModel, an ONNX or a LiteRT file.
         image: `[height, width, channels]`, of any size, in the range that the model was
             built for: uint8, uint16 or float32 in 0..255, say.
-        tile: Height and width of the tiles that the image goes by, pixels or (height,
-            width). None means the whole image at once where it fits into memory, else
-            tiles of a size that fits, and a warning says so. An image that is smaller
-            goes as it is. Of a net without padding, such as U-Net with
-            `padding="valid"`, it is the size of what the net is given.
-        overlap: Share of a tile that the next one has too, 0 or more, below 1. There
-            the tiles are blended. Tiles of a net without padding needn't overlap, and
+        tile: Height and width of the tiles in which the image is predicted: one number
+            for both, or two. None takes the whole image if it fits into memory, else
+            tiles that fit, and a warning says so. A smaller image isn't tiled. For a
+            model without padding, such as U-Net with `padding="valid"`, it is the size
+            of the model's input.
+        overlap: Fraction by which neighbouring tiles overlap, 0 or more, below 1. They
+            are blended there. Tiles of a net without padding needn't overlap, and
             don't.
         flips: Whether to average with the prediction for the mirror image.
         scales: Factors of height and width. The image, or each tile, is resized by

@@ -63,13 +63,13 @@ def predict_scene(
             BMP, GIF, WebP and JPEG 2000 files are decoded as a whole.
         out: File to write, `.tif`. It has this name when it is whole.
         tile: Height and width of the tiles, pixels or (height, width).
-        overlap: Share of a tile that the next one has too, 0 or more, below 1. There
-            the tiles are blended.
+        overlap: Fraction by which neighbouring tiles overlap, 0 or more, below 1. They
+            are blended there.
         flips: Whether to average with the prediction for the mirror image.
         scales: Factors that tiles are resized by; predictions are averaged.
         page: Which page of a TIFF, from 0, or "all" for all pages as channels.
-        bands: Numbers of the channels to take, from 0 on and in the order that the
-            model was trained on; None for all.
+        bands: Bands (channels of a file) to take, numbered from 0, in the order that
+            the model was trained on; None for all.
         nodata: The value of pixels without data, as of `data.Source`. None takes the
             one of the file's tag GDAL_NODATA, if any.
         palette: Colours of the classes in 0..255, `[num_classes, 3]`; None for VOC's.

@@ -55,7 +55,7 @@ class Scene:
         path: The file.
         net: The model, whose channels it gets.
         page: Which page.
-        bands: Numbers of the channels to take; None for the model's, else for all.
+        bands: Bands to take, by number; None for the model's, else for all.
         nodata: Value of pixels without data; None for the file's.
     """
 

@@ -39,7 +39,7 @@ class ImageScore(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """What `evaluate` found.
+    """Scores that `evaluate` returns.
 
     Attributes:
         class_names: A name per class.
@@ -56,7 +56,8 @@ class Scores:
         image_losses: Loss of each image, float64 `[images]`.
         image_hits: Pixels of each image and class that are this class in truth and
             prediction, int64 `[images, num_classes]`.
-        image_unions: Those that are it in truth or prediction.
+        image_unions: Pixels of each image and class that are this class in truth or
+            prediction.
 
     Example:
         >>> scores = Scores(("ground", "cat"), np.array([[1, 1], [0, 1]]))

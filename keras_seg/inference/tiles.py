@@ -27,7 +27,7 @@ def spans(length: int, side: Side, tile: int, overlap: float) -> list[Span]:
         length: Pixels to cover.
         side: Heights (or widths) that the net takes.
         tile: Pixels that the net is given at most, its margin included.
-        overlap: Share of a tile that the next one has too. A net with a margin sees
+        overlap: Fraction by which neighbouring tiles overlap. A net with a margin sees
             what is around its output, so its tiles needn't overlap, and don't.
 
     Returns:

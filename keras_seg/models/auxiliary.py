@@ -35,7 +35,7 @@ def with_auxiliary(
         features: Features by level.
         weight: Weight of the loss of the auxiliary logits. With 0 there is no head.
         output_stride: How many times smaller than the image features may get.
-        activation: What is made of scores. None gives logits.
+        activation: Output activation. None gives logits.
         name: Name of the model.
     """
     if not weight:

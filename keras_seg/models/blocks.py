@@ -26,7 +26,7 @@ def conv_norm_relu(
     dilation: int = 1,
     use_bias: bool = False,
 ) -> Any:
-    """A convolution, perhaps normalised, and a ReLU.
+    """A convolution, perhaps normalized, and a ReLU.
 
     Args:
         x: A map.
@@ -39,7 +39,7 @@ def conv_norm_relu(
             or "none". With "none" the convolution has a bias.
         padding: "same" or "valid".
         dilation: Distance of the pixels that the kernel sees.
-        use_bias: Whether a convolution that is normalised has a bias too. It changes
+        use_bias: Whether a convolution that is normalized has a bias too. It changes
             nothing, but some published nets have it.
     """
     plain = normalization == "none"
@@ -81,7 +81,7 @@ def double_conv(
     padding: str = "same",
     use_bias: bool = False,
 ) -> Any:
-    """Two 3x3 convolutions, each followed by a ReLU, and perhaps normalised before."""
+    """Two 3x3 convolutions, each followed by a ReLU, and perhaps normalized before."""
     for k in (1, 2):
         x = conv_norm_relu(
             x,
@@ -141,12 +141,12 @@ def fcn_head(
     name: str = "head",
     score_name: str = "score",
 ) -> Logits:
-    """A 3x3 convolution, normalised, with ReLU; dropout; a score for each class.
+    """A 3x3 convolution, normalized, with ReLU; dropout; a score for each class.
 
     Args:
         x: Features.
         num_classes: Number of classes.
-        dropout: Share of activations dropped before they are scored.
+        dropout: Dropout rate before the last convolution.
         width: Filters of the 3x3 convolution; None means a quarter of the channels.
         name: Of the place.
         score_name: Of the layer of the scores.

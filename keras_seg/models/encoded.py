@@ -60,12 +60,12 @@ def encoder_decoder(
     Args:
         net: The name of the builder, by which files of weights are known.
         num_classes: Number of classes.
-        decode: From features by level to scores.
+        decode: From features by level to logits.
         levels: The levels that it needs.
-        stride: How many times smaller than the image the scores are.
-        fresh_head: Whether the scores in the file of weights are left out.
+        stride: How many times smaller than the image the logits are.
+        fresh_head: Whether to reinitialise the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4".
-        activation: Of the last layer.
+        activation: Output activation.
         name: Name of the model.
         output_stride: How many times smaller than the image features may get.
         **arguments: Of `start`.
@@ -103,7 +103,7 @@ def started(
         model: The model, perhaps with auxiliary heads.
         weights: None, or a file.
         net: The name of the builder, by which files are known.
-        fresh_head: Whether the scores in the file are left out.
+        fresh_head: Whether to reinitialise the last convolution.
     """
     if weights is not None and weights.endswith(ENDING):
         if fresh_head:
@@ -142,7 +142,7 @@ def start(
         encoder: A name or a model; None for a net that has a path down of its own.
         encoder_weights: None, "imagenet" or a file.
         weights: None, a published name, a file or the folder of a run.
-        fresh_head: Whether the scores in the file are left out.
+        fresh_head: Whether to reinitialise the last convolution.
         value_range: (low, high) of the images.
         dropout: Share of activations that the decoder drops.
         levels: The levels that the decoder needs.

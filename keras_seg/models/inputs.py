@@ -54,7 +54,7 @@ class CheckRange(layers.Layer):
     """Refuse, while training, images that aren't in 0..255 but were scaled before.
 
     Those whose values all are at most 1 and not whole, and those with negative values
-    and none above 10: what other packages want. Models normalise images themselves, so
+    and none above 10: what other packages want. Models normalize images themselves, so
     they would learn from images that are nearly one colour. It costs two passes over
     the images of a step, and nothing outside of training. XLA and JAX drop the check.
 
@@ -83,7 +83,7 @@ class CheckRange(layers.Layer):
                     low,
                     "to",
                     high,
-                    "The model normalises images itself: leave out what scales them, "
+                    "The model normalizes images itself: leave out what scales them, "
                     "or multiply images of 0..1 by 255. A model of images in another "
                     "range is built with value_range=(low, high).",
                 ],

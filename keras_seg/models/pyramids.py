@@ -14,7 +14,7 @@ from keras_seg.models.layers import BroadcastTo
 def separable_conv(
     x: Any, filters: int, *, name: str, number: int | str = "", dilation: int = 1
 ) -> Any:
-    """A 3x3 convolution of each channel, then a 1x1 one, normalised, and a ReLU.
+    """A 3x3 convolution of each channel, then a 1x1 one, normalized, and a ReLU.
 
     Args:
         x: A map.

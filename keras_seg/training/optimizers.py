@@ -53,8 +53,8 @@ def optimizer(
     "poly" and "cosine" are 0 from step `steps` on. The optimizers are those of PyTorch
     by these names, with its defaults:
 
-        "adamw":  betas 0.9 and 0.999, epsilon 1e-8; each step takes the part
-                  rate * weight_decay off the weights.
+        "adamw":  betas 0.9 and 0.999, epsilon 1e-8; each step also multiplies
+                  the weights by 1 - rate * weight_decay.
         "adam":   the same, with weight_decay * weights added to the gradient.
         "sgd":    momentum 0.9, not Nesterov's, as torchvision and mmsegmentation train;
                   weight_decay * weights added to the gradient. (In `keras.optimizers`
@@ -71,7 +71,7 @@ def optimizer(
         schedule: "poly", "cosine" or "constant". The learning rate can be set later, by
             callbacks such as `ReduceLROnPlateau`, if it is "constant" and `warmup` is
             0; otherwise Keras raises when one tries.
-        warmup: Steps in which the rate rises in a straight line, fewer than `steps`.
+        warmup: Steps of linear warm-up, fewer than `steps`.
         weight_decay: Factor of the weights in their decay; 0 for none.
         encoder_rate: Factor of the rate for variables whose path begins with
             "encoder/", those of a net made with `encoder=`: below 1 if the encoder has
@@ -79,11 +79,11 @@ def optimizer(
         ema: Momentum of a moving average of the weights over steps of `fit`, such as
             0.999. It replaces the weights when `fit` ends; `SwapEMAWeights` of Keras
             also validates with it. None for no average.
-        accumulate: Steps of `fit` whose gradients are averaged for one change of the
-            weights, at the rate of the last of them. `steps` and `warmup` still are
-            steps of `fit`. 1 with several replicas of `tf.distribute`.
-        clip: Largest norm of the gradient of all variables together; a gradient with a
-            larger norm is scaled down to it. None for any norm.
+        accumulate: Steps of `fit` whose gradients are averaged for one update of the
+            weights, at the learning rate of the last step. `steps` and `warmup` still
+            are steps of `fit`. 1 with several replicas of `tf.distribute`.
+        clip: Largest global norm of the gradients; larger ones are scaled down to it.
+            None doesn't clip.
 
     Returns:
         A Keras optimizer. Make it in the scope of the strategy, if there is one.

@@ -115,8 +115,7 @@ def build_model(
             encoder, else "transpose".
         auxiliary: Weight of the loss of an auxiliary head, for models that have one.
             None means 0, no head.
-        fresh_head: Whether the scores in the file of `weights` are left out. None means
-            not.
+        fresh_head: Whether to reinitialise the last convolution. None means not.
         encoder_weights: Weights of the encoder, of an FCN those of its VGG16: None,
             "imagenet", or a file.
         weights: Weights of the whole network: None, a file, or the folder of a run.

@@ -73,7 +73,7 @@ def overlay(
 
 
 def visible(image: np.ndarray) -> np.ndarray:
-    """What can be shown of an image: its first three channels or the first, uint8.
+    """Convert an image for display: its first three channels or the first, uint8.
 
     Images of 8 bits are shown as they are. Others are stretched: 255 steps from the
     1st to the 99th percentile of what is shown, which is black where it is no number.

@@ -1,6 +1,7 @@
 """Options of `train` that say how to train: what the model and `fit` get for them."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -91,6 +92,26 @@ def test_defaults_with_an_encoder_are_others():
     assert options("--epochs", "300")["warmup"] == 100  # at most
     dilated = options("--model", "deeplab_v3", "--encoder-weights", "w")
     assert (dilated["schedule"], dilated["encoder_rate"]) == ("poly", 0.03)
+
+
+@pytest.mark.parametrize(
+    "name", ["batch_size", "encoder_rate", "learning_rate", "scale"]
+)
+def test_help_tells_the_defaults_that_a_training_gets(name, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    _, _, text = text.split(f"--{name.replace('_', '-')} ", 2)  # the usage comes first
+    text = re.search(r"\(default: (\S+) .*? else (\S+)\)", text)
+    first, second = ([], ["--data", "voc"])
+    if name == "encoder_rate":
+        first, second = (["--encoder-weights", "w"], ["--encoder", "x"])
+        first += second
+    source = keras_seg.data.shapes(1, size=(32, 32))
+    for words, shown in zip((first, second), text.groups(), strict=True):
+        given = vars(parser().parse_args(["train", *words]))
+        found = train_recipe.with_defaults(given, source)[name]
+        assert [float(x) for x in shown.split(",")] == [*np.atleast_1d(found)]
 
 
 @pytest.mark.parametrize(("examples", "steps"), [(1, 50), (407, 50), (408, 51)])

@@ -323,11 +323,11 @@ def test_a_frozen_encoder_gets_a_decoder_with_batch_normalization(
     assert described["encoder"] == "MobileNet"
     assert described["normalization"] == "batch"
     assert not seen.model.get_layer("encoder").trainable
-    normalised = {layer.name for layer in seen.model.layers if "_norm" in layer.name}
-    assert len(normalised) == 10  # after each convolution of the decoder
+    normalized = {layer.name for layer in seen.model.layers if "_norm" in layer.name}
+    assert len(normalized) == 10  # after each convolution of the decoder
 
 
-def test_a_unet_is_normalised_and_enlarges_as_asked(given_to_fit):
+def test_a_unet_is_normalized_and_enlarges_as_asked(given_to_fit):
     options = ["--normalization", "group", "--upsampling", "nearest"]
     model = given_to_fit(*TINY, *options).model
     kind = keras.layers.GroupNormalization

@@ -9,7 +9,7 @@ from keras_seg.models.encoders.resnet import resnet
 
 
 def tiny(size=(None, None), *, channels=3, kind="functional", padding="same", levels=5):
-    """Strided convolutions, each normalised: a backbone of one's own."""
+    """Strided convolutions, each normalized: a backbone of one's own."""
     keras.utils.set_random_seed(0)
     stack = [keras.Input((*size, channels))]
     for k, width in enumerate((4, 6, 8, 10, 12)[:levels], start=1):

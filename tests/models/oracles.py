@@ -2,7 +2,7 @@
 
 Each script makes a net with random weights and random batch-norm statistics, saves its
 state_dict to `{folder}/net.pth`, and what it makes of `{folder}/images*.npy` (images in
-0..255, normalised there as its users do it) to `{folder}/outputs*.npz`.
+0..255, normalized there as its users do it) to `{folder}/outputs*.npz`.
 """
 
 import subprocess

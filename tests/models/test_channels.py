@@ -33,7 +33,7 @@ def backbone_of(model, normalization=None):
 
 
 def features(backbone, x):
-    """What an encoder of a backbone gives: normalised, perhaps reversed before."""
+    """What an encoder of a backbone gives: normalized, perhaps reversed before."""
     if backbone.normalization is not None:
         scale, offset, reverse = backbone.normalization
         x = (x[..., ::-1] if reverse else x) * np.float32(scale) + np.float32(offset)
@@ -200,7 +200,7 @@ def test_imagenet_on_grey_is_imagenet_on_grey_as_rgb():
 
 
 def stand_in(monkeypatch, module):
-    """Make "mobilenetv2" a tiny net that normalises as those of a module of Keras."""
+    """Make "mobilenetv2" a tiny net that normalizes as those of a module of Keras."""
 
     def build(*, input_shape, **_):
         assert input_shape == (None, None, 3)

@@ -383,7 +383,7 @@ def of_kerashub():
     return model
 
 
-def test_a_backbone_of_kerashub_gives_its_own_features_normalised():
+def test_a_backbone_of_kerashub_gives_its_own_features_normalized():
     model = encoder(of_kerashub(), scale=1 / 255, offset=[0.0, -0.5, 0.5])
     assert list(model.output) == ["P2", "P3", "P4", "P5"]
     x = images(32, 32).astype("float32")

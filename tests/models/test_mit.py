@@ -176,7 +176,7 @@ def b0():
     return encoder("MiT-B0")
 
 
-def test_images_are_normalised_with_the_mean_and_deviation_of_imagenet(b0):
+def test_images_are_normalized_with_the_mean_and_deviation_of_imagenet(b0):
     before = b0.layers[[layer.name for layer in b0.layers].index("mit_b0") - 1]
     x = np.random.default_rng(0).uniform(0, 255, (1, 32, 64, 3)).astype("float32")
     found = keras.Model(b0.input, before.output)(x)

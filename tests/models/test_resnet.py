@@ -46,7 +46,7 @@ def test_parameters_are_those_of_torchvision(depth, published, channels):
         ]
 
 
-def test_images_are_normalised_as_torchvision_does():
+def test_images_are_normalized_as_torchvision_does():
     model = encoder("resnet18")
     names = [layer.name for layer in model.layers]
     seen = keras.Model(model.input, model.get_layer("normalize").output)
@@ -62,7 +62,7 @@ def test_normalization_is_that_of_pytorch(narrow):
     assert {(x.epsilon, x.momentum) for x in norms} == {(1e-5, 0.9)}
 
 
-def test_other_bands_are_normalised_as_red_green_blue_and_red_again():
+def test_other_bands_are_normalized_as_red_green_blue_and_red_again():
     model = encoder("resnet18", input_shape=(None, None, 5))
     seen = keras.Model(model.input, model.get_layer("normalize").output)
     x = np.random.default_rng(0).uniform(0, 255, (1, 32, 64, 5)).astype("float32")

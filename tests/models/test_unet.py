@@ -289,7 +289,7 @@ def test_convolving_before_resizing_equals_resizing_before_convolving(
 
 
 @pytest.mark.parametrize("normalization", ["batch", "group"])
-def test_normalisation_comes_between_convolution_and_relu(normalization):
+def test_normalization_comes_between_convolution_and_relu(normalization):
     model = unet(2, widths=(4, 6, 8), normalization=normalization)
     kinds = {
         "batch": keras.layers.BatchNormalization,
@@ -301,7 +301,7 @@ def test_normalisation_comes_between_convolution_and_relu(normalization):
             norm = model.get_layer(f"{place}_norm{k}")
             relu = model.get_layer(f"{place}_relu{k}")
             assert convolution.activation is keras.activations.linear
-            assert not convolution.use_bias  # which the normalisation takes away
+            assert not convolution.use_bias  # which the normalization takes away
             assert isinstance(norm, kinds[normalization])
             assert norm.input is convolution.output
             assert relu.input is norm.output
@@ -311,7 +311,7 @@ def test_normalisation_comes_between_convolution_and_relu(normalization):
 
 
 @pytest.mark.parametrize("normalization", [None, "none"])
-def test_without_normalisation_convolutions_have_a_bias_and_a_relu(normalization):
+def test_without_normalization_convolutions_have_a_bias_and_a_relu(normalization):
     model = unet(2, widths=(4, 8), normalization=normalization)
     assert not [layer for layer in model.layers if "norm" in layer.name]
     convolution = model.get_layer("down1_conv1")

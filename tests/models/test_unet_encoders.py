@@ -34,7 +34,7 @@ def learning(model):
 
 
 def fields_decoder(features, *, classes, widths=(256, 128, 64, 32, 16)):
-    """smp: [up, skip] -> two 3x3 convolutions without bias, batch-normalised; a score.
+    """smp: [up, skip] -> two 3x3 convolutions without bias, batch-normalized; a score.
 
     Args:
         features: Channels of the features, the deepest last; 0 where there are none.
@@ -61,7 +61,7 @@ def fields_decoder(features, *, classes, widths=(256, 128, 64, 32, 16)):
         ),
         ("resnet18", (64, 64, 128, 256, 512), 14_331_109, 0),
         ("resnet50", (64, 256, 512, 1024, 2048), 32_524_005, 0),
-        # timm's ends in the last block; Keras normalises its features.
+        # timm's ends in the last block; Keras normalizes its features.
         ("ConvNeXtTiny", (0, 96, 192, 384, 768), 31_931_653, 2 * 768),
     ],
 )
@@ -79,7 +79,7 @@ def test_parameters_are_those_of_segmentation_models_pytorch(
 # ------------------------------------------------------------------ parts
 
 
-def test_a_step_up_is_nearest_then_the_skip_then_two_normalised_convolutions():
+def test_a_step_up_is_nearest_then_the_skip_then_two_normalized_convolutions():
     model = shared()
     for k in (5, 4, 3, 2, 1):
         nearest = model.get_layer(f"up{k}_nearest")
@@ -155,7 +155,7 @@ def test_upsampling_is_as_asked(upsampling):
     assert model(images(33, 20)).shape == (2, 33, 20, 3)
 
 
-def test_normalisation_is_as_asked():
+def test_normalization_is_as_asked():
     for normalization in ("none", "group"):
         model = TINY(encoder=tiny_encoder(), normalization=normalization)
         kinds = {type(layer).__name__ for layer in model.layers if "norm" in layer.name}

@@ -76,7 +76,8 @@ def folder(
     Args:
         images: Folder of images, or with a `*` in the name of its files; or a TIFF,
             each page of which is an image.
-        masks: Folder of masks, likewise; or a TIFF with a mask for each of these pages.
+        masks: Folder of masks, or with a `*` in the name of its files; or a TIFF with a
+            mask for each of these pages.
         class_names: A name per class. None takes the names in the file `palette`, or
             those of a set that `data.prepare` wrote, which has a `dataset.json` beside
             the folder of masks.
@@ -107,8 +108,8 @@ def folder(
         channels: Channels of the images; None for those of the first one. With
             3, grey images become RGB and a fourth channel, alpha, is left out; with
             others, an image of another number is an error.
-        bands: Numbers of the channels to take of these, from 0 on and in the order that
-            a model gets them: (3, 0, 1). None for all.
+        bands: Bands (channels of a file) to take, numbered from 0, in the order that a
+            model gets them: (3, 0, 1). None for all.
         page: Which page of TIFFs that have several, from 0; "all" for the channels of
             all pages, one after the other. None is the only page, and an error where
             the first image has several.

@@ -1,4 +1,4 @@
-"""Drawn figures on a textured background: a data set that needs no download."""
+"""Drawn shapes on a textured background: a data set that needs no download."""
 
 import colorsys
 import functools
@@ -25,7 +25,7 @@ _VIVID = (0.0, 0.5, 0.5), (1.0, 1.0, 1.0)
 
 
 def shapes(length: int, *, size: tuple[int, int] = (128, 128), seed: int = 0) -> Source:
-    """Draw images of overlapping figures, and masks of what they are.
+    """Draw images of overlapping shapes, and their masks.
 
     The class of a figure is its outline alone. Its colour is random, though more vivid
     than the background's; texture, position and size are random too. Figures lean by up

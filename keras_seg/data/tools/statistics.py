@@ -84,7 +84,7 @@ class Statistics:
             low, high = mean -+ deviations * deviation
 
         A net whose first layer maps the range to -1..1 sees (x - mean) / deviation; one
-        that maps it to 0..255 and normalises it as ImageNet sees about 2.2 times that,
+        that maps it to 0..255 and normalizes it as ImageNet sees about 2.2 times that,
         which `deviations=2.2` makes up for. Numbers outside of the range stay so:
         nothing is clipped.
 

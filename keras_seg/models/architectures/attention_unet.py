@@ -4,7 +4,7 @@ Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2
 https://arxiv.org/abs/1804.03999, figures 1 and 2. The paper's net is for volumes. This
 is the form for images that most use, after the net of that name in
 https://github.com/LeeJunHyun/Image_Segmentation: gates at the resolution of the skip,
-every convolution batch-normalised, nearest upsampling before a 3x3 convolution.
+every convolution batch-normalized, nearest upsampling before a 3x3 convolution.
 """
 
 import functools
@@ -47,7 +47,7 @@ def attention_unet(
     activation: Any = None,
     name: str = "attention_unet",
 ) -> keras.Model:
-    """Build an Attention U-Net.
+    """Build an Attention U-Net (arXiv:1804.03999).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -59,17 +59,18 @@ def attention_unet(
             file, as `weights` of `models.encoder`: batch normalization is frozen then.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, or the folder of a run of `keras-seg train`.
-        fresh_head: Whether the scores of `weights` are left out, for other classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         widths: Filters of each level, from full resolution down; None means (64, 128,
             256, 512, 1024), or with an encoder, whose levels of the path up they are,
             (16, 32, 64, 128, 256).
-        upsampling: How maps come back up, before a 3x3 convolution: "nearest" or
+        upsampling: Upsampling method, before a 3x3 convolution: "nearest" or
             "bilinear".
         normalization: After each convolution: "batch", "group" or "none".
         dropout: Share of activations dropped from the features of the two deepest
             levels of the path down.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

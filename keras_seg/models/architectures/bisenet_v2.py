@@ -50,7 +50,7 @@ def bisenet_v2(
     activation: Any = None,
     name: str = "bisenet_v2",
 ) -> keras.Model:
-    """Build a BiSeNetV2.
+    """Build a BiSeNetV2 (arXiv:2004.02147).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -58,14 +58,15 @@ def bisenet_v2(
             height or width; the output always has the size of the input.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, or the folder of a run of `keras-seg train`.
-        fresh_head: Whether the scores of `weights` are left out, for other classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
-        head_width: Filters of the 3x3 convolution before the scores.
-        dropout: Share of activations dropped before they are scored.
+        head_width: Filters of the 3x3 convolution before the last one.
+        dropout: Dropout rate before the last convolution.
         auxiliary: Weight of the losses of four auxiliary heads ("boosters") on the
             stages of the semantic branch, which only `fit` has; the paper trains
             with 1. With 0 there are none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:
@@ -142,7 +143,7 @@ def _boosters(
 
 
 def _separable(x: Tensor, filters: int, *, name: str) -> Tensor:
-    """A normalised 3x3 convolution of each channel, then a 1x1 convolution."""
+    """A normalized 3x3 convolution of each channel, then a 1x1 convolution."""
     x = depthwise(x, 1, 1, name=name, relu=False)
     start = "he_normal"
     return layers.Conv2D(filters, 1, kernel_initializer=start, name=f"{name}_point")(x)

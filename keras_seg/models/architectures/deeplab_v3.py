@@ -38,7 +38,7 @@ def deeplab_v3(
     activation: Any = None,
     name: str = "deeplab_v3",
 ) -> keras.Model:
-    """Build a DeepLabV3, as torchvision has it.
+    """Build a DeepLabV3 (arXiv:1706.05587), equal to torchvision's.
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -52,8 +52,8 @@ def deeplab_v3(
             torchvision's, trained on COCO with the 21 classes of VOC, for "resnet50"
             and "resnet101"; a `.pth` or `.safetensors` file of torchvision's net; the
             `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         output_stride: How many times smaller than the image the features of the pyramid
             are: 8, with dilations of 12, 24 and 36, or 16, with half of these.
@@ -61,7 +61,7 @@ def deeplab_v3(
         dropout: Share of activations dropped after the pyramid.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; torchvision trains with 0.5. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

@@ -45,7 +45,7 @@ def deeplab_v3_plus(
     activation: Any = None,
     name: str = "deeplab_v3_plus",
 ) -> keras.Model:
-    """Build a DeepLabV3+, as segmentation_models_pytorch has it.
+    """Build a DeepLabV3+ (arXiv:1802.02611), equal to segmentation_models_pytorch's.
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -59,8 +59,8 @@ def deeplab_v3_plus(
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's DeepLabV3Plus; the
             `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         output_stride: How many times smaller than the image the features of the pyramid
             are: 8 or 16.
@@ -69,7 +69,7 @@ def deeplab_v3_plus(
         dropout: Share of activations dropped after the pyramid.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

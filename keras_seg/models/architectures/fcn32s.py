@@ -1,4 +1,4 @@
-"""FCN-32s: VGG16 that scores every pixel, at stride 32.
+"""FCN-32s: class logits of VGG16 at stride 32.
 
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation",
 CVPR 2015, https://arxiv.org/abs/1411.4038, figure 3 and table 2. Geometry and names of
@@ -40,29 +40,32 @@ def fcn32s(
     activation: Any = None,
     name: str = "fcn32s",
 ) -> keras.Model:
-    """Build an FCN-32s: scores at stride 32, enlarged 32 times.
+    """Build an FCN-32s: class logits of fc7 at stride 32, upsampled 32 times.
+
+    From Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic
+    Segmentation", CVPR 2015, arXiv:1411.4038.
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
         input_shape: Height, width and channels of the images. None stands for any
             height or width; the output always has the size of the input.
         encoder_weights: Weights of VGG16, with its classifier cast to convolutions
-            (section 3.1), to start from: None for a random start, "imagenet" for
-            Keras's, or a file: a `.caffemodel` of VGG16, or a `.keras` file of Keras's
-            VGG16 or of an FCN.
+            (section 3.1 of the paper): None for random ones, "imagenet" for Keras's, or
+            a file: a `.caffemodel` of VGG16, or a `.keras` file of Keras's VGG16 or of
+            an FCN.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net, the authors' `.caffemodel`, or the folder of a run of
             `keras-seg train`.
         value_range: (low, high) of the images: numbers, or one for each channel.
-        upsampling: How scores come back up: "transpose" (transposed convolutions that
-            start as bilinear interpolation and learn) or "bilinear" (no weights).
+        upsampling: Upsampling method: "transpose" (trainable transposed convolutions,
+            initialised as bilinear interpolation) or "bilinear" (no weights).
         padding: "same", or "caffe" for the authors' geometry, whose transposed
             convolutions don't learn.
         widths: Filters of VGG16's five blocks. With fewer the net is faster, and takes
             no weights of others.
         head_width: Filters of fc6 and fc7.
         dropout: Share of activations dropped after fc6 and fc7.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

@@ -1,4 +1,4 @@
-"""FCN-8s: scores of an FCN-16s and of pool3.
+"""FCN-8s: class logits of an FCN-16s and of pool3.
 
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation",
 CVPR 2015, https://arxiv.org/abs/1411.4038, figure 3 and table 2. Geometry and names of
@@ -43,33 +43,36 @@ def fcn8s(
     activation: Any = None,
     name: str = "fcn8s",
 ) -> keras.Model:
-    """Build an FCN-8s: scores of fc7, pool4 and pool3, added, enlarged 8 times.
+    """Build an FCN-8s: sums logits of fc7, pool4 and pool3, then upsamples 8 times.
+
+    From Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic
+    Segmentation", CVPR 2015, arXiv:1411.4038.
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
         input_shape: Height, width and channels of the images. None stands for any
             height or width; the output always has the size of the input.
         encoder_weights: Weights of VGG16, with its classifier cast to convolutions
-            (section 3.1), to start from: None for a random start, "imagenet" for
-            Keras's, or a file: a `.caffemodel` of VGG16, or a `.keras` file of Keras's
-            VGG16 or of an FCN.
+            (section 3.1 of the paper): None for random ones, "imagenet" for Keras's, or
+            a file: a `.caffemodel` of VGG16, or a `.keras` file of Keras's VGG16 or of
+            an FCN.
         weights: Weights of the whole net to start from: None, the `.keras` file of an
             equal net or of an FCN-16s, the authors' `.caffemodel`, or the folder of a
             run of `keras-seg train`. An FCN-16s is the start that section 4.2
-            describes: scores of pool3 begin at zero, so the net begins as that FCN-16s.
+            describes: logits of pool3 begin at zero, so the net begins as that FCN-16s.
             Layers that the file lacks stay as they start (a warning lists them).
         value_range: (low, high) of the images: numbers, or one for each channel.
-        upsampling: How scores come back up: "transpose" (transposed convolutions that
-            start as bilinear interpolation and learn) or "bilinear" (no weights).
+        upsampling: Upsampling method: "transpose" (trainable transposed convolutions,
+            initialised as bilinear interpolation) or "bilinear" (no weights).
         padding: "same", or "caffe" for the authors' geometry, whose transposed
             convolutions don't learn.
         widths: Filters of VGG16's five blocks. With fewer the net is faster, and takes
             no weights of others.
         head_width: Filters of fc6 and fc7.
         dropout: Share of activations dropped after fc6 and fc7.
-        at_once: Whether pool4 is scaled by 0.01 and pool3 by 0.0001 before they are
-            scored, as the authors do to train all of it in one stage.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        at_once: Whether pool4 is scaled by 0.01 and pool3 by 0.0001 before their 1x1
+            convolutions, as the authors do to train in one stage.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

@@ -35,7 +35,7 @@ def fcn(
     activation: Any = None,
     name: str = "fcn",
 ) -> keras.Model:
-    """Build an FCN on a dilated backbone, as torchvision has it.
+    """Build an FCN on a dilated backbone, equal to torchvision's.
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -49,17 +49,17 @@ def fcn(
             torchvision's, trained on COCO with the 21 classes of VOC, for "resnet50"
             and "resnet101"; a `.pth` or `.safetensors` file of torchvision's net; the
             `.keras` file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         output_stride: How many times smaller than the image the features are that are
             scored: 8, 16 or 32.
-        head_width: Filters of the 3x3 convolution before the scores. None means a
+        head_width: Filters of the 3x3 convolution before the last one. None means a
             quarter of the channels of the features.
-        dropout: Share of activations dropped before they are scored.
+        dropout: Dropout rate before the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; torchvision trains with 0.5. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

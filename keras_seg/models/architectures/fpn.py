@@ -37,7 +37,7 @@ def fpn(
     activation: Any = None,
     name: str = "fpn",
 ) -> keras.Model:
-    """Build the semantic branch of a Panoptic FPN.
+    """Build the semantic branch of a Panoptic FPN (arXiv:1901.02446).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -50,15 +50,15 @@ def fpn(
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's FPN; the `.keras` file
             of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         pyramid_width: Channels of each level of the pyramid.
         head_width: Filters of each convolution after the pyramid.
-        dropout: Share of channels dropped before they are scored.
+        dropout: Rate of spatial dropout before the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

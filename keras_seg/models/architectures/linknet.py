@@ -34,7 +34,7 @@ def linknet(
     activation: Any = None,
     name: str = "linknet",
 ) -> keras.Model:
-    """Build a LinkNet.
+    """Build a LinkNet (arXiv:1707.03718).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -47,14 +47,14 @@ def linknet(
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's Linknet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
-        head_width: Channels of the map that is scored.
+        head_width: Channels before the last convolution.
         dropout: Share of channels of that map dropped before.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

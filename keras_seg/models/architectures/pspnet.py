@@ -6,7 +6,7 @@ segmentation_models_pytorch has it,
 https://github.com/qubvel-org/segmentation_models.pytorch: the encoder ends at level
 "P3", after half of its stages (with `level="P5"` it is whole, and dilated to stride 8,
 as in the paper); what joins the pyramid is a 1x1 convolution, and scores are a 3x3 one
-(in the paper the other way round); the mean of the whole map isn't normalised; and the
+(in the paper the other way round); the mean of the whole map isn't normalized; and the
 grids are enlarged with aligned corners.
 """
 
@@ -39,7 +39,7 @@ def pspnet(
     activation: Any = None,
     name: str = "pspnet",
 ) -> keras.Model:
-    """Build a PSPNet.
+    """Build a PSPNet (arXiv:1612.01105).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -52,18 +52,18 @@ def pspnet(
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's PSPNet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         level: The level that is pooled, at stride 8: "P3", where the encoder ends then,
             as in segmentation_models_pytorch; or "P5" of a dilated encoder, as in the
             paper.
         head_width: Filters of the convolution that joins the pyramid.
-        dropout: Share of channels dropped before they are scored.
+        dropout: Rate of spatial dropout before the last convolution.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; the paper trains with 0.4. With 0 there is none. It needs
             `level="P5"`.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

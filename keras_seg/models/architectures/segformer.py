@@ -35,7 +35,7 @@ def segformer(
     activation: Any = None,
     name: str = "segformer",
 ) -> keras.Model:
-    """Build a SegFormer.
+    """Build a SegFormer (arXiv:2105.15203).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -52,13 +52,13 @@ def segformer(
             equal net, the folder of a run of `keras-seg train`, or a `.bin` or
             `.safetensors` file of Hugging Face, as of
             "nvidia/segformer-b0-finetuned-ade-512-512".
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Channels of the decoder. None means as in the source: 768 with
             MiT-B2 to B5, else 256.
         dropout: Share of activations dropped before the last convolution.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

@@ -50,7 +50,7 @@ def unet(
     activation: Any = None,
     name: str = "unet",
 ) -> keras.Model:
-    """Build a U-Net.
+    """Build a U-Net (arXiv:1505.04597).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -65,13 +65,14 @@ def unet(
         weights: Weights of the whole net to start from: None; with an encoder a `.pth`
             or `.safetensors` file of segmentation_models_pytorch's Unet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether the scores of `weights` are left out, for other classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         widths: Filters of each level, from full resolution down. With an encoder the
             levels of the path up, at strides 1, 2, 4, 8 and 16: None means (16, 32, 64,
             128, 256). Without one those of both paths and of the bottom: None means the
             paper's (64, 128, 256, 512, 1024).
-        upsampling: How maps come back up: "transpose" (2x2 transposed convolutions),
+        upsampling: Upsampling method: "transpose" (2x2 transposed convolutions),
             "bilinear" or "nearest". None means as in the source: "transpose" in the
             paper, "nearest" with an encoder.
         padding: "same", or "valid" as in the paper: the output is smaller than the
@@ -82,7 +83,7 @@ def unet(
             in the paper, "batch" with an encoder.
         dropout: Share of activations dropped from the features of the two deepest
             levels of the path down; the paper uses 0.5.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

@@ -9,7 +9,7 @@ where X(i, 0) are the features of level i, U goes up a level, and H are convolut
 Without an encoder it is the authors' net, https://github.com/MrGiovanni/UNetPlusPlus;
 `dropout=0.5` is theirs. With one it is that of smp (segmentation_models_pytorch),
 https://github.com/qubvel-org/segmentation_models.pytorch: U is a nearest resize,
-convolutions are normalised, and levels above the encoder's have the last X(i, j) only.
+convolutions are normalized, and levels above the encoder's have the last X(i, j) only.
 """
 
 import os
@@ -52,7 +52,7 @@ def unet_plus_plus(
     activation: Any = None,
     name: str = "unet_plus_plus",
 ) -> keras.Model:
-    """Build a UNet++.
+    """Build a UNet++ (arXiv:1807.10165).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -64,7 +64,8 @@ def unet_plus_plus(
         weights: Weights of the whole net to start from: None; with an encoder a `.pth`
             or `.safetensors` file of smp's UnetPlusPlus; the `.keras` file of an equal
             net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         widths: Filters of each level, from full resolution down. With an encoder those
             of the last X(i, j) at strides 1 to 16: None means (16, 32, 64, 128, 256).
@@ -74,7 +75,7 @@ def unet_plus_plus(
         dropout: Share of activations dropped after each 3x3 convolution.
         auxiliary: Deep supervision: weight of the loss of each score of the X(i, j)
             before the last at the finest level, which only `fit` has. 1 is the paper's.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

@@ -3,7 +3,7 @@
 Xiao, Liu, Zhou, Jiang and Sun, "Unified Perceptual Parsing for Scene Understanding",
 ECCV 2018, https://arxiv.org/abs/1807.10221, figure 4 and section 3.1. As
 segmentation_models_pytorch has it,
-https://github.com/qubvel-org/segmentation_models.pytorch: each level is normalised over
+https://github.com/qubvel-org/segmentation_models.pytorch: each level is normalized over
 its channels first, which makes features of transformers and of ConvNeXt fit, and there
 are 256 channels instead of 512. Of the paper's heads there is the one for objects.
 """
@@ -38,7 +38,7 @@ def upernet(
     activation: Any = None,
     name: str = "upernet",
 ) -> keras.Model:
-    """Build a UPerNet.
+    """Build a UPerNet (arXiv:1807.10221).
 
     Args:
         num_classes: Number of classes to tell apart, the background among them.
@@ -51,15 +51,15 @@ def upernet(
         weights: Weights of the whole net to start from: None; a `.pth` or
             `.safetensors` file of segmentation_models_pytorch's UPerNet; the `.keras`
             file of an equal net; or the folder of a run of `keras-seg train`.
-        fresh_head: Whether to leave out the scores in the file of `weights`: they start
-            anew, for another number of classes.
+        fresh_head: Whether to reinitialise the last convolution in place of reading it
+            from the file of `weights`, which may then be of another number of classes.
         value_range: (low, high) of the images: numbers, or one for each channel.
         head_width: Filters of each convolution.
-        dropout: Share of channels dropped before they are scored; mmsegmentation
-            has 0.1.
+        dropout: Rate of spatial dropout before the last convolution; mmsegmentation has
+            0.1.
         auxiliary: Weight of the loss of an auxiliary head on level "P4", which only
             `fit` has; mmsegmentation trains with 0.4. With 0 there is none.
-        activation: Of the last layer. None gives logits, "softmax" probabilities.
+        activation: Output activation. None gives logits, "softmax" probabilities.
         name: Name of the model.
 
     Returns:

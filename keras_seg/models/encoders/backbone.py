@@ -20,7 +20,7 @@ class Normalization(NamedTuple):
     reverse: bool = False
 
     def for_channels(self, channels: int) -> "Normalization":
-        """The normalisation of an RGB net's images, for other channels.
+        """The normalization of an RGB net's images, for other channels.
 
             (x - mean) / deviation,  deviation = 1 / scale,  mean = -offset / scale
 

@@ -4,7 +4,7 @@ Yu et al., "BiSeNet V2", https://arxiv.org/abs/2004.02147, table 1 and figures 4
 Where these leave a choice it is made as in mmsegmentation,
 https://github.com/open-mmlab/mmsegmentation: depthwise convolutions of the gather-and-
 expansion layers end in a ReLU, and the last convolution of the context embedding is
-normalised.
+normalized.
 """
 
 from keras import layers
@@ -21,7 +21,7 @@ _MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def normalized(image: Image) -> Tensor:
-    """The image, of a size that halves five times, normalised as ImageNet's."""
+    """The image, of a size that halves five times, normalized as ImageNet's."""
     x = PadToMultiple(32, name="pad")(image)
     if image.shape[-1] != 3:
         return layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
@@ -92,7 +92,7 @@ def conv(
     name: str,
     relu: bool = True,
 ) -> Tensor:
-    """A convolution, normalised, perhaps with a ReLU."""
+    """A convolution, normalized, perhaps with a ReLU."""
     x = _padded(x, strides, name=name)
     x = layers.Conv2D(
         filters,
@@ -110,7 +110,7 @@ def conv(
 def depthwise(
     x: Tensor, strides: int, multiplier: int, *, name: str, relu: bool = True
 ) -> Tensor:
-    """A 3x3 convolution of each channel, normalised, perhaps with a ReLU."""
+    """A 3x3 convolution of each channel, normalized, perhaps with a ReLU."""
     x = _padded(x, strides, name=name)
     x = layers.DepthwiseConv2D(
         3,

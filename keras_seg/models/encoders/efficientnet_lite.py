@@ -129,7 +129,7 @@ def _block(
 
 
 def _convolve(x: Any, filters: int, kernel: int, *, name: str, strides: int = 1) -> Any:
-    """A convolution, its normalisation and ReLU6."""
+    """A convolution, its normalization and ReLU6."""
     x = layers.Conv2D(
         filters,
         kernel,

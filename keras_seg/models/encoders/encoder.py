@@ -310,7 +310,7 @@ def _assemble(
     input_shape: tuple[int | None, int | None, int],
     normalization: Normalization | None,
 ) -> Encoder:
-    """An encoder of what follows after images were padded and normalised."""
+    """An encoder of what follows after images were padded and normalized."""
     multiple = max(STRIDES[level] for level in features.output)
     image = keras.Input(input_shape, name="image")
     x = image

@@ -46,7 +46,7 @@ def keras_application(name: str, channels: int, weights: str | None) -> Backbone
     """Build a backbone of `keras.applications` without its classifier.
 
     For other than three channels it is the one for RGB, turned into one for them:
-    Keras itself normalises such images otherwise, or not at all.
+    Keras itself normalizes such images otherwise, or not at all.
 
     Args:
         name: One of `builders()`.

@@ -1,6 +1,6 @@
 """Backbones of KerasHub.
 
-They don't normalise images: an `ImageConverter` of the same preset does it before them,
+They don't normalize images: an `ImageConverter` of the same preset does it before them,
 which is easily forgotten. Here it is done in the encoder, or there is none.
 """
 

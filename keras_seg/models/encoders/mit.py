@@ -128,7 +128,7 @@ def mit(
         name: Name of the model.
 
     Returns:
-        A model from normalised images `[batch, height, width, channels]` to a
+        A model from normalized images `[batch, height, width, channels]` to a
         dictionary of the features of the four stages, "P2" to "P5". Level Pk has
         1 / 2^k of the height and width, rounded up. Keys and values are 1/32 of both,
         rounded down: images have 29 pixels or more, and `models.encoder` pads them.
@@ -157,7 +157,7 @@ def mit(
 
 
 def _merge_patches(x: Any, width: int, *, first: bool, name: str) -> Any:
-    """Overlapped patch merging: a convolution of overlapping patches, normalised."""
+    """Overlapped patch merging: a convolution of overlapping patches, normalized."""
     size, stride = (7, 4) if first else (3, 2)
     # On both sides, which padding="same" of Keras doesn't do at even sizes.
     x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
@@ -166,7 +166,7 @@ def _merge_patches(x: Any, width: int, *, first: bool, name: str) -> Any:
 
 
 def _block(x: Any, *, heads: int, reduction: int, drop_path: float, name: str) -> Any:
-    """Efficient self-attention, then Mix-FFN, each normalised before and added."""
+    """Efficient self-attention, then Mix-FFN, each normalized before and added."""
     y = _normalize(x, name=f"{name}_norm1")
     y = _attend(y, heads=heads, reduction=reduction, name=f"{name}_attention")
     y = _drop_path(y, drop_path, name=f"{name}_drop1")

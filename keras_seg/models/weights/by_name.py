@@ -104,7 +104,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def copy_normalization(source: keras.Model, target: keras.Model) -> None:
-    """Let a net normalise images as the one does that its weights come from.
+    """Let a net normalize images as the one does that its weights come from.
 
     Nets for other than three channels scaled images to -1..1 in earlier versions.
     """

@@ -1,7 +1,7 @@
 """Weights of RGB nets for images of another number of channels.
 
 Only what sees the image itself changes: the first kernel, and the mean and deviation
-that images are normalised by. The kernel is repeated and rescaled as
+that images are normalized by. The kernel is repeated and rescaled as
 segmentation_models_pytorch does it (`patch_first_conv` of its encoders).
 """
 

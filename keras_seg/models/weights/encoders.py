@@ -20,7 +20,7 @@ _BLOCK = {
     "_project_conv": "project_conv",
     "_bn2": "project_bn",
 }
-#: What users of PyTorch normalise images in 0..1 by, as weights of `Normalization`.
+#: What users of PyTorch normalize images in 0..1 by, as weights of `Normalization`.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -86,7 +86,7 @@ def load_net(
         model: The net to change; with its auxiliary head, if that is to be set too.
         path: A file of another project's net, or the `.keras` file of an equal one.
         net: The name of its builder.
-        fresh_head: Whether the scores in the file are left out, and start anew.
+        fresh_head: Whether to reinitialise the last convolution.
 
     Raises:
         ValueError: naming the file, if it is of another kind, or holds another net.

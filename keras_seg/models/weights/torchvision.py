@@ -33,7 +33,7 @@ def file(net: str, encoder: Any, num_classes: int, *, fresh_head: bool) -> str:
         net: "fcn" or "deeplab_v3".
         encoder: The builder's argument.
         num_classes: The number of classes of the model.
-        fresh_head: Whether the scores in the file are left out.
+        fresh_head: Whether to reinitialise the last convolution.
 
     Raises:
         ValueError: for an encoder or a number of classes that the file isn't for.

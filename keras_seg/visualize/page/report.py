@@ -70,8 +70,8 @@ def report(
         command: The command that repeats the training.
         title: Heading of the page.
         split: What the page calls the examples.
-        images: How many to show: of seven the five with the largest loss, and two
-            typical ones, from the middle half of the losses.
+        images: Number of images to show: five sevenths are those with the largest loss,
+            the rest typical ones, from the middle half of the losses.
         progress: Function that is called with the number of images drawn so far.
 
     Raises:

@@ -324,7 +324,8 @@ def test_ids_up_to_65535_are_ids_of_a_class_or_ignored(write, ids, ending):
 def test_numbers_of_16_bits_are_no_blur_but_objects(write, ids):
     arguments = {"class_names": ["land", "cell"], "ids": ids}
     source = write("a.tif", numbered(700).astype(np.uint16), arguments=arguments)
-    remedy = r"So many numbers, up to 700, are those of objects: `ids=\[0, range\(1, 65"
+    remedy = "So many ids, up to 700, mean that masks number objects: "
+    remedy += r"`ids=\[0, range\(1, 65"
     with pytest.raises(ValueError, match=rf"a\.tif: Expected .*{remedy}"):
         source[0]
     (problem,) = data.inspect(source, verbose=False).problems
