@@ -70,6 +70,12 @@ def test_every_package_that_users_see_is_listed():
     assert subpackages == set(PUBLIC) - {"keras_seg"}
 
 
+def test_callbacks_can_be_imported_as_a_module():
+    module = importlib.import_module("keras_seg.callbacks")
+    assert module is keras_seg.callbacks
+    assert module.BestModel is keras_seg.training.callbacks.BestModel
+
+
 PACKAGES = [
     ".".join(("keras_seg", *file.relative_to(ROOT).parent.parts))
     for file in sorted(ROOT.rglob("__init__.py"))
