@@ -52,7 +52,16 @@ def _is_command_starting() -> bool:
 
 
 if "keras_seg.cli" in sys.modules or not _is_command_starting():
-    from keras_seg import data, labels, losses, metrics, models, training, visualize
+    from keras_seg import (
+        callbacks,
+        data,
+        labels,
+        losses,
+        metrics,
+        models,
+        training,
+        visualize,
+    )
     from keras_seg.exports import export
     from keras_seg.inference import (
         Scores,
@@ -79,7 +88,6 @@ if "keras_seg.cli" in sys.modules or not _is_command_starting():
         unet_plus_plus,
         upernet,
     )
-    from keras_seg.training import callbacks
 
 
 def __dir__() -> list[str]:

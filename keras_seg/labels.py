@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_seg.arguments import check_integer
+from keras_seg.assertions import require
 
 __all__ = [
     "IGNORE",
@@ -162,10 +163,10 @@ def _plain(number: Any) -> int | float:
 def check_labels(labels: Mask, num_classes: int, *, ignore: int = IGNORE) -> Any:
     """Tell labelled pixels from ignored ones, and refuse labels that are neither.
 
-    A label is either a class id, 0..num_classes - 1, or `ignore`. On TensorFlow any
-    other one is an error, in eager and in graph mode. XLA drops such checks, and JAX
-    has none: there the pixel counts as not labelled, so that no stray label ever
-    reaches a loss.
+    A label is either a class id, 0..num_classes - 1, or `ignore`. Any other one is an
+    error, in TensorFlow's graphs too. XLA drops such checks, and what JAX traces has
+    none: there the pixel counts as not labelled, so that no stray label ever reaches a
+    loss.
 
     Args:
         labels: Tensor of integers, of any shape. Floats are labels if they are whole.
@@ -176,8 +177,9 @@ def check_labels(labels: Mask, num_classes: int, *, ignore: int = IGNORE) -> Any
         Tensor of bools: which pixels are labelled with a class.
 
     Raises:
-        tf.errors.InvalidArgumentError: for a label that is neither, on TensorFlow. It
-            names the smallest and the largest of them.
+        ValueError: for a label that is neither, on TensorFlow and JAX. It names the
+            smallest and the largest of them. In TensorFlow's graphs it is a
+            `tf.errors.InvalidArgumentError`.
 
     Example:
         >>> import numpy as np
@@ -187,32 +189,27 @@ def check_labels(labels: Mask, num_classes: int, *, ignore: int = IGNORE) -> Any
     labels = ops.convert_to_tensor(labels)
     ids = as_ids(labels)
     labelled = ops.logical_and(ids >= 0, ids < num_classes)
-    if keras.backend.backend() == "tensorflow":
-        _refuse_stray(labels, ids, labelled, num_classes, ignore)
+    _refuse_stray(labels, ids, labelled, num_classes, ignore)
     return labelled
 
 
 def _refuse_stray(
     labels: Any, ids: Any, labelled: Any, num_classes: int, ignore: int
 ) -> None:
-    import tensorflow as tf
-
-    stray = tf.logical_not(tf.logical_or(labelled, tf.equal(ids, ignore)))
+    stray = ops.logical_not(ops.logical_or(labelled, ops.equal(ids, ignore)))
     # Shown as they were given, without a tensor whose size XLA can't know.
-    shown = labels if labels.dtype.is_floating else ids
-    smallest = tf.reduce_min(tf.where(stray, shown, shown.dtype.max))
-    largest = tf.reduce_max(tf.where(stray, shown, shown.dtype.min))
-    tf.debugging.Assert(
-        tf.logical_not(tf.reduce_any(stray)),
-        [
-            f"Expected labels 0..{num_classes - 1}, or {ignore} where a pixel is "
-            "ignored. Received labels from, to:",
-            smallest,
-            largest,
-            "Likely causes: num_classes too small; ids that start at 1; a palette "
-            "mask read as grey or RGB, or scaled to 0..1; another value than "
-            "`ignore` for ignored pixels.",
-        ],
+    if "float" in keras.backend.standardize_dtype(labels.dtype):
+        shown, limits = ops.cast(labels, "float32"), np.finfo("float32")
+    else:
+        shown, limits = ids, np.iinfo(keras.backend.standardize_dtype(ids.dtype))
+    require(
+        ops.logical_not(ops.any(stray)),
+        f"Expected labels 0..{num_classes - 1}, or {ignore} where a pixel is ignored. "
+        "Received labels from {} to {}. Likely causes: num_classes too small; ids that "
+        "start at 1; a palette mask read as grey or RGB, or scaled to 0..1; another "
+        "value than `ignore` for ignored pixels.",
+        ops.min(ops.where(stray, shown, limits.max)),
+        ops.max(ops.where(stray, shown, limits.min)),
     )
 
 

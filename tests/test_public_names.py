@@ -1,9 +1,15 @@
 """The names that users are offered: what completion shows, and nothing else."""
 
 import importlib
+import pkgutil
+import sys
+from pathlib import Path
 
 import pytest
 
+import keras_seg
+
+ROOT = Path(keras_seg.__file__).parent
 PUBLIC = {
     "keras_seg": "Scores attention_unet bisenet_v2 callbacks data deeplab_v3 "
     "deeplab_v3_plus evaluate export fcn fcn16s fcn32s fcn8s fpn labels linknet "
@@ -62,3 +68,23 @@ def test_every_package_that_users_see_is_listed():
         if type(getattr(importlib.import_module("keras_seg"), name)) is type(pytest)
     }
     assert subpackages == set(PUBLIC) - {"keras_seg"}
+
+
+def test_callbacks_can_be_imported_as_a_module():
+    module = importlib.import_module("keras_seg.callbacks")
+    assert module is keras_seg.callbacks
+    assert module.BestModel is keras_seg.training.callbacks.BestModel
+
+
+PACKAGES = [
+    ".".join(("keras_seg", *file.relative_to(ROOT).parent.parts))
+    for file in sorted(ROOT.rglob("__init__.py"))
+]
+
+
+@pytest.mark.parametrize("path", PACKAGES)
+def test_no_module_is_hidden_by_a_function_of_its_name(path):
+    package = importlib.import_module(path)
+    for _, name, _ in pkgutil.iter_modules(package.__path__):
+        bound = getattr(package, name, None)  # None: the module isn't imported yet
+        assert bound is None or bound is sys.modules.get(f"{path}.{name}")

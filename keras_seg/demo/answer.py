@@ -13,9 +13,9 @@ from PIL import Image
 
 from keras_seg.data.decode.bands import check_bands_for
 from keras_seg.data.values import Values, check_nodata, missing
+from keras_seg.inference.image import predict_mask
 from keras_seg.inference.nets import Net
 from keras_seg.inference.opened import Model, as_net
-from keras_seg.inference.predict import predict_mask
 from keras_seg.labels import IGNORE, shown_range
 from keras_seg.palette import color_map
 

@@ -102,7 +102,10 @@ class SegmentationLoss(keras.losses.Loss):
             weight: Float `[batch, height, width]`, 0 where the pixel is ignored, else
                 its `sample_weight`, or 1.
         """
-        raise NotImplementedError  # each loss has its own
+        raise NotImplementedError(
+            f"Expected {type(self).__name__} to define `of_pixels(label, y_pred, "
+            "weight)`. Likely cause: it defines `call`, the former name."
+        )
 
     def cross_entropy(self, label: Mask, y_pred: Logits) -> Tensor:
         """-log p of each pixel's class, `[batch, height, width]`, at most 1e25."""

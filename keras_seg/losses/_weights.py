@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_seg.arguments import is_number
+from keras_seg.assertions import require
 from keras_seg.labels import DType, Mask, PixelWeights, Tensor
 
 
@@ -15,27 +15,21 @@ def pixel_weights(
 ) -> Tensor:
     """Weight of each pixel, `[batch, height, width]`, 0 where it isn't labelled.
 
-    A weight of a labelled pixel that is no finite number of 0 or more becomes NaN. On
-    TensorFlow it is an error, in eager and graph mode, unless it is NaN itself.
+    A weight of a labelled pixel that is no finite number of 0 or more is an error where
+    `require` can raise, unless it is NaN itself; elsewhere it becomes NaN.
     """
     if sample_weight is None:
         return ops.cast(labelled, dtype)
     given = ops.cast(sample_weight, dtype)
     weight = ops.where(labelled, _fit_to(labelled, given), 0)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.debugging.Assert(
-            tf.reduce_all(tf.logical_not((weight < 0) | (weight == float("inf")))),
-            [
-                "Expected `sample_weight` to be finite and 0 or more. Received weights "
-                "from, to:",
-                tf.reduce_min(weight),
-                tf.reduce_max(weight),
-                "Likely cause: a division by 0 where weights are made, or a map of "
-                "signed distances.",
-            ],
-        )
+    require(
+        ops.all(ops.logical_not((weight < 0) | (weight == float("inf")))),
+        "Expected `sample_weight` to be finite and 0 or more. Received weights from {} "
+        "to {}. Likely cause: a division by 0 where weights are made, or a map of "
+        "signed distances.",
+        ops.min(weight),
+        ops.max(weight),
+    )
     fine = (weight >= 0) & (weight < float("inf"))
     return ops.where(fine, weight, float("nan"))
 

@@ -58,10 +58,11 @@ class WeightedCrossEntropy(SegmentationLoss):
     Raises:
         ValueError: for class weights that aren't one non-negative number per class, a
             smoothing outside 0..1, fewer than two classes, an `ignore` that is one of
-            them, or shapes that don't fit each other.
-        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
-            weight that is negative or infinite, in eager and graph mode on TensorFlow.
-            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
+            them, shapes that don't fit each other, a label that is no class, or a
+            sample weight that is negative or infinite. The last two are
+            `tf.errors.InvalidArgumentError` in TensorFlow's graphs. Under XLA, and
+            where JAX traces, such a pixel is ignored, and such a weight makes the loss
+            NaN.
 
     Example:
         >>> import numpy as np
@@ -140,10 +141,11 @@ class Focal(SegmentationLoss):
     Raises:
         ValueError: for a negative gamma, class weights that aren't one non-negative
             number per class, fewer than two classes, an `ignore` that is one of them,
-            or shapes that don't fit each other.
-        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
-            weight that is negative or infinite, in eager and graph mode on TensorFlow.
-            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
+            shapes that don't fit each other, a label that is no class, or a sample
+            weight that is negative or infinite. The last two are
+            `tf.errors.InvalidArgumentError` in TensorFlow's graphs. Under XLA, and
+            where JAX traces, such a pixel is ignored, and such a weight makes the loss
+            NaN.
 
     Example:
         >>> import numpy as np
@@ -215,10 +217,11 @@ class TopKCrossEntropy(SegmentationLoss):
     Raises:
         ValueError: for a fraction outside of 0..1, class weights that aren't one
             non-negative number per class, fewer than two classes, an `ignore` that is
-            one of them, or shapes that don't fit each other.
-        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
-            weight that is negative or infinite, in eager and graph mode on TensorFlow.
-            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
+            one of them, shapes that don't fit each other, a label that is no class, or
+            a sample weight that is negative or infinite. The last two are
+            `tf.errors.InvalidArgumentError` in TensorFlow's graphs. Under XLA, and
+            where JAX traces, such a pixel is ignored, and such a weight makes the loss
+            NaN.
 
     Example:
         >>> import numpy as np

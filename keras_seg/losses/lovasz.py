@@ -47,11 +47,11 @@ class Lovasz(SegmentationLoss):
             or `[batch]`
 
     Raises:
-        ValueError: for fewer than two classes, an `ignore` that is one of them, or
-            shapes that don't fit each other.
-        tf.errors.InvalidArgumentError: for a label that is no class, and for a sample
-            weight that is negative or infinite, in eager and graph mode on TensorFlow.
-            Elsewhere such a pixel is ignored, and such a weight makes the loss NaN.
+        ValueError: for fewer than two classes, an `ignore` that is one of them, shapes
+            that don't fit each other, a label that is no class, or a sample weight that
+            is negative or infinite. The last two are `tf.errors.InvalidArgumentError`
+            in TensorFlow's graphs. Under XLA, and where JAX traces, such a pixel is
+            ignored, and such a weight makes the loss NaN.
 
     Example:
         >>> import numpy as np

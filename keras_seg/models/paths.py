@@ -13,7 +13,7 @@ from keras import layers
 from keras_seg.labels import Features, Image
 from keras_seg.models.arguments import is_positive
 from keras_seg.models.blocks import double_conv
-from keras_seg.models.valid_sizes import RequireValidSize
+from keras_seg.models.valid_sizes import require_valid_size
 
 
 def check_widths(
@@ -61,7 +61,7 @@ def path_down(
     *path, bottom = widths
     x = image
     if padding == "valid":
-        x = RequireValidSize(len(path), name="valid_size")(x)
+        x = require_valid_size(x, len(path))
     # To -1..1: around zero it learns sooner.
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
     features = {}

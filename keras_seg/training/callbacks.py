@@ -21,8 +21,6 @@ from keras_seg.inference.one_device import without_distribution
 _SMALLER = ("loss", "error", "mae", "mse", "rmse", "entropy", "divergence")
 _LARGER = ("acc", "iou", "dice", "f1", "auc", "precision", "recall")
 
-__all__ = ["BestModel", "CSVHistory", "StopOnInvalidLabels", "Validate"]
-
 
 class BestModel(keras.callbacks.Callback):
     """Keep the model of the best epoch in a file that is always whole.
@@ -270,7 +268,3 @@ def _metrics_in(model: keras.Model) -> list[Any]:
     for metric in model.metrics:
         found += getattr(metric, "metrics", None) or [metric]
     return found
-
-
-def __dir__() -> list[str]:
-    return __all__

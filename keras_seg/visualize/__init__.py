@@ -1,7 +1,7 @@
 """Visualize: masks over images, samples side by side, curves, a page of a model."""
 
 from keras_seg.palette import IGNORE_COLOR, colorize, save_mask
-from keras_seg.visualize.curves import curves
+from keras_seg.visualize.history import curves
 from keras_seg.visualize.page.report import report
 from keras_seg.visualize.pictures import contact_sheet, overlay, samples, visible
 

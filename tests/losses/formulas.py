@@ -111,7 +111,7 @@ def boundary_f1(y, z, s, width=3, reach=5):
 
 def received_labels(error):
     """The smallest and the largest stray label that an error names."""
-    named = error.message.split("from, to:")[1]
+    named = str(error).split("Received labels from")[1]
     return [float(n) for n in re.findall(r"-?\d+\.?\d*", named)[:2]]
 
 

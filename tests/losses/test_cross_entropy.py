@@ -87,9 +87,9 @@ def test_a_label_that_is_no_class_raises_and_is_named(where, dtype, label):
         "graph": lambda: tf.function(loss)(tf.constant(labels), LOGITS),
         "fit": lambda: pixel_model(loss).fit(LOGITS[..., :2], labels, verbose=0),
     }[where]
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    kind = ValueError if where == "eager" else tf.errors.InvalidArgumentError
+    with pytest.raises(kind, match=r"Expected labels 0\.\.3, or 255") as error:
         call()
-    assert "Expected labels 0..3, or 255" in error.value.message
     assert received_labels(error.value) == [label, label]
 
 
@@ -114,15 +114,14 @@ def test_one_hot_masks_raise_and_name_argmax_in_fit_too():
 def test_a_label_beyond_32_bits_raises():
     labels = LABELS.copy()
     labels[1, 0, 0] = 2**32 + 1  # its lowest 32 bits are a class
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises(ValueError, match=f"from {2**32 + 1} to"):
         WeightedCrossEntropy()(labels, LOGITS)
 
 
-@tensorflow_only
 def test_a_mask_scaled_to_0_to_1_raises():
     # Each fraction would be class 0.
     scaled = (LABELS / 255).astype("float32")
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"scaled to 0\.\.1"):
+    with pytest.raises(ValueError, match=r"scaled to 0\.\.1"):
         WeightedCrossEntropy()(scaled, LOGITS)
 
 

@@ -201,6 +201,12 @@ def test_sizes_that_do_not_fit_name_the_nearest(feed, size, side, nearest):
         feed(image)
 
 
+def test_a_fixed_size_that_does_not_fit_is_told_by_unet_itself():
+    message = r"^Expected height and width .* Received: 33\. Nearest: 188\.$"
+    with pytest.raises(ValueError, match=message):
+        unet(2, padding="valid", widths=(2,) * 5, input_shape=(33, 33, 3))
+
+
 @pytest.mark.usefixtures("tensorflow_only")
 def test_a_dataset_of_unknown_sizes_that_fit_is_predicted():
     sizes = [(188, 204), (204, 188)]

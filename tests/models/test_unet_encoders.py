@@ -281,6 +281,14 @@ def test_levels_that_do_not_fit_are_told(make, said):
 # ------------------------------------------------------------------ sizes
 
 
+@pytest.mark.parametrize("shape", [(32, 64, 3), (64, 64, 4)])
+def test_an_encoder_made_for_other_images_is_refused_by_unet_itself(shape):
+    made = encoder(tiny(), input_shape=(64, 64, 3))
+    message = r"^Expected an encoder for images .* for images \(64, 64, 3\)\.$"
+    with pytest.raises(ValueError, match=message):
+        TINY(encoder=made, input_shape=shape)
+
+
 def test_a_fixed_size_gives_the_logits_of_any_size():
     keras.utils.set_random_seed(1)
     fixed = unet(3, encoder=tiny(), widths=(4, 6, 8, 10, 14), input_shape=(33, 65, 3))

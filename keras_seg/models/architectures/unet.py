@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_seg.labels import ValueRange
+from keras_seg.labels import Features, Image, Logits, Tensor, ValueRange
 from keras_seg.models.arguments import check_word
 from keras_seg.models.blocks import (
     NORMALIZATIONS,
@@ -121,31 +121,78 @@ def unet(
         levels=("P2", "P3", "P4", "P5"),
         decoder="a U-Net",
     )
-    of_paper = encoder is None
-    kind = normalization or ("none" if of_paper else "batch")
-    way_up = upsampling or ("transpose" if of_paper else "nearest")
-    conv: dict[str, Any] = {"normalization": kind, "padding": padding}
-
-    def join(x: Any, skip: Any, width: int, *, name: str) -> Any:
-        if of_paper or way_up == "transpose":
-            x = up_convolution(x, width, upsampling=way_up, name=name)
-        else:
-            x = upsample(x, upsampling=way_up, name=name)
-        if padding == "valid":
-            skip = crop_to(skip, x, offset="centre", name=f"{name}_crop")
-        elif of_paper:
-            x = crop_to(x, skip, name=f"{name}_crop")  # pools round sizes up
-        if skip is not None:
-            both = [skip, x] if of_paper else [x, skip]
-            x = layers.Concatenate(name=f"{name}_join")(both)
-        return double_conv(x, width, name=name, **conv)
-
-    if of_paper:
-        features = path_down(features["P0"], widths, dropout=dropout, **conv)
-        x = path_up(features, widths[:-1], join)
+    if encoder is None:
+        scores = _paper(
+            features["P0"],
+            num_classes,
+            widths,
+            upsampling=upsampling or "transpose",
+            dropout=dropout,
+            padding=padding,
+            normalization=normalization or "none",
+        )
     else:
-        x = path_up(drop_deepest(features, dropout), widths, join)
-    x = score(x, num_classes, kernel_size=1 if of_paper else 3)
-    logits = outputs(x, activation=activation, image=None if of_paper else image)
+        scores = _with_encoder(
+            image,
+            features,
+            num_classes,
+            widths,
+            upsampling=upsampling or "nearest",
+            dropout=dropout,
+            normalization=normalization or "batch",
+        )
+    logits = outputs(scores, activation=activation)
     model = keras.Model(image, logits, name=name)
     return started(model, weights, "unet", fresh_head=fresh_head)
+
+
+def _paper(
+    pixels: Tensor,
+    num_classes: int,
+    widths: Sequence[int],
+    *,
+    upsampling: str,
+    dropout: float,
+    padding: str,
+    normalization: str,
+) -> Logits:
+    """The paper's net, figure 1: up-convolutions, and [skip, x] at each level."""
+    conv: dict[str, Any] = {"normalization": normalization, "padding": padding}
+
+    def join(x: Tensor, skip: Tensor, width: int, *, name: str) -> Tensor:
+        x = up_convolution(x, width, upsampling=upsampling, name=name)
+        if padding == "valid":
+            skip = crop_to(skip, x, offset="centre", name=f"{name}_crop")
+        else:
+            x = crop_to(x, skip, name=f"{name}_crop")  # pools round sizes up
+        x = layers.Concatenate(name=f"{name}_join")([skip, x])
+        return double_conv(x, width, name=name, **conv)
+
+    features = path_down(pixels, widths, dropout=dropout, **conv)
+    return score(path_up(features, widths[:-1], join), num_classes)
+
+
+def _with_encoder(
+    image: Image,
+    features: Features,
+    num_classes: int,
+    widths: Sequence[int],
+    *,
+    upsampling: str,
+    dropout: float,
+    normalization: str,
+) -> Logits:
+    """The field's net: upsampling, and [x, skip] where the encoder has a level."""
+
+    def join(x: Tensor, skip: Tensor | None, width: int, *, name: str) -> Tensor:
+        if upsampling == "transpose":
+            x = up_convolution(x, width, upsampling=upsampling, name=name)
+        else:
+            x = upsample(x, upsampling=upsampling, name=name)
+        if skip is not None:
+            x = layers.Concatenate(name=f"{name}_join")([x, skip])
+        return double_conv(x, width, name=name, normalization=normalization)
+
+    x = path_up(drop_deepest(features, dropout), widths, join)
+    scores = score(x, num_classes, kernel_size=3)
+    return crop_to(scores, image, name="crop")  # features are of a padded image

@@ -188,6 +188,7 @@ def dilated_encoder(
     *,
     output_stride: int,
     decoder: str,
+    input_shape: tuple[int | None, int | None, int],
     **arguments: Any,
 ) -> keras.Model:
     """Make an encoder for a decoder that wants features at a certain stride.
@@ -198,12 +199,24 @@ def dilated_encoder(
         levels: The levels that the decoder needs.
         output_stride: The stride of the deepest one of them.
         decoder: The decoder's name, for errors.
+        input_shape: Height, width and channels of the images.
         **arguments: Of `encoder`.
     """
     if isinstance(name_or_model, Encoder):
         made: keras.Model = name_or_model
+        takes = made.input_shape[1:]
+        if any(a != b for a, b in zip(takes, input_shape, strict=True) if a and b):
+            raise ValueError(
+                f"Expected an encoder for images {input_shape}, the `input_shape`. "
+                f"Received one for images {takes}."
+            )
     else:
-        made = encoder(name_or_model, output_stride=output_stride, **arguments)
+        made = encoder(
+            name_or_model,
+            output_stride=output_stride,
+            input_shape=input_shape,
+            **arguments,
+        )
     strides = {level: min(STRIDES[level], output_stride) for level in levels}
     require_levels(made, strides, decoder=decoder)
     return made

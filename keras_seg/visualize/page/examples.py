@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_seg.data import Source
 from keras_seg.inference import predict_mask
-from keras_seg.inference.predict import Model
+from keras_seg.inference.image import Model
 from keras_seg.inference.scores import iou, mean_iou
 from keras_seg.labels import IGNORE
 from keras_seg.palette import color_table

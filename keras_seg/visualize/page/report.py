@@ -14,8 +14,8 @@ from keras_seg.arguments import check_integer
 from keras_seg.data import Source
 from keras_seg.files import written_aside
 from keras_seg.inference import Scores, evaluate
-from keras_seg.inference.predict import Model
-from keras_seg.visualize.curves import read_history
+from keras_seg.inference.image import Model
+from keras_seg.visualize.history import read_history
 from keras_seg.visualize.page.examples import (
     ERROR_COLORS,
     SIDE,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from keras_seg.visualize import curves
-from keras_seg.visualize.curves import draw_curves, read_history
+from keras_seg.visualize.history import draw_curves, read_history
 
 HISTORY = """epoch,loss,mean_iou,val_loss,val_mean_iou,learning_rate
 1,1.5,0.1,1.6,0.05,0.001

@@ -9,7 +9,7 @@ import pytest
 import keras_seg
 from keras_seg.data import Source, arrays, shapes
 from keras_seg.inference import nets, opened
-from keras_seg.inference.evaluate import batches_of_one_size
+from keras_seg.inference.evaluation import batches_of_one_size
 from keras_seg.inference.scores import bootstrap_interval
 
 CLASSES = 6
