@@ -44,7 +44,7 @@ import tensorflow as tf
 
 import keras_seg
 from keras_seg.data import standard_augmentation
-from keras_seg.inference.evaluate import batches_of_one_size
+from keras_seg.inference.evaluation import batches_of_one_size
 from keras_seg.training import freeze_batch_normalization
 from keras_seg.training.recipe import build_loss, spread
 
