@@ -29,7 +29,8 @@ def require(condition: Any, message: str, *numbers: Any) -> None:
         import tensorflow as tf
 
         if not tf.executing_eagerly():
-            first, *others = (words.strip(" ") for words in message.split("{}"))
+            # TensorFlow puts each part into brackets.
+            first, *others = (x.lstrip(". ").rstrip() for x in message.split("{}"))
             pairs = zip(numbers, others, strict=True)
             tf.debugging.Assert(condition, [first, *itertools.chain(*pairs)])
             return
