@@ -175,9 +175,9 @@ def machine() -> str:
 def _versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
     """Versions of packages in a Python, of those that it has."""
     script = (
-        "import importlib.metadata as m\n"
-        "have = {d.name.lower(): d.version for d in m.distributions()}\n"
-        f"for n in {names}:\n    if n in have: print(n, have[n])"
+        "import contextlib, importlib.metadata as m\n"
+        f"for n in {names}:\n"
+        "    with contextlib.suppress(m.PackageNotFoundError): print(n, m.version(n))"
     )
     done = subprocess.run(
         [python, "-c", script], capture_output=True, text=True, check=True

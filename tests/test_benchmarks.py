@@ -1,7 +1,8 @@
 """The harness of the benchmarks: who takes turns, and what becomes of their times."""
 
-import importlib
+import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,15 @@ import psutil
 import pytest
 
 from benchmarks import harness
-from benchmarks.__main__ import entry_of, keep, kept, medians, rows, with_limits
+from benchmarks.__main__ import (
+    entry_of,
+    keep,
+    kept,
+    machine,
+    medians,
+    rows,
+    with_limits,
+)
 from benchmarks.comparisons import MEMORY, PRODUCT, comparisons
 from benchmarks.harness import (
     Comparison,
@@ -26,6 +35,8 @@ from benchmarks.scaling import law, line, power
 from benchmarks.subjects import start, tiles
 from keras_seg.inference import sides as free
 from keras_seg.inference.tiles import spans
+
+GIT = (harness.ROOT / ".git").exists()
 
 
 def importing(name, statement):
@@ -158,6 +169,18 @@ def cells(comparison, entry):
     """A table without its spaces: a list of cells for each line."""
     lines = rows(comparison, entry).splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_the_stamp_has_versions_of_what_is_installed(monkeypatch):
+    """Of both Pythons, however a package spells its name, and of our own commit."""
+    monkeypatch.setenv("KERAS_SEG_PEERS", sys.executable)
+    names = ("no-such-package", "typing-extensions", "numpy")  # typing_extensions
+    monkeypatch.setattr("benchmarks.__main__.OF_PEERS", names)
+    stamp = machine()
+    for name in names[1:]:
+        assert f"{name} {importlib.metadata.version(name)}" in stamp
+    assert "no-such-package" not in stamp
+    assert re.search(r": keras_seg [0-9a-f]{7,}\+?, keras \d", stamp) or not GIT
 
 
 def of_name(name):
