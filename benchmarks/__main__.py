@@ -3,138 +3,199 @@
     pip install 'keras-seg[lite]'
     KERAS_SEG_PEERS=/path/to/python python -m benchmarks --root VOCdevkit/VOC2012
 
-The sides of a comparison take turns, each in a process of its own that is stopped
-while others work; the numbers are medians over rounds, and the ratios are of these. The
-peers run in the Python that KERAS_SEG_PEERS names, with what `benchmarks/peers.txt`
-lists; without it ours runs alone. Close other programs first: a number that was taken
-beside other work is of no use.
+The sides of a comparison take turns, in another order each round, each in a process of
+its own that is stopped while others work; the numbers are medians and ranges over
+rounds, and the ratios are of medians. The peers run in the Python that KERAS_SEG_PEERS
+names, with what `benchmarks/peers.txt` lists; without it ours runs alone. Close other
+programs first: a number that was taken beside other work is of no use.
 
-"Times as good" is times as fast, or times as little memory. "Limit" is the share of the
-rate of one large product of matrices that a net reaches, a training step counted as
-three predictions; for losses and metrics the share of the rate at which the machine
-moves memory, where logits have to be read, and a gradient written. A convolution can be
-computed with fewer additions than it is counted with. GiB is the largest memory of the
-process.
+"Times as good" is times as fast, or times as little memory. "Work" is what a turn can't
+do without: the additions and multiplications of a net, a training step counted as three
+predictions; for losses and metrics the bytes of logits that have to be read, and of a
+gradient that has to be written. "Limit" is the share that work / median is of a rate
+that the machine reached in the same run: of one large product of matrices in float32,
+or of moving memory. A convolution can be computed with fewer additions than it is
+counted with. What computes in bytes has no limit here. GiB is the largest memory of the
+process, and what those that it started have of their own.
 """
 
 import argparse
 import datetime
-import importlib.metadata
-import itertools
 import json
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparisons import comparisons
+from benchmarks.comparisons import EXPORTED_IN, comparisons, limits
 from benchmarks.harness import (
+    ROOT,
     Comparison,
     Found,
     amount_of,
     measure,
-    share_of_limit,
     times_as_good,
 )
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 KEPT = Path(__file__).with_name("results.json")
-PACKAGES = ("keras", "tensorflow", "numpy")
-OF_PEERS = ("torch", "torchvision", "segmentation-models-pytorch", "albumentations")
+#: What a run may depend on, of ours and of the peers' Python.
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "numpy",
+    "keras-hub",
+    "onnxruntime",
+    "ai-edge-litert",
+)
+OF_PEERS = (
+    *("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations"),
+    *("opencv-python-headless", "torchmetrics"),
+)
+DIGITS = {"s": 3, "GiB": 2, "GB/s": 1, "GFLOP": 1, "GB": 3}
+UNITS = {limit.name: limit.unit for limit in limits()}
 
 
-def row(comparison: Comparison, found: list[Found], shares: list[float] | None) -> str:
+def rows(comparison: Comparison, entry: dict[str, Any]) -> str:
     """A comparison as rows of a table in Markdown.
 
     Args:
         comparison: What was compared.
-        found: What was measured of each side.
-        shares: Which share of the limit each side reaches, where there is a limit.
+        entry: What was measured of it, as `entry_of` returns it.
     """
-    ours, *others = found
-    digits = {"s": 3, "GiB": 2, "GB/s": 1}.get(comparison.unit, 0)
-    rows = []
-    for each, share in itertools.zip_longest(found, shares or []):
-        name = comparison.name if each is ours else ""
-        ratio = f"{times_as_good(comparison, ours, each):.2f}" if others else ""
+    found = [Found(**side) for side in entry["sides"]]
+    ours = found[0]
+    unlimited = {side.name for side in comparison.sides if not side.limited}
+    lines = []
+    for each in found:
+        first = each is ours
+        low, high = (_number(f(each.values), comparison.unit) for f in (min, max))
+        work, share, memory = "", "", ""
+        if comparison.amount and "limit" in entry:
+            rate = UNITS[comparison.amount.limit]
+            unit = rate.removesuffix("/s")
+            work = f"{_number(entry['amount'], unit)} {unit}" if first else ""
+            if each.side not in unlimited:
+                share = f"{entry['amount'] / each.median / entry['limit']:.0%}"
+                share += f" of {_number(entry['limit'], rate)} {rate}" if first else ""
+        if each.peak_gib is not None:
+            memory = f"{each.peak_gib:.1f}"
         cells = [
-            name,
+            comparison.name if first else "",
             each.side,
-            f"{each.median:,.{digits}f} {comparison.unit}",
-            f"{min(each.values):,.{digits}f} to {max(each.values):,.{digits}f}",
-            "" if each is ours else ratio,
-            "" if share is None else f"{share:.0%}",
-            f"{each.peak_gib:.1f}",
+            f"{_number(each.median, comparison.unit)} {comparison.unit}",
+            f"{low} to {high}",
+            "" if first else f"{times_as_good(comparison, ours, each):.2f}",
+            *(work, share, memory),
         ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        lines.append(cells)
+    exports = [each for each in found if each.side.startswith(EXPORTED_IN)]
+    peers = [each for each in found if each.side == "PyTorch"]
+    if exports and peers:
+        best = min(exports, key=lambda each: each.median)
+        words = f"PyTorch beside the best of float32, {best.side}"
+        ratio = f"{times_as_good(comparison, best, peers[0]):.2f}"
+        lines.append(["", words, "", "", ratio, "", "", ""])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:,.{DIGITS.get(unit, 0)}f}"
 
 
 HEAD = """\
-| what | side | median | lowest, highest | keras_seg, times as good | limit | GiB |
-|---|---|--:|--:|--:|--:|--:|"""
+| what | side | median | range | keras_seg, times as good | work | limit | GiB |
+|---|---|--:|--:|--:|--:|--:|--:|"""
 
 
-def keep(comparison: Comparison, found: list[Found], text: str, stamp: str) -> None:
+def entry_of(
+    found: list[Found], stamp: str, amount: float | None, limit: Found | None
+) -> dict[str, Any]:
+    """What is kept of a comparison: numbers as they were measured, and no text.
+
+    Args:
+        found: What was measured of each side.
+        stamp: When it was measured, and on what.
+        amount: What a turn can't do without.
+        limit: What was measured of its limit in the same run; None without one.
+    """
+    entry = {"measured": stamp, "sides": [each._asdict() for each in found]}
+    return entry | ({"amount": amount, "limit": limit.median} if limit else {})
+
+
+def keep(name: str, entry: dict[str, Any]) -> None:
     """Keep what was measured, in place of what was before, and write the page anew.
 
     All of it takes more than an idle hour: every row is kept once it is known, and
     rows measured by name don't lose the others.
-
-    Args:
-        comparison: What was compared.
-        found: What was measured of each side.
-        text: The rows of the table.
-        stamp: When it was measured, and on what.
     """
-    results = kept()
-    medians = {each.side: each.median for each in found}
-    results[comparison.name] = {"measured": stamp, "medians": medians, "rows": text}
+    results = kept() | {name: entry}
     KEPT.write_text(json.dumps(results, indent=1) + "\n")
     PAGE.write_text(page(results))
 
 
 def kept() -> dict[str, dict[str, Any]]:
-    """What was measured last of each comparison: when, the medians, and the rows."""
+    """What was measured last of each comparison, as `entry_of` returns it."""
     return json.loads(KEPT.read_text()) if KEPT.exists() else {}
+
+
+def medians(entry: dict[str, Any]) -> dict[str, float]:
+    """The median of each side."""
+    return {side["side"]: statistics.median(side["values"]) for side in entry["sides"]}
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
     """RESULTS.md: a table for each day, machine and set of versions."""
-    names = [comparison.name for comparison in comparisons("VOC2012")]
-    known = [results[name] for name in names if name in results]
+    of_day: dict[str, list[str]] = {}
+    for each in comparisons("VOC2012"):
+        if entry := results.get(each.name):
+            of_day.setdefault(entry["measured"], []).append(rows(each, entry))
     parts = ["# Results", "\n".join((__doc__ or "").strip().splitlines()[5:])]
-    for stamp in sorted({each["measured"] for each in known}, reverse=True):
-        rows = [each["rows"] for each in known if each["measured"] == stamp]
-        parts += [f"Measured on {stamp}.", "\n".join([HEAD, *rows])]
+    for stamp, tables in sorted(of_day.items(), reverse=True):
+        parts += [f"Measured on {stamp}.", "\n".join([HEAD, *tables])]
     return "\n\n".join(parts) + "\n"
 
 
 def machine() -> str:
     """What the numbers are of."""
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    packages |= _versions_of_peers()
+    packages = _versions(sys.executable, PACKAGES)
+    if python := os.environ.get("KERAS_SEG_PEERS"):
+        packages |= _versions(python, OF_PEERS)
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return (
         f"{datetime.date.today()}, {os.cpu_count()} CPUs of {_processor()}, "
-        f"Python {platform.python_version()}: {versions}"
+        f"Python {platform.python_version()}: keras_seg {_commit()}, {versions}"
     )
 
 
-def _versions_of_peers() -> dict[str, str]:
-    python = os.environ.get("KERAS_SEG_PEERS")
-    if not python:
-        return {}
+def _versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Versions of packages in a Python, of those that it has."""
     script = (
-        f"import importlib.metadata as m\nfor n in {OF_PEERS}: print(n, m.version(n))"
+        "import contextlib, importlib.metadata as m\n"
+        f"for n in {names}:\n"
+        "    with contextlib.suppress(m.PackageNotFoundError): print(n, m.version(n))"
     )
     done = subprocess.run(
-        [python, "-c", script], capture_output=True, text=True, check=False
+        [python, "-c", script], capture_output=True, text=True, check=True
     )
     return dict(line.split() for line in done.stdout.splitlines())
+
+
+def _commit() -> str:
+    """The commit of the package; with a "+" if its code was changed since."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD") or "of an unknown commit"
+    return commit + "+" * bool(git("status", "--porcelain", "*.py"))
 
 
 def _processor() -> str:
@@ -175,20 +236,19 @@ def main() -> None:
         return
     stamp = f"{machine()}; medians of {options.rounds} rounds"
     print("\n".join([f"Measured on {stamp}.", "", HEAD]))
-    limits: dict[str, Found] = {}
+    reached: dict[str, Found] = {}
     for comparison in with_limits(chosen, comparisons(root)):
         found = measure(
             comparison, options.rounds, say=lambda text: print(text, file=sys.stderr)
         )
-        limits[comparison.name] = found[0]
-        shares = None
+        reached[comparison.name] = found[0]
+        amount, limit = None, None
         if comparison.amount:
-            limit, amount = limits[comparison.amount.limit], amount_of(comparison)
-            shares = [share_of_limit(comparison, f, amount, limit) for f in found]
-        text = row(comparison, found, shares)
-        print(text, flush=True)
+            amount, limit = amount_of(comparison), reached[comparison.amount.limit]
+        entry = entry_of(found, stamp, amount, limit)
+        print(rows(comparison, entry), flush=True)
         if options.write:
-            keep(comparison, found, text, stamp)
+            keep(comparison.name, entry)
 
 
 def with_limits(chosen: list[Comparison], every: list[Comparison]) -> list[Comparison]:

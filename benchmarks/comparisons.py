@@ -17,6 +17,8 @@ PASSES = {"step": 3, "prediction": 1}
 WEIGHED = ("unet", "unet, resnet34", "unet, efficientnet_lite0")
 HALVED = ("unet", "unet, resnet34")
 EXPORTED = ("unet", "unet, resnet34", "unet, efficientnet_lite0", "fcn8s")
+#: What the names of sides that are exports in float32 begin with.
+EXPORTED_IN = "keras_seg in "
 #: Photos that `keras-seg predict` has to do: opening a model takes as long as some do.
 PHOTOS = 446
 #: Which formats have bytes too. LiteRT's converter takes minutes to see large nets.
@@ -147,11 +149,11 @@ def export(net: str) -> Comparison:
         "litert": "LiteRT",
     }
     sides = [
-        Side(f"keras_seg in {name}", "exported", given | {"format": format})
+        Side(EXPORTED_IN + name, "exported", given | {"format": format})
         for format, name in runtimes.items()
     ]
     sides += [
-        Side(f"int8 in {runtimes[format]}", "exported", of_bytes)
+        Side(f"int8 in {runtimes[format]}", "exported", of_bytes, limited=False)
         for format in IN_BYTES.get(net, ())
         for of_bytes in [given | {"format": format, "quantize": "int8"}]
     ]
@@ -183,19 +185,25 @@ def memory(net: str, kind: str, arguments: dict[str, Any]) -> Comparison:
 
 def pixels() -> list[Comparison]:
     """Seconds of losses and metrics."""
-    names = ["WeightedCrossEntropy", "Focal", "Dice", "Lovasz", "BoundaryF1"]
+    peers: dict[str, list[Side]] = {
+        "WeightedCrossEntropy": [
+            Side("Keras's cross-entropy", "loss_of_keras"),
+            Side("PyTorch's cross-entropy", "loss_of_torch", peer=True),
+        ],
+        **{
+            name: [Side(f"smp's {name}Loss", "loss_of_smp", {"name": name}, peer=True)]
+            for name in ("Focal", "Dice", "Jaccard", "Tversky", "Lovasz")
+        },
+        "BoundaryF1": [],
+    }
     losses = [
         Comparison(
             f"loss: {name}",
             "pixels",
-            [
-                Side("keras_seg", "our_loss", {"name": name}),
-                Side("Keras's cross-entropy", "loss_of_keras"),
-                Side("PyTorch's cross-entropy", "loss_of_torch", peer=True),
-            ],
+            [Side("keras_seg", "our_loss", {"name": name}), *others],
             amount=Amount(MEMORY, "pixels", "gigabytes", {"times": 2}),
         )
-        for name in names
+        for name, others in peers.items()
     ]
     metrics = [
         Comparison(
@@ -216,19 +224,9 @@ def pixels() -> list[Comparison]:
 
 def start(root: str | None) -> list[Comparison]:
     """Seconds until a program is there."""
-    ours = {"statement": "import tensorflow, keras, keras_seg"}
-    imports = Comparison(
-        "import",
-        "start",
-        [
-            Side("keras_seg", "importing", ours),
-            Side(
-                "TensorFlow and Keras",
-                "importing",
-                {"statement": "import tensorflow, keras"},
-            ),
-        ],
-    )
+    ours = {"statement": "import keras_seg", "after": "import tensorflow, keras"}
+    after = Side("keras_seg, after TensorFlow and Keras", "importing", ours)
+    imports = Comparison("import", "start", [after])
     if root is None:
         return [imports]
     first = Side("keras_seg", "first_batch", {"root": root})

@@ -21,10 +21,13 @@ class Side(NamedTuple):
     Attributes:
         name: What the table calls it.
         function: Its name in the module of the subject. It returns a function that does
-            one turn, and that may return what counts: the seconds, or the GiB.
+            one turn, and that may return what counts: the seconds, or the GiB. Then
+            the memory of its process isn't told.
         arguments: Of the function; they are written as JSON.
         peer: Whether it runs in the Python that `KERAS_SEG_PEERS` names.
         needs: A package without which it is left out.
+        limited: Whether the limit of the comparison is one for it too. That of
+            products in float32 isn't one for bytes.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Side(NamedTuple):
     arguments: dict[str, Any] = {}  # noqa: RUF012 # a default that nobody changes
     peer: bool = False
     needs: str | None = None
+    limited: bool = True
 
 
 class Amount(NamedTuple):
@@ -61,7 +65,7 @@ class Comparison(NamedTuple):
         work: How much a turn does, in units; 1 where a turn's time is what counts.
         unit: Of the numbers in the table: "images/s", "s" for the time of a turn, or
             "GiB", of which less is better too.
-        amount: What of the machine a turn can't do without.
+        amount: What of the machine a turn can't do without, where `unit` is "s".
     """
 
     name: str
@@ -73,11 +77,14 @@ class Comparison(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was measured of one side: a number a round, and its largest memory."""
+    """What was measured of one side: a number a round, and its largest memory.
+
+    The memory is None where a side says itself what counts.
+    """
 
     side: str
     values: list[float]
-    peak_gib: float
+    peak_gib: float | None
 
     @property
     def median(self) -> float:
@@ -94,7 +101,7 @@ def python_of(side: Side) -> str | None:
 def measure(
     comparison: Comparison, rounds: int, *, say: Callable[[str], None] = print
 ) -> list[Found]:
-    """Let the sides take turns.
+    """Let the sides take turns; who is first, changes from round to round.
 
     Args:
         comparison: What to compare. Sides without an interpreter are left out.
@@ -112,14 +119,16 @@ def measure(
             _answer(process, side)
             _signal(process, signal.SIGSTOP)
         turns: list[list[dict[str, float]]] = [[] for _ in sides]
+        in_order = list(zip(sides, processes, turns, strict=True))
         for _ in range(rounds):
-            for side, process, taken in zip(sides, processes, turns, strict=True):
+            for side, process, taken in in_order:
                 assert process.stdin is not None
                 process.stdin.write("\n")
                 process.stdin.flush()
                 _signal(process, signal.SIGCONT)
                 taken.append(_answer(process, side))
                 _signal(process, signal.SIGSTOP)
+            in_order = in_order[1:] + in_order[:1]
     finally:
         for process in processes:
             _signal(process, signal.SIGKILL)
@@ -128,7 +137,9 @@ def measure(
         Found(
             side.name,
             [_in_units(comparison, turn["value"]) for turn in taken],
-            max(turn["peak_gib"] for turn in taken),
+            max(
+                (turn["peak_gib"] for turn in taken if "peak_gib" in turn), default=None
+            ),
         )
         for side, taken in zip(sides, turns, strict=True)
     ]
@@ -151,22 +162,6 @@ def amount_of(comparison: Comparison) -> float:
     finally:
         _signal(process, signal.SIGKILL)
         process.communicate()
-
-
-def share_of_limit(
-    comparison: Comparison, found: Found, amount: float, limit: Found
-) -> float:
-    """Which share of a limit, a rate, a side reaches; by medians.
-
-    Args:
-        comparison: What was compared.
-        found: What was measured of the side.
-        amount: What a turn can't do without, in the unit of the limit without "/s".
-        limit: What was measured of the limit.
-    """
-    rate = _is_rate(comparison)
-    seconds = comparison.work / found.median if rate else found.median
-    return amount / seconds / limit.median
 
 
 def _is_rate(comparison: Comparison) -> bool:

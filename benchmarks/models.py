@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import keras
 
-from benchmarks.__main__ import kept
+from benchmarks.__main__ import kept, medians
 from benchmarks.comparisons import PREDICTION, STEP
 from benchmarks.counts import multiply_adds
 from benchmarks.subjects.nets import CLASSES, EVERY, ours
@@ -52,17 +52,15 @@ def row(net: str) -> Row:
     operations = multiply_adds(model, (1, SIDE, SIDE, 3))
     results = kept()
     step, prediction = (
-        seconds(results[name]["medians"])
-        if (name := f"{kind}: {net}") in results
-        else []
+        seconds(medians(results[name])) if (name := f"{kind}: {net}") in results else []
         for kind in ("step", "prediction")
     )
     return Row(net, parameters, operations, step, prediction)
 
 
-def seconds(medians: dict[str, float]) -> list[float]:
+def seconds(by_side: dict[str, float]) -> list[float]:
     """Seconds of ours, and of PyTorch's where it was measured."""
-    return [medians[side] for side in ("keras_seg", "PyTorch") if side in medians]
+    return [by_side[side] for side in ("keras_seg", "PyTorch") if side in by_side]
 
 
 def in_markdown(row: Row) -> str:

@@ -1,10 +1,13 @@
 """Augmented batches: 8 crops of 320 x 320, scaled by 0.5 to 2, mirrored, recoloured.
 
-The peer is albumentations with OpenCV in PyTorch's DataLoader of two workers. The limit
-is JPEG decoding: TensorFlow's, whole images, the same threads, and nothing else.
+The peer is albumentations with OpenCV in PyTorch's DataLoader, whose two workers are
+kept from epoch to epoch. Both draw scales uniformly in their logarithm. "Decoding
+alone" is TensorFlow's, of whole JPEGs and nothing else, in as many threads as AUTOTUNE
+finds best; keras_seg has a fixed number, and decodes the window that a crop needs.
 """
 
 import itertools
+import math
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -77,9 +80,17 @@ def torch_loader(root: str, *, masks: str = "uint8") -> Callable[[], Any]:
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+    class LogUniformScale(albumentations.RandomScale):
+        """As ours: a mean area of 1.35, where uniform scales have 1.75."""
+
+        def get_params(self) -> dict[str, float]:
+            logarithm = self.py_random.uniform(math.log(0.5), math.log(2))
+            return {"scale": math.exp(logarithm)}
+
     augment = albumentations.Compose(
         [
-            albumentations.RandomScale((-0.5, 1.0), p=1.0),
+            LogUniformScale(p=1.0),
             albumentations.PadIfNeeded(
                 *SIZE, position="top_left", border_mode=0, fill=0, fill_mask=255
             ),
@@ -102,7 +113,12 @@ def torch_loader(root: str, *, masks: str = "uint8") -> Callable[[], Any]:
             return both["image"], both["mask"].astype(masks)
 
     loader = torch.utils.data.DataLoader(
-        Voc(), BATCH, shuffle=True, num_workers=2, drop_last=True
+        Voc(),
+        BATCH,
+        shuffle=True,
+        num_workers=2,
+        drop_last=True,
+        persistent_workers=True,
     )
     return _turns(itertools.chain.from_iterable(itertools.repeat(loader)))
 

@@ -27,10 +27,8 @@ def our_loss(name: str) -> Callable[[], Any]:
     """A loss of ours and its gradient."""
     import keras_seg
 
-    weights = np.linspace(0.5, 2, CLASSES).tolist()
-    weighted = {"WeightedCrossEntropy", "Focal"}
-    arguments = {"class_weights": weights} if name in weighted else {}
-    return _gradient(getattr(keras_seg.losses, name)(**arguments), ignored=True)
+    loss = getattr(keras_seg.losses, name)(**_weights(name))
+    return _gradient(loss, ignored=True)
 
 
 def loss_of_keras() -> Callable[[], Any]:
@@ -45,17 +43,19 @@ def loss_of_torch() -> Callable[[], Any]:
     """PyTorch's cross-entropy and its gradient."""
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
-    masks, logits = map(torch.from_numpy, arrays(ignored=True))
     weight = torch.linspace(0.5, 2, CLASSES)
-    loss = torch.nn.CrossEntropyLoss(weight, ignore_index=255)
-    leaf = logits.permute(0, 3, 1, 2).requires_grad_()  # channels last
+    return _backward(torch.nn.CrossEntropyLoss(weight, ignore_index=255))
 
-    def run() -> None:
-        leaf.grad = None
-        loss(leaf, masks).backward()
 
-    return run
+def loss_of_smp(name: str) -> Callable[[], Any]:
+    """A loss of segmentation_models_pytorch and its gradient.
+
+    `FocalLoss` has a formula of its own: for each class, the focal loss of a sigmoid.
+    """
+    import segmentation_models_pytorch as smp
+
+    loss = getattr(smp.losses, f"{name}Loss")
+    return _backward(loss("multiclass", ignore_index=255, **_weights(name)))
 
 
 def our_metric(name: str) -> Callable[[], Any]:
@@ -94,6 +94,26 @@ def argmax() -> Callable[[], Any]:
 
     def run() -> None:
         graph().numpy()
+
+    return run
+
+
+def _weights(name: str) -> dict[str, list[float]]:
+    """Weights of classes, where both sides take some."""
+    weighted = name in ("WeightedCrossEntropy", "Focal")
+    return {"class_weights": np.linspace(0.5, 2, CLASSES).tolist()} if weighted else {}
+
+
+def _backward(loss: Callable) -> Callable[[], Any]:
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    masks, logits = map(torch.from_numpy, arrays(ignored=True))
+    leaf = logits.permute(0, 3, 1, 2).requires_grad_()  # channels last
+
+    def run() -> None:
+        leaf.grad = None
+        loss(leaf, masks).backward()
 
     return run
 

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 
-def importing(statement: str) -> Callable[[], Any]:
-    """A new process that imports, and ends."""
+def importing(statement: str, after: str = "pass") -> Callable[[], Any]:
+    """Seconds that a statement takes in a new process.
 
-    def turn() -> None:
-        subprocess.run([sys.executable, "-c", statement], check=True)
-
-    return turn
+    Args:
+        statement: What is timed.
+        after: What that process runs before it.
+    """
+    script = (
+        f"{after}; import time; start = time.perf_counter(); {statement}; "
+        "print(time.perf_counter() - start)"
+    )
+    return lambda: _printed(script)
 
 
 def first_batch(root: str) -> Callable[[], Any]:
@@ -24,11 +29,12 @@ def first_batch(root: str) -> Callable[[], Any]:
         "batches = source.batches(8, size=(320, 320), augment=augment, shuffle=True); "
         "next(iter(batches)); print(time.perf_counter() - start)"
     )
+    return lambda: _printed(script)
 
-    def turn() -> float:
-        done = subprocess.run(
-            [sys.executable, "-c", script], check=True, capture_output=True, text=True
-        )
-        return float(done.stdout.split()[-1])
 
-    return turn
+def _printed(script: str) -> float:
+    """The last number that a new process prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    return float(done.stdout.split()[-1])
