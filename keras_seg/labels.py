@@ -198,10 +198,10 @@ def _refuse_stray(
 ) -> None:
     stray = ops.logical_not(ops.logical_or(labelled, ops.equal(ids, ignore)))
     # Shown as they were given, without a tensor whose size XLA can't know.
+    shown: Any = ids
+    limits: Any = np.iinfo(keras.backend.standardize_dtype(ids.dtype))
     if "float" in keras.backend.standardize_dtype(labels.dtype):
         shown, limits = ops.cast(labels, "float32"), np.finfo("float32")
-    else:
-        shown, limits = ids, np.iinfo(keras.backend.standardize_dtype(ids.dtype))
     require(
         ops.logical_not(ops.any(stray)),
         f"Expected labels 0..{num_classes - 1}, or {ignore} where a pixel is ignored. "
