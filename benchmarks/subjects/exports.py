@@ -1,7 +1,7 @@
 """Exports in their runtimes: an image of bytes in, class ids out.
 
 The peer is the same net in PyTorch, eagerly, with what an export has inside:
-normalisation before it, and the largest score of each pixel after it. All of them have
+normalization before it, and the largest score of each pixel after it. All of them have
 free use of all cores, and images of one size.
 """
 

@@ -228,7 +228,7 @@ def hub_step(net: str, images: int, side: int) -> Callable[[], Any]:
     # the metrics of an earlier `compile` where it gets None.
     model.compile("adam", loss, metrics=[], jit_compile=False)
     x, y = batch(images, side)
-    x = x / 255  # its nets expect images that were normalised before
+    x = x / 255  # its nets expect images that were normalized before
 
     def step() -> None:
         model.train_on_batch(x, y)
