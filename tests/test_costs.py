@@ -111,6 +111,11 @@ def pooled(side, inner, outer):
     return (inner + outer) * sum(n * side**2 + n**2 * side for n in grids)
 
 
+def enlarged(side, channels, factor):
+    """Products with a matrix for the rows, then with one for the columns."""
+    return (1 + factor) * factor * side**3 * channels
+
+
 def segformer_head(widths, width, *, resized_first):
     """Xie et al., section 3.2. What is convolved before it is resized costs less."""
     pixels = [(SIDE // 4 // 2**k) ** 2 for k in range(4)]
@@ -128,6 +133,7 @@ def segformer_heads(widths, ours, theirs):
 #: Where ours differ from PyTorch's, by how much.
 DIFFERENCES = {
     "deeplab_v3, resnet50": -beyond_the_edges(SIDE // 8, 2048, 256),
+    "deeplab_v3_plus, resnet50": enlarged(SIDE // 16, 256, 4),
     "pspnet, resnet34": pooled(SIDE // 8, 128, 32),
     "upernet, resnet34": pooled(SIDE // 32, 512, 256),
     "segformer, mit_b0": segformer_heads((32, 64, 160, 256), 256, 256),
