@@ -247,7 +247,7 @@ def test_an_example_takes_few_operations(operations_of_an_example):
         for operation, count in operations.items()
         if operation not in no_work
     )
-    assert of_example <= 300
+    assert of_example <= 240  # they are 229: room for a check, not for another pass
 
 
 @pytest.mark.parametrize(

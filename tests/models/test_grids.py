@@ -96,6 +96,18 @@ def test_xla_gives_the_same_maps(compiled):
     np.testing.assert_allclose(compiled(model)(x), model(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_xla_enlarges_maps_by_the_formula(factor, align_corners, compiled):
+    # Of these sizes TensorFlow's operation is wrong under XLA, at some factors.
+    for size in [(2, 4), (4, 6), (8, 8)]:
+        x = random(2, *size, 3)
+        expected = resized(x, (factor * size[0], factor * size[1]), align_corners)
+        layer = UpsampleBilinear(factor, align_corners=align_corners)
+        found = compiled(layer)(keras.ops.convert_to_tensor(x))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_layers_come_back_from_their_configurations():
     def again(layer):
         return type(layer).from_config(layer.get_config())
