@@ -41,8 +41,8 @@ class UpsampleBilinear(layers.Layer):
     def call(self, x: Any) -> Any:
         _, height, width, _ = ops.shape(x)
         size = (height * self.factor, width * self.factor)
-        # XLA's own resize with aligned corners is right at a factor of 2. At larger ones
-        # some sizes are wrong, such as 2 x 4 pixels enlarged 4 times.
+        # XLA's own resize with aligned corners is right at a factor of 2. At larger
+        # ones some sizes are wrong, such as 2 x 4 pixels enlarged 4 times.
         if self.align_corners and (
             self.factor > 2 or keras.backend.backend() != "tensorflow"
         ):
