@@ -2,8 +2,7 @@
 
 A new architecture is a line in MODELS. Each model is built once and traced once, in one
 process; the properties read from that. What takes seconds runs for few of them, and
-for all with `-m slow`: logits under XLA for one, a falling loss for another. Compiled
-and half-precision training steps are in test_training_steps.py.
+for all with `-m slow`: logits under XLA for one, a falling loss for another.
 """
 
 import functools
